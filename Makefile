@@ -1,0 +1,88 @@
+# Tsuji: one Makefile, three builds of the same sources.
+#   build/kernel   freestanding, linked by linker.ld into build/tsuji.elf
+#   build/host     the router as a Linux process, -O2
+#   build/test     the same with ASan, UBSan and all checks: unit tests, simulations
+# `make DEBUG=1` puts a kernel with the debug allocator and all checks into build/debug.
+
+CC      ?= gcc
+ifeq ($(origin CC),default)
+CC      := gcc
+endif
+CLANG   ?= clang
+PYTHON  ?= /usr/bin/python3
+DEBUG   ?= 0
+T       ?=
+
+ifeq ($(DEBUG),1)
+OUT     := build/debug
+KIND    := debug
+else
+OUT     := build
+KIND    := release
+endif
+KERNEL  := $(OUT)/kernel
+
+# ---- Sources, by layer ------------------------------------------------------------------------
+# Everything above the seam is compiled in every build; what is under it only in its own.
+ABOVE_SEAM  := $(wildcard kernel/base/*.c drivers/*.c jit/*.c net/wire/*.c net/*.c shell/*.c)
+# Bare-metal code that is pure (bytes in, values out), so that it is unit-tested and fuzzed as well.
+PURE_KERNEL := $(wildcard boot/boot_info.c kernel/x86/acpi_tables.c kernel/page_allocator.c \
+                 kernel/heap.c kernel/cmos_time.c)
+KERNEL_C    := $(sort $(ABOVE_SEAM) $(wildcard boot/*.c kernel/*.c kernel/x86/*.c kernel/libc/*.c))
+KERNEL_S    := $(wildcard boot/*.S kernel/x86/*.S kernel/libc/*.S)
+HOST_SEAM   := $(wildcard tests/host/*.c)
+
+# ---- Flags ------------------------------------------------------------------------------------
+WARNINGS    := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Werror
+VERSION     := 0.1
+COMMIT      := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+COMMON      := -std=c11 -g -I. $(WARNINGS) -fno-common -fno-omit-frame-pointer -MMD -MP
+KERNEL_CFLAGS := $(COMMON) -O2 -ffreestanding -mcmodel=kernel -fno-pic -fno-pie -fno-stack-protector \
+               -fno-asynchronous-unwind-tables -fcf-protection=none -ffunction-sections -fdata-sections \
+               -nostdinc -isystem $(shell $(CC) -print-file-name=include) -isystem kernel/libc/include \
+               -Ikernel/x86
+# Interrupt handlers must leave the vector registers of what they interrupt alone.
+HANDLER_CFLAGS := -mgeneral-regs-only
+HOST_CFLAGS := $(COMMON) -D_GNU_SOURCE -pthread -Itests/host
+ifeq ($(DEBUG),1)
+KERNEL_CFLAGS += -DTSUJI_DEBUG
+endif
+SANITIZE    := -fsanitize=address,undefined -fno-sanitize-recover=all
+
+.PHONY: all image host run test check bench bench-qemu soak fuzz format format-check layers debug clean help unit compilers
+all: $(OUT)/tsuji.elf
+
+help:
+	@echo "make            $(OUT)/tsuji.elf, the router: boot it by GRUB or qemu -kernel"
+	@echo "make DEBUG=1    the same with the debug allocator and all checks, in build/debug"
+	@echo "make image      build/tsuji.iso, a hybrid image for BIOS and UEFI"
+	@echo "make host       build/host/tsuji, the router as one Linux process"
+	@echo "make run        boots it here between two live hosts (tools/run.sh)"
+	@echo "make test       all tests; T=word runs those whose name has the word (tools/test.sh)"
+	@echo "make check      formatting, layers, both compilers, quick tests: what a commit wants"
+	@echo "make fuzz       the fuzzers for longer; make soak: the long versions of all tests"
+	@echo "make bench      figures beside those of peers; make bench-qemu: guest instructions"
+	@echo "make debug      QEMU waiting for gdb; make format: clang-format over everything"
+	@echo "make clean      removes build/"
+
+include tools/kernel.mk
+include tools/tests.mk
+
+host: build/host/tsuji
+run:
+	@tools/run.sh
+test:
+	@tools/test.sh $(T)
+check: format-check layers compilers unit
+format:
+	clang-format -i $(shell git ls-files '*.c' '*.h')
+format-check:
+	@clang-format --dry-run -Werror $(shell git ls-files '*.c' '*.h')
+layers:
+	@$(PYTHON) tools/check_layers.py
+# Each compiler builds everything from the same sources without a warning.
+compilers:
+	@$(MAKE) --no-print-directory CC=gcc all
+	@$(MAKE) --no-print-directory CC=$(CLANG) OUT=build/clang KERNEL=build/clang/kernel all
+clean:
+	rm -rf build

@@ -1,0 +1,42 @@
+# The hosted builds: unit tests and simulations (build/test), fuzzers (build/fuzz), the router as a process
+# (build/host).
+
+TEST_SOURCES := $(ABOVE_SEAM) $(PURE_KERNEL) $(HOST_SEAM)
+TEST_LIB     := $(TEST_SOURCES:%.c=build/test/%.o)
+UNIT_OBJECTS := $(patsubst %.c,build/test/%.o,$(wildcard tests/unit/*.c tests/sim/*.c))
+HOST_OBJECTS := $(patsubst %.c,build/host/%.o,$(ABOVE_SEAM) $(HOST_SEAM) $(wildcard tests/host/process/*.c))
+FUZZ_LIB     := $(TEST_SOURCES:%.c=build/fuzz/%.o)
+FUZZERS      := $(patsubst tests/fuzz/%_fuzz.c,build/fuzz/%_fuzz,$(wildcard tests/fuzz/*_fuzz.c))
+VERSION_FLAGS := -DTSUJI_COMMIT='"$(COMMIT)"' -DTSUJI_VERSION='"$(VERSION)"'
+
+build/test/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(HOST_CFLAGS) -O1 -DTSUJI_DEBUG $(SANITIZE) $(if $(findstring base/version,$<),$(VERSION_FLAGS) -DTSUJI_BUILD='"debug"') -c $< -o $@
+
+build/host/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(HOST_CFLAGS) -O2 $(if $(findstring base/version,$<),$(VERSION_FLAGS) -DTSUJI_BUILD='"release"') -c $< -o $@
+
+# Instrumented for libFuzzer and for line coverage at once.
+build/fuzz/%.o: %.c
+	@mkdir -p $(@D)
+	$(CLANG) $(HOST_CFLAGS) -O1 -DTSUJI_DEBUG $(SANITIZE) -fsanitize=fuzzer-no-link -fprofile-instr-generate -fcoverage-mapping \
+	  $(if $(findstring base/version,$<),$(VERSION_FLAGS) -DTSUJI_BUILD='"debug"') -c $< -o $@
+
+build/test/unit: $(TEST_LIB) $(UNIT_OBJECTS)
+	$(CC) $(SANITIZE) -pthread -o $@ $^
+
+build/fuzz/libtsuji.a: $(FUZZ_LIB)
+	rm -f $@ && ar rcs $@ $^
+
+build/fuzz/%_fuzz: build/fuzz/tests/fuzz/%_fuzz.o build/fuzz/libtsuji.a
+	$(CLANG) $(SANITIZE) -fsanitize=fuzzer -fprofile-instr-generate -fcoverage-mapping -pthread -o $@ $^
+
+build/host/tsuji: $(HOST_OBJECTS)
+	$(CC) -pthread -o $@ $^
+
+unit: build/test/unit
+	build/test/unit $(T)
+fuzzers: $(FUZZERS)
+
+-include $(TEST_LIB:.o=.d) $(UNIT_OBJECTS:.o=.d) $(HOST_OBJECTS:.o=.d) $(FUZZ_LIB:.o=.d)
