@@ -1,0 +1,103 @@
+/* What the operator wishes: a passive, comparable value. The shell builds a new one from text; a committed one
+ * is never edited. Lists are kept in the order in which they are printed, so equal wishes are equal lists.
+ *
+ * Adding answers ERROR_FULL at the bound, ERROR_NO_MEMORY, or ERROR_BAD_VALUE where the value itself
+ * is wrong; what two statements say together is judged by control_check(). */
+#pragma once
+
+#include "kernel/base/types.h"
+#include "net/address.h"
+
+enum {
+    NAME_MAX_BYTES = 64,
+    PORT_NAME_BYTES = 16,
+    CONFIG_LOGIN_MAX = 16,
+    CONFIG_ADDRESS_MAX = 1024,
+    CONFIG_ROUTE_MAX = 65536, /* as statements; whole tables come from files */
+    CONFIG_ARP_MAX = 4096,
+    ROUTE_GATEWAY_MAX = 8,    /* equal-cost gateways of one route */
+    MTU_MIN = 576,            /* RFC 1122 3.3.3; IPv6 will want 1280 */
+    MTU_MAX = 9216,
+    MTU_DEFAULT = 1500,
+    DISTANCE_STATIC = 1,
+};
+
+struct config_login {
+    char name[32];
+    char secret[160]; /* "$s$...": never the plain text */
+    uint8_t role;     /* enum role, shell/command.h */
+};
+
+struct config_interface {
+    char name[PORT_NAME_BYTES];
+    bool down;
+    uint16_t mtu_bytes; /* 0: not stated */
+    bool has_mac;
+    uint8_t mac[6];
+};
+
+struct config_address {
+    char interface[PORT_NAME_BYTES];
+    struct prefix prefix; /* with host bits */
+    bool secondary;
+};
+
+enum route_kind { ROUTE_GATEWAY, ROUTE_BLACKHOLE, ROUTE_REJECT };
+
+struct config_route {
+    struct prefix prefix;
+    enum route_kind kind;
+    uint8_t distance;
+    uint8_t gateway_count;
+    struct address gateways[ROUTE_GATEWAY_MAX]; /* in ascending order */
+};
+
+struct config_arp {
+    uint32_t address_be;
+    uint8_t mac[6];
+    char interface[PORT_NAME_BYTES];
+};
+
+struct config {
+    char name[NAME_MAX_BYTES]; /* of the system; "tsuji" where not stated */
+    bool console_login[2];     /* enum console_kind of shell: com1, vga */
+    uint32_t watchdog_s;       /* 0: a stalled core halts the machine with its report; else it restarts */
+
+    unsigned login_count;
+    struct config_login logins[CONFIG_LOGIN_MAX];
+    unsigned interface_count;
+    struct config_interface interfaces[PORT_MAX];
+    /* Grown as needed. */
+    unsigned address_count, address_room;
+    struct config_address *addresses;
+    unsigned route_count, route_room;
+    struct config_route *routes;
+    unsigned arp_count, arp_room;
+    struct config_arp *arps;
+};
+
+struct config *config_create(void) MUST_CHECK; /* the built-in default, or NULL */
+struct config *config_copy(const struct config *config) MUST_CHECK;
+void config_destroy(struct config *config); /* NULL is allowed */
+bool config_equal(const struct config *a, const struct config *b);
+
+/* Each sets: replaces what has the same key (name; interface and address; prefix, kind and distance; address), or
+ * inserts it in order. A second gateway statement for the same prefix and distance adds its
+ * gateways. */
+enum error config_set_login(struct config *config, const struct config_login *login) MUST_CHECK;
+enum error config_set_interface(struct config *config, const struct config_interface *interface)
+    MUST_CHECK;
+enum error config_set_address(struct config *config, const struct config_address *address)
+    MUST_CHECK;
+enum error config_set_route(struct config *config, const struct config_route *route) MUST_CHECK;
+enum error config_set_arp(struct config *config, const struct config_arp *arp) MUST_CHECK;
+
+/* Each removes what has that key; ERROR_NOT_FOUND where there is none. */
+enum error config_remove_login(struct config *config, const char *name) MUST_CHECK;
+enum error config_remove_interface(struct config *config, const char *name) MUST_CHECK;
+enum error config_remove_address(struct config *config, const char *interface,
+                                 const struct prefix *prefix) MUST_CHECK;
+enum error config_remove_route(struct config *config, const struct config_route *route) MUST_CHECK;
+enum error config_remove_arp(struct config *config, uint32_t address_be) MUST_CHECK;
+
+const struct config_interface *config_find_interface(const struct config *config, const char *name);

@@ -1,0 +1,108 @@
+/* A router: everything it is hangs from here. The kernel has one, a simulation has many.
+ *
+ *   struct router --- cores[] (each touched by its own core alone, but for counters, which anyone may read)
+ *                 --- ports[], rib, neighbor table, configuration: the control core's
+ *                 --- forwarding: the immutable view that all cores read
+ */
+#pragma once
+
+#include "kernel/base/packet.h"
+#include "kernel/base/ring.h"
+#include "kernel/base/snapshot.h"
+#include "kernel/base/timer_wheel.h"
+#include "kernel/base/types.h"
+#include "net/config.h"
+#include "net/port.h"
+
+struct forwarding;
+struct local;
+struct neighbor_table;
+struct nic;
+struct rib;
+struct coroutine;
+
+enum {
+    CONTROL_CORE = 0,
+    MAILBOX_SLOTS = 256, /* per pair of cores */
+    LATENCY_BUCKETS = 32,
+};
+
+/* What a packet in a mailbox is there for. */
+enum mail_purpose {
+    MAIL_TRANSMIT,   /* send it by your queue of port_out: it has its Ethernet header */
+    MAIL_RESOLVE,    /* next_hop_be on port_out is unknown: control core */
+    MAIL_LOCAL,      /* to our own stack: control core */
+    MAIL_ARP,        /* control core */
+};
+
+struct core_stats {
+    uint64_t packets, batches;
+    uint64_t busy_ns, idle_ns;
+    uint64_t busy_cycles;
+    uint64_t longest_slice_ns; /* of the control coroutine */
+};
+
+struct core {
+    /* Set when created. */
+    unsigned index;
+    struct router *router;
+    struct packet_pool *pool;
+    struct cpu *cpu;
+    /* Owned by this core. */
+    uint64_t now_ns;                      /* at the start of this step */
+    const struct forwarding *forwarding;  /* for this step only */
+    struct timer_wheel timers;
+    struct ring inbox[CORE_MAX];          /* [from]: written by that core, read by this one */
+    struct batch originated;              /* IP packets of ours, routed at the end of the poll */
+    struct port_counters ports[PORT_MAX + 1]; /* the last: loopback, what we originate */
+    struct core_stats stats;
+    bool worked;                          /* something was done in this step */
+    uint64_t random_state;
+};
+
+struct router {
+    /* Set when created. */
+    unsigned core_count;
+    struct core *cores[CORE_MAX];
+    struct packet_pools *pools;
+    uint16_t port_count;                  /* cards and the loopback, which is the last */
+    struct port ports[PORT_MAX + 1];
+    /* Written by the control core, read by all. */
+    _Atomic(struct forwarding *) forwarding;
+    struct snapshot_domain snapshots;
+    /* Owned by the control core. */
+    struct config *config;                /* committed, never edited */
+    struct rib *rib;
+    struct neighbor_table *neighbors;
+    struct local *local;                  /* echo waiters, UDP sockets, reassembly */
+    struct coroutine *control;
+    void (*control_work)(void *context, uint64_t now_ns); /* consoles: called in the coroutine, over and over */
+    void *control_context;
+    uint64_t counters_cleared_ns;
+    struct port_counters *counters_base;  /* sums at `clear counters`, subtracted when shown */
+};
+
+struct router_setup {
+    unsigned core_count;
+    struct nic *const *nics;              /* become eth0, eth1, ... in this order */
+    unsigned nic_count;
+    unsigned packets_per_core;            /* 0: enough for rings and queues */
+    uint64_t now_ns;
+};
+
+/* A router with the built-in configuration, its ports open, or NULL with everything undone. The cards stay
+ * the caller's and must outlive it. */
+struct router *router_create(const struct router_setup *setup) MUST_CHECK;
+void router_destroy(struct router *router); /* no core may be stepping */
+
+/* One pass of the loop of ARCHITECTURE section 4; core_loop() does it for good. */
+void core_step(struct core *core);
+_Noreturn void core_loop(struct core *core);
+/* When core_step() has to be called again if nothing arrives. */
+uint64_t core_deadline(const struct core *core);
+
+struct port *router_port(struct router *router, const char *name); /* NULL: no such port */
+
+/* All cores' counters of a port, less what `clear counters` set aside. */
+void router_port_counters(const struct router *router, unsigned port, struct port_counters *sum);
+void router_clear_counters(struct router *router, uint64_t now_ns);
