@@ -1,0 +1,90 @@
+/* The view: all that the datapath needs to know, in one immutable object. Control builds a new one
+ * for every commit and every link change and publishes it whole; a core loads the pointer once per
+ * step (core->forwarding) and keeps nothing of it beyond.
+ *
+ *   destination --fib4--> index --next_hops[]--> kind, port, gateways --neighbor table--> header */
+#pragma once
+
+#include "kernel/base/types.h"
+#include "net/address.h"
+#include "net/config.h"
+#include "net/port.h"
+
+struct fib4;
+struct rib;
+
+/* What is done with a packet to that destination. Those from NEXT_HOP_CONNECTED on leave by a
+ * port. */
+enum next_hop_kind {
+    NEXT_HOP_NONE,              /* no route */
+    NEXT_HOP_LOCAL,             /* an address of ours, on `port` */
+    NEXT_HOP_LOOPBACK,          /* 127/8: ours, but never seen on a wire */
+    NEXT_HOP_BROADCAST,         /* of the connected net of `port` */
+    NEXT_HOP_LIMITED_BROADCAST, /* 255.255.255.255 */
+    NEXT_HOP_MULTICAST,
+    NEXT_HOP_MARTIAN, /* 0/8, 240/4: no destination at all */
+    NEXT_HOP_BLACKHOLE,
+    NEXT_HOP_REJECT,
+    NEXT_HOP_CONNECTED, /* the destination itself is the neighbor */
+    NEXT_HOP_GATEWAY,
+};
+
+enum { NEXT_HOP_MAX = 32768 }; /* distinct ones: 15 bits in the FIB */
+
+struct next_hop_gateway {
+    uint32_t address_be;
+    uint16_t port;
+};
+
+struct next_hop {
+    uint8_t kind; /* enum next_hop_kind */
+    uint8_t gateway_count;
+    uint16_t port;
+    struct next_hop_gateway gateways[ROUTE_GATEWAY_MAX]; /* equal cost; only reachable ones */
+};
+
+/* An address of ours. */
+struct own_address {
+    uint32_t address_be;
+    uint32_t mask_be;
+    uint16_t port;
+    bool secondary;
+};
+
+struct forwarding_port {
+    uint8_t mac[6];
+    uint16_t mtu_bytes; /* limits what we send */
+    bool admin_up;
+    bool up; /* admin and link */
+};
+
+struct forwarding {
+    const struct fib4 *fib4;
+    const struct next_hop *next_hops;
+    unsigned next_hop_count;
+    unsigned address_count;
+    const struct own_address *addresses; /* by port, primary first */
+    unsigned port_count;                 /* the loopback is the last */
+    struct forwarding_port ports[PORT_MAX + 1];
+    uint64_t source_filter[64]; /* one bit per hash of an address that nobody else may have */
+};
+
+/* What the table says of an address. */
+enum next_hop_kind forwarding_kind(const struct forwarding *view, uint32_t address_be);
+const struct next_hop *forwarding_lookup(const struct forwarding *view, uint32_t address_be);
+/* Is it ours, on whatever port, or on that one? */
+bool forwarding_is_own(const struct forwarding *view, uint32_t address_be);
+bool forwarding_is_own_on(const struct forwarding *view, uint16_t port, uint32_t address_be);
+/* The address of ours on that port in whose net `toward_be` lies, else the port's first; 0: none.
+ */
+uint32_t forwarding_source(const struct forwarding *view, uint16_t port, uint32_t toward_be);
+/* Is the address in a net that is connected to that port? */
+bool forwarding_is_connected(const struct forwarding *view, uint16_t port, uint32_t address_be);
+/* May no packet from outside carry this source: ours, or a broadcast address of a net of ours. */
+bool forwarding_is_forbidden_source(const struct forwarding *view, uint32_t address_be);
+
+/* Control: the view of that configuration with the ports as they are now. The RIB's routes are the
+ * active ones. NULL: no memory, or more than NEXT_HOP_MAX. */
+struct forwarding *forwarding_create(const struct config *config, const struct rib *rib,
+                                     const struct port *ports, unsigned port_count) MUST_CHECK;
+void forwarding_destroy(void *forwarding);
