@@ -1,0 +1,35 @@
+/* ICMP as a router speaks it (RFC 792, RFC 1812 4.3): errors about packets that cannot go on,
+ * redirects, and answers to echo requests. Any core.
+ *
+ * Errors are limited per core: a flood of bad packets must not become a flood of errors. One that
+ * is not sent for that reason counts as originated and dropped by DROP_ICMP_RATE_LIMIT, on the
+ * loopback. */
+#pragma once
+
+#include "kernel/base/types.h"
+#include "net/verdict.h"
+
+struct core;
+struct packet;
+
+enum {
+    ICMP_ERRORS_PER_SECOND = 1000, /* and core */
+    ICMP_ERROR_BURST = 64,
+    ICMP_ERROR_MAX_BYTES = 576, /* the whole IP packet: RFC 1812 4.3.2.3 */
+    ICMP_ERROR_TTL = 255,
+    ICMP_ECHO_TTL = 64,
+    ICMP_ERROR_TOS = 0xc0, /* internetwork control: RFC 1812 4.3.2.5 */
+};
+
+/* Borrows a packet that is being dropped, whole, its IP header checked, and sends its sender the
+ * error that drop_reasons[] knows for this verdict, unless RFC 1812 4.3.2.7 forbids. Fragmentation
+ * needed tells packet->mtu_bytes. */
+void icmp_send_error(struct core *core, const struct packet *packet, enum verdict verdict);
+
+/* Borrows a packet that goes out by the port it came from: its sender could send it to gateway_be
+ * itself. */
+void icmp_send_redirect(struct core *core, const struct packet *packet, uint32_t gateway_be);
+
+/* Takes an echo request to us, whole, its checksum good, and sends the same bytes back as a reply.
+ * Counted as delivered; the reply is originated. */
+void icmp_answer_echo(struct core *core, struct packet *packet);

@@ -1,0 +1,44 @@
+/* Puts fragments addressed to us together (RFC 791 3.2, hole list of RFC 815), with bounds on
+ * datagrams, fragments and time. Belongs to the control core.
+ *
+ *   datagram: key (source, destination, identification, protocol)
+ *     fragments, by offset:  [0..1480)[1480..2960)        [4440..5000)
+ *     holes are what lies between:                [2960..4440)
+ *
+ * A fragment that overlaps another ends the datagram, and so do all that follow of it until its
+ * time is over (RFC 5722 for IPv4); an exact duplicate is a duplicate and dropped alone.
+ *
+ * Books: each fragment is held while it waits. When the datagram is whole, all but one count as
+ * delivered, and the datagram goes on as that one packet. */
+#pragma once
+
+#include "kernel/base/types.h"
+#include "net/verdict.h"
+
+struct core;
+struct packet;
+
+enum {
+    REASSEMBLY_MAX = 64,          /* datagrams at once; beyond, the oldest is given up */
+    REASSEMBLY_FRAGMENT_MAX = 64, /* per datagram: 65,535 bytes in pieces of 1,480 are 45 */
+    REASSEMBLY_BUFFER_MAX = 512,  /* buffers held in all; beyond, the oldest datagram is given up */
+    REASSEMBLY_TIMEOUT_MS = 30000, /* RFC 1122 3.3.2 wants a fixed one; RFC 791 suggests 15 s */
+};
+
+struct reassembly_uses {
+    void (*drop)(struct core *core, struct packet *packet, enum verdict why);
+    void (*delivered)(struct core *core, struct packet *packet);
+};
+
+struct reassembly;
+struct reassembly *reassembly_create(struct core *core,
+                                     const struct reassembly_uses *uses) MUST_CHECK;
+void reassembly_destroy(struct reassembly *reassembly); /* frees what waits */
+
+/* Takes a fragment, its header checked. NULL while pieces are missing, else the whole datagram: a
+ * packet of as many segments as it takes, with a header that says so, data at the IP header. */
+struct packet *reassembly_input(struct reassembly *reassembly, struct packet *packet,
+                                uint64_t now_ns) MUST_CHECK;
+
+/* Buffers held now. */
+unsigned reassembly_held(const struct reassembly *reassembly);
