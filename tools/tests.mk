@@ -38,5 +38,8 @@ build/host/tsuji: $(HOST_OBJECTS)
 unit: build/test/unit
 	build/test/unit $(T)
 fuzzers: $(FUZZERS)
+# Each target for a minute; what is found stays in build/fuzz/found.
+fuzz: fuzzers
+	tests/fuzz/run.py --seconds 60 $(T)
 
 -include $(TEST_LIB:.o=.d) $(UNIT_OBJECTS:.o=.d) $(HOST_OBJECTS:.o=.d) $(FUZZ_LIB:.o=.d)

@@ -1,0 +1,50 @@
+#!/bin/bash
+# All tests: sets up what is missing, builds, runs. The last line is `N passed, N failed, N skipped`; the exit
+# status is not 0 if one failed.
+#
+#   tools/test.sh [WORD]     only tests whose name contains WORD
+set -u
+cd "$(dirname "$0")/.." || exit 2
+
+word=${1:-}
+log=$(mktemp -d /tmp/tsuji-test.XXXXXX)
+trap 'rm -rf "$log"' EXIT
+passed=0 failed=0 skipped=0
+
+# Runs a part that ends in its own summary line; what it printed is shown as it comes.
+part() {
+    local name=$1 summary
+    shift
+    echo "== $name"
+    "$@" 2>&1 | tee "$log/$name"
+    local status=${PIPESTATUS[0]}
+    summary=$(grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped' "$log/$name" | tail -n 1)
+    if [[ $summary =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed,\ ([0-9]+)\ skipped ]]; then
+        passed=$((passed + BASH_REMATCH[1]))
+        failed=$((failed + BASH_REMATCH[2]))
+        skipped=$((skipped + BASH_REMATCH[3]))
+        [ "$status" -eq 0 ] || [ "${BASH_REMATCH[2]}" -gt 0 ] || failed=$((failed + 1))
+    else
+        echo "$name ended without a summary (status $status)"
+        failed=$((failed + 1))
+    fi
+}
+
+build() {
+    tools/setup test && make -j2 all && make -j2 image && make -j2 build/test/unit fuzzers
+}
+
+echo "== build"
+if build > "$log/build" 2>&1; then
+    tail -n 1 "$log/build"
+else
+    tail -n 40 "$log/build"
+    failed=1
+fi
+if [ "$failed" -eq 0 ]; then
+    part unit build/test/unit "$word"
+    part fuzz tests/fuzz/run.py "$word"
+    part system tests/system/run.py "$word"
+fi
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ]
