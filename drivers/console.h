@@ -1,5 +1,5 @@
-/* A console: bytes in, bytes out, never waiting. A screen with a keyboard looks like a VT100 terminal: keys
- * arrive as the bytes and escape sequences such a terminal sends, and output may use
+/* A console: bytes in, bytes out, never waiting. A screen with a keyboard looks like a VT100
+ * terminal: keys arrive as the bytes and escape sequences such a terminal sends, and output may use
  * BS CR LF BEL, CSI A B C D H J K m, and UTF-8 is not expected. */
 #pragma once
 
@@ -14,7 +14,7 @@ struct console_ops {
 
 struct console {
     const struct console_ops *ops;
-    const char *name;         /* "com1", "vga" */
-    uint16_t columns, rows;   /* 80, 25 or what the screen has; 80, 24 where nobody knows */
-    bool screen;              /* a person in front, so paging makes sense */
+    const char *name;       /* "com1", "vga" */
+    uint16_t columns, rows; /* 80, 25 or what the screen has; 80, 24 where nobody knows */
+    bool screen;            /* a person in front, so paging makes sense */
 };

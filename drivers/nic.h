@@ -4,8 +4,8 @@
  * core calls receive, transmit, flush and arm. All else is called by the control core while the
  * queues are closed, except link_up() and stats(), which only read.
  *
- * Packets: receive() gives packets that the driver had taken from the queue's pool; transmit() takes those
- * it accepts and frees them when the card has sent them. */
+ * Packets: receive() gives packets that the driver had taken from the queue's pool; transmit()
+ * takes those it accepts and frees them when the card has sent them. */
 #pragma once
 
 #include "kernel/base/packet.h"
@@ -41,18 +41,19 @@ struct nic_ops {
     /* Appends at most BATCH_MAX - batch->count packets; refills the ring. Frames are whole, without
      * FCS; frame_length_bytes, segments and PACKET_CHECKSUM_GOOD are set, the rest is not. */
     void (*receive)(struct nic_queue *queue, struct batch *batch);
-    /* Takes the first packets of the array, as many as fit, and answers their number; the rest stays the
-     * caller's. Nothing need be visible to the card before flush(). Frames have at least 14 bytes;
-     * short ones are padded by the driver where the card does not. */
+    /* Takes the first packets of the array, as many as fit, and answers their number; the rest
+     * stays the caller's. Nothing need be visible to the card before flush(). Frames have at least
+     * 14 bytes; short ones are padded by the driver where the card does not. */
     unsigned (*transmit)(struct nic_queue *queue, struct packet **packets, unsigned count);
     /* Rings the doorbell once, if anything was queued since; frees what has been sent. */
     void (*flush)(struct nic_queue *queue);
-    /* Before sleep: enables the queue's interrupt; true if there is work already, then do not sleep. */
+    /* Before sleep: enables the queue's interrupt; true if there is work already, then do not
+     * sleep. */
     bool (*arm)(struct nic_queue *queue);
     /* After sleep: no interrupts while the core polls. */
     void (*disarm)(struct nic_queue *queue);
 
-    bool (*link_up)(struct nic *nic);                   /* asks the card; cheap enough for 10 Hz */
+    bool (*link_up)(struct nic *nic); /* asks the card; cheap enough for 10 Hz */
     enum error (*set_mac)(struct nic *nic, const uint8_t mac[6]);
     void (*stats)(struct nic *nic, struct nic_stats *stats);
 };
@@ -60,15 +61,15 @@ struct nic_ops {
 struct nic {
     /* Set by probe, never changed, but for `mac` by set_mac(). */
     const struct nic_ops *ops;
-    const char *driver;          /* "virtio-net" */
+    const char *driver; /* "virtio-net" */
     uint8_t mac[6];
-    unsigned queue_max;          /* pairs the card can do */
-    uint32_t frame_max_bytes;    /* longest frame it can send, Ethernet header included, FCS not */
-    char location[16];           /* "0000:00:02.0" */
+    unsigned queue_max;       /* pairs the card can do */
+    uint32_t frame_max_bytes; /* longest frame it can send, Ethernet header included, FCS not */
+    char location[16];        /* "0000:00:02.0" */
     /* Set by open, zero when closed. */
     unsigned queue_count;
     struct nic_queue *queues[NIC_QUEUE_MAX];
-    bool polled;                 /* no interrupt reaches us: poll 250 times a second when idle */
+    bool polled; /* no interrupt reaches us: poll 250 times a second when idle */
     /* Counted by the driver: accesses to device registers, for `show cores`. */
     uint64_t register_accesses[NIC_QUEUE_MAX];
     uint16_t ring_entries_rx, ring_entries_tx;

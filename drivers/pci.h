@@ -11,10 +11,10 @@ enum {
 };
 
 struct pci_bar {
-    uint64_t address;    /* physical, or port number; 0 with size 0: absent or never assigned */
+    uint64_t address; /* physical, or port number; 0 with size 0: absent or never assigned */
     uint64_t size_bytes;
     bool io;
-    bool wide;           /* 64-bit: the next entry is its upper half and absent */
+    bool wide; /* 64-bit: the next entry is its upper half and absent */
 };
 
 struct nic;
@@ -32,7 +32,7 @@ struct pci_device {
 
 struct pci_bus {
     unsigned device_count;
-    unsigned ignored_count; /* beyond PCI_DEVICE_MAX */
+    unsigned ignored_count;                    /* beyond PCI_DEVICE_MAX */
     struct pci_device devices[PCI_DEVICE_MAX]; /* in the order of segment, bus, device, function */
 };
 
@@ -42,7 +42,8 @@ void pci_scan(struct pci_bus *bus);
 uint32_t pci_read(const struct pci_device *device, unsigned offset, unsigned size);
 void pci_write(const struct pci_device *device, unsigned offset, unsigned size, uint32_t value);
 
-/* Offset of the next capability with that id after `after` (0: from the start), or 0. Bounded against loops. */
+/* Offset of the next capability with that id after `after` (0: from the start), or 0. Bounded
+ * against loops. */
 unsigned pci_capability(const struct pci_device *device, uint8_t id, unsigned after);
 
 /* Memory and I/O decoding and bus mastering on, or all off. */
@@ -74,8 +75,8 @@ struct pci_id {
 struct pci_driver {
     const char *name;
     const struct pci_id *ids; /* ends with vendor 0 */
-    /* A card ready to be opened, or NULL; then *why says so in words. Must come back in bounded time from a
-     * mute device. */
+    /* A card ready to be opened, or NULL; then *why says so in words. Must come back in bounded
+     * time from a mute device. */
     struct nic *(*probe)(struct pci_device *device, const char **why);
     void (*remove)(struct nic *nic); /* closed before */
 };

@@ -44,9 +44,9 @@ void core_start(unsigned core, void (*entry)(void *arg), void *arg);
  * sender's stores before it are seen by the woken core. */
 void core_wake(unsigned core);
 
-/* Sleeps until core_wake() of this core, an interrupt attached to it, or deadline_ns. Returns at once if
- * one of them came since the previous core_idle() of this core returned: so a core that arms its
- * queues, looks once more and then idles never sleeps over work. */
+/* Sleeps until core_wake() of this core, an interrupt attached to it, or deadline_ns. Returns at
+ * once if one of them came since the previous core_idle() of this core returned: so a core that
+ * arms its queues, looks once more and then idles never sleeps over work. */
 void core_idle(uint64_t deadline_ns);
 
 /* A second line of execution on the control core, with a stack of its own (256 KiB, guarded). */
@@ -58,8 +58,9 @@ void coroutine_destroy(struct coroutine *coroutine);
 
 /* ---- Time ----------------------------------------------------------------------------------- */
 
-uint64_t clock_ns(void);     /* since the kernel's first instruction; never goes back */
-int64_t clock_unix_ns(void); /* UTC since 1970, as the machine's clock said at the boot, plus clock_ns() */
+uint64_t clock_ns(void); /* since the kernel's first instruction; never goes back */
+int64_t
+clock_unix_ns(void); /* UTC since 1970, as the machine's clock said at the boot, plus clock_ns() */
 
 /* ---- Memory, for control work only, never in the datapath ------------------------------------ */
 
@@ -69,11 +70,11 @@ enum memory_tag {
     MEMORY_BOOT,
     MEMORY_STACK,
     MEMORY_PACKET,
-    MEMORY_RING,     /* descriptor rings and what drivers keep per device */
+    MEMORY_RING, /* descriptor rings and what drivers keep per device */
     MEMORY_DRIVER,
     MEMORY_CORE,
     MEMORY_CONFIG,
-    MEMORY_ROUTE,    /* the RIB */
+    MEMORY_ROUTE, /* the RIB */
     MEMORY_FIB,
     MEMORY_NEIGHBOR,
     MEMORY_FRAGMENT,

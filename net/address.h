@@ -1,6 +1,6 @@
-/* Addresses and prefixes of either family. IPv4 addresses stand in the first four bytes, the rest is 0, so
- * that equal values are equal bytes. Headers and tables of one family use its own width instead
- * (uint32_t address_be). */
+/* Addresses and prefixes of either family. IPv4 addresses stand in the first four bytes, the rest
+ * is 0, so that equal values are equal bytes. Headers and tables of one family use its own width
+ * instead (uint32_t address_be). */
 #pragma once
 
 #include "kernel/base/types.h"

@@ -1,8 +1,9 @@
-/* What the operator wishes: a passive, comparable value. The shell builds a new one from text; a committed one
- * is never edited. Lists are kept in the order in which they are printed, so equal wishes are equal lists.
+/* What the operator wishes: a passive, comparable value. The shell builds a new one from text; a
+ * committed one is never edited. Lists are kept in the order in which they are printed, so equal
+ * wishes are equal lists.
  *
- * Adding answers ERROR_FULL at the bound, ERROR_NO_MEMORY, or ERROR_BAD_VALUE where the value itself
- * is wrong; what two statements say together is judged by control_check(). */
+ * Adding answers ERROR_FULL at the bound, ERROR_NO_MEMORY, or ERROR_BAD_VALUE where the value
+ * itself is wrong; what two statements say together is judged by control_check(). */
 #pragma once
 
 #include "kernel/base/types.h"
@@ -15,8 +16,8 @@ enum {
     CONFIG_ADDRESS_MAX = 1024,
     CONFIG_ROUTE_MAX = 65536, /* as statements; whole tables come from files */
     CONFIG_ARP_MAX = 4096,
-    ROUTE_GATEWAY_MAX = 8,    /* equal-cost gateways of one route */
-    MTU_MIN = 576,            /* RFC 1122 3.3.3; IPv6 will want 1280 */
+    ROUTE_GATEWAY_MAX = 8, /* equal-cost gateways of one route */
+    MTU_MIN = 576,         /* RFC 1122 3.3.3; IPv6 will want 1280 */
     MTU_MAX = 9216,
     MTU_DEFAULT = 1500,
     DISTANCE_STATIC = 1,
@@ -61,7 +62,7 @@ struct config_arp {
 struct config {
     char name[NAME_MAX_BYTES]; /* of the system; "tsuji" where not stated */
     bool console_login[2];     /* enum console_kind of shell: com1, vga */
-    uint32_t watchdog_s;       /* 0: a stalled core halts the machine with its report; else it restarts */
+    uint32_t watchdog_s; /* 0: a stalled core halts the machine with its report; else it restarts */
 
     unsigned login_count;
     struct config_login logins[CONFIG_LOGIN_MAX];
@@ -81,14 +82,14 @@ struct config *config_copy(const struct config *config) MUST_CHECK;
 void config_destroy(struct config *config); /* NULL is allowed */
 bool config_equal(const struct config *a, const struct config *b);
 
-/* Each sets: replaces what has the same key (name; interface and address; prefix, kind and distance; address), or
- * inserts it in order. A second gateway statement for the same prefix and distance adds its
- * gateways. */
+/* Each sets: replaces what has the same key (name; interface and address; prefix, kind and
+ * distance; address), or inserts it in order. A second gateway statement for the same prefix and
+ * distance adds its gateways. */
 enum error config_set_login(struct config *config, const struct config_login *login) MUST_CHECK;
-enum error config_set_interface(struct config *config, const struct config_interface *interface)
-    MUST_CHECK;
-enum error config_set_address(struct config *config, const struct config_address *address)
-    MUST_CHECK;
+enum error config_set_interface(struct config *config,
+                                const struct config_interface *interface) MUST_CHECK;
+enum error config_set_address(struct config *config,
+                              const struct config_address *address) MUST_CHECK;
 enum error config_set_route(struct config *config, const struct config_route *route) MUST_CHECK;
 enum error config_set_arp(struct config *config, const struct config_arp *arp) MUST_CHECK;
 

@@ -19,15 +19,16 @@ enum error control_check(struct router *router, const struct config *next,
                          struct commit_report *report) MUST_CHECK;
 
 /* Takes `next` when it answers OK; on failure nothing has changed and `next` stays the caller's. */
-enum error control_commit(struct router *router, struct config *next, struct commit_report *report)
-    MUST_CHECK;
+enum error control_commit(struct router *router, struct config *next,
+                          struct commit_report *report) MUST_CHECK;
 
 /* Inside control work: lets the datapath of this core go on where 500 us may have passed. */
 void control_yield(struct router *router);
 
-/* The route that decides for an address, as the cores' own table answers. False where there is none. */
-bool control_route_for(struct router *router, const struct address *address, struct route *out)
-    MUST_CHECK;
+/* The route that decides for an address, as the cores' own table answers. False where there is
+ * none. */
+bool control_route_for(struct router *router, const struct address *address,
+                       struct route *out) MUST_CHECK;
 
 /* `clear arp`: forgets all learned neighbors, or one. */
 void control_clear_neighbors(struct router *router, const struct address *only);

@@ -1,26 +1,26 @@
-/* Neighbors: who has an IP address on a link. One state machine and one bounded table for ARP (RFC 826), and
- * later for neighbor discovery (RFC 4861, whose states it follows).
+/* Neighbors: who has an IP address on a link. One state machine and one bounded table for ARP (RFC
+ * 826), and later for neighbor discovery (RFC 4861, whose states it follows).
  *
- *   INCOMPLETE --reply--> REACHABLE --30 s--> STALE --used--> DELAY --5 s--> PROBE --reply--> REACHABLE
- *       | 3 requests, 1 s apart                                                | 3 unicast requests
- *       v                                                                      v
- *     failed: what waits is dropped, host unreachable                        gone
+ *   INCOMPLETE --reply--> REACHABLE --30 s--> STALE --used--> DELAY --5 s--> PROBE --reply-->
+ * REACHABLE | 3 requests, 1 s apart                                                | 3 unicast
+ * requests v                                                                      v failed: what
+ * waits is dropped, host unreachable                        gone
  *
- * The table belongs to the control core. Other cores read adjacencies only: immutable records behind an
- * index; a new MAC address is a new record and one store. */
+ * The table belongs to the control core. Other cores read adjacencies only: immutable records
+ * behind an index; a new MAC address is a new record and one store. */
 #pragma once
+
+#include <stdatomic.h>
 
 #include "kernel/base/types.h"
 #include "net/address.h"
 
-#include <stdatomic.h>
-
 enum {
-    NEIGHBOR_MAX = 16384,         /* entries in all; the oldest unresolved or stale one makes room */
-    NEIGHBOR_WAITING_MAX = 3,     /* packets held per unresolved address; RFC 4861 7.2.2 wants 1 */
-    NEIGHBOR_REQUEST_MAX = 3,     /* RFC 4861 MAX_MULTICAST_SOLICIT */
+    NEIGHBOR_MAX = 16384,     /* entries in all; the oldest unresolved or stale one makes room */
+    NEIGHBOR_WAITING_MAX = 3, /* packets held per unresolved address; RFC 4861 7.2.2 wants 1 */
+    NEIGHBOR_REQUEST_MAX = 3, /* RFC 4861 MAX_MULTICAST_SOLICIT */
     NEIGHBOR_REACHABLE_MS = 30000,
-    NEIGHBOR_STALE_MS = 600000,   /* unused for that long: forgotten */
+    NEIGHBOR_STALE_MS = 600000, /* unused for that long: forgotten */
 };
 
 enum neighbor_state {
@@ -53,5 +53,5 @@ struct neighbor_info {
 struct neighbor_table;
 /* Control core: entries in the order of their addresses, starting behind *after (family none: the
  * first); how many were written. */
-unsigned neighbor_list(const struct neighbor_table *table, const struct address *after, uint64_t now_ns,
-                       struct neighbor_info *out, unsigned max);
+unsigned neighbor_list(const struct neighbor_table *table, const struct address *after,
+                       uint64_t now_ns, struct neighbor_info *out, unsigned max);

@@ -1,5 +1,5 @@
-/* ping and traceroute: probes sent from the console, a state each, polled by whoever started them. Belongs to the
- * control core. */
+/* ping and traceroute: probes sent from the console, a state each, polled by whoever started them.
+ * Belongs to the control core. */
 #pragma once
 
 #include "kernel/base/types.h"
@@ -10,30 +10,30 @@ struct probe;
 
 struct probe_setup {
     struct address target;
-    struct address source;   /* family none: chosen by the way out */
-    bool trace;              /* TTL 1, 2, ...: traceroute */
-    uint32_t count;          /* probes; for a trace: per hop */
-    uint32_t interval_ms;    /* between probes */
-    uint32_t timeout_ms;     /* for an answer */
-    uint16_t payload_bytes;  /* behind the ICMP header */
+    struct address source;  /* family none: chosen by the way out */
+    bool trace;             /* TTL 1, 2, ...: traceroute */
+    uint32_t count;         /* probes; for a trace: per hop */
+    uint32_t interval_ms;   /* between probes */
+    uint32_t timeout_ms;    /* for an answer */
+    uint16_t payload_bytes; /* behind the ICMP header */
     bool dont_fragment;
-    uint8_t ttl_max;         /* trace: the last hop tried; ping: the TTL */
+    uint8_t ttl_max; /* trace: the last hop tried; ping: the TTL */
 };
 
 enum probe_answer {
-    PROBE_REPLY,        /* echo reply */
-    PROBE_TTL_EXPIRED,  /* from a hop on the way */
-    PROBE_UNREACHABLE,  /* icmp_code says what */
-    PROBE_TOO_BIG,      /* mtu says */
+    PROBE_REPLY,       /* echo reply */
+    PROBE_TTL_EXPIRED, /* from a hop on the way */
+    PROBE_UNREACHABLE, /* icmp_code says what */
+    PROBE_TOO_BIG,     /* mtu says */
     PROBE_TIMEOUT,
-    PROBE_NO_ROUTE,     /* we ourselves know no way */
+    PROBE_NO_ROUTE, /* we ourselves know no way */
 };
 
 struct probe_event {
     enum probe_answer answer;
     struct address from;
     uint32_t sequence;
-    uint8_t ttl;        /* reply: as it came; trace: as we sent it */
+    uint8_t ttl; /* reply: as it came; trace: as we sent it */
     uint8_t icmp_code;
     uint16_t mtu;
     uint16_t length_bytes;
@@ -42,8 +42,8 @@ struct probe_event {
 
 enum { PROBE_MAX = 16 }; /* at once */
 
-struct probe *probe_start(struct router *router, const struct probe_setup *setup, uint64_t now_ns)
-    MUST_CHECK; /* NULL: too many, or no memory */
+struct probe *probe_start(struct router *router, const struct probe_setup *setup,
+                          uint64_t now_ns) MUST_CHECK; /* NULL: too many, or no memory */
 /* One event, if there is one. */
 bool probe_poll(struct probe *probe, uint64_t now_ns, struct probe_event *event) MUST_CHECK;
 bool probe_done(const struct probe *probe);

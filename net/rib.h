@@ -1,5 +1,5 @@
-/* All routes that are known, from all who know some, with the ones that win marked active. Belongs to the control core; the
- * cores look up the FIB that is built from the active ones. */
+/* All routes that are known, from all who know some, with the ones that win marked active. Belongs
+ * to the control core; the cores look up the FIB that is built from the active ones. */
 #pragma once
 
 #include "kernel/base/types.h"
@@ -14,9 +14,9 @@ struct route {
     struct prefix prefix;
     enum route_protocol protocol;
     enum route_kind kind;
-    uint8_t distance;     /* connected 0 */
+    uint8_t distance; /* connected 0 */
     bool active;
-    uint16_t port;        /* connected: its port; gateway: where the first gateway is; else PORT_NONE */
+    uint16_t port; /* connected: its port; gateway: where the first gateway is; else PORT_NONE */
     uint8_t gateway_count;
     struct address gateways[ROUTE_GATEWAY_MAX];
 };

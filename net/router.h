@@ -1,6 +1,7 @@
 /* A router: everything it is hangs from here. The kernel has one, a simulation has many.
  *
- *   struct router --- cores[] (each touched by its own core alone, but for counters, which anyone may read)
+ *   struct router --- cores[] (each touched by its own core alone, but for counters, which anyone
+ * may read)
  *                 --- ports[], rib, neighbor table, configuration: the control core's
  *                 --- forwarding: the immutable view that all cores read
  */
@@ -29,10 +30,10 @@ enum {
 
 /* What a packet in a mailbox is there for. */
 enum mail_purpose {
-    MAIL_TRANSMIT,   /* send it by your queue of port_out: it has its Ethernet header */
-    MAIL_RESOLVE,    /* next_hop_be on port_out is unknown: control core */
-    MAIL_LOCAL,      /* to our own stack: control core */
-    MAIL_ARP,        /* control core */
+    MAIL_TRANSMIT, /* send it by your queue of port_out: it has its Ethernet header */
+    MAIL_RESOLVE,  /* next_hop_be on port_out is unknown: control core */
+    MAIL_LOCAL,    /* to our own stack: control core */
+    MAIL_ARP,      /* control core */
 };
 
 struct core_stats {
@@ -49,14 +50,14 @@ struct core {
     struct packet_pool *pool;
     struct cpu *cpu;
     /* Owned by this core. */
-    uint64_t now_ns;                      /* at the start of this step */
-    const struct forwarding *forwarding;  /* for this step only */
+    uint64_t now_ns;                     /* at the start of this step */
+    const struct forwarding *forwarding; /* for this step only */
     struct timer_wheel timers;
-    struct ring inbox[CORE_MAX];          /* [from]: written by that core, read by this one */
-    struct batch originated;              /* IP packets of ours, routed at the end of the poll */
+    struct ring inbox[CORE_MAX]; /* [from]: written by that core, read by this one */
+    struct batch originated;     /* IP packets of ours, routed at the end of the poll */
     struct port_counters ports[PORT_MAX + 1]; /* the last: loopback, what we originate */
     struct core_stats stats;
-    bool worked;                          /* something was done in this step */
+    bool worked; /* something was done in this step */
     uint64_t random_state;
 };
 
@@ -65,33 +66,34 @@ struct router {
     unsigned core_count;
     struct core *cores[CORE_MAX];
     struct packet_pools *pools;
-    uint16_t port_count;                  /* cards and the loopback, which is the last */
+    uint16_t port_count; /* cards and the loopback, which is the last */
     struct port ports[PORT_MAX + 1];
     /* Written by the control core, read by all. */
     _Atomic(struct forwarding *) forwarding;
     struct snapshot_domain snapshots;
     /* Owned by the control core. */
-    struct config *config;                /* committed, never edited */
+    struct config *config; /* committed, never edited */
     struct rib *rib;
     struct neighbor_table *neighbors;
-    struct local *local;                  /* echo waiters, UDP sockets, reassembly */
+    struct local *local; /* echo waiters, UDP sockets, reassembly */
     struct coroutine *control;
-    void (*control_work)(void *context, uint64_t now_ns); /* consoles: called in the coroutine, over and over */
+    void (*control_work)(void *context,
+                         uint64_t now_ns); /* consoles: called in the coroutine, over and over */
     void *control_context;
     uint64_t counters_cleared_ns;
-    struct port_counters *counters_base;  /* sums at `clear counters`, subtracted when shown */
+    struct port_counters *counters_base; /* sums at `clear counters`, subtracted when shown */
 };
 
 struct router_setup {
     unsigned core_count;
-    struct nic *const *nics;              /* become eth0, eth1, ... in this order */
+    struct nic *const *nics; /* become eth0, eth1, ... in this order */
     unsigned nic_count;
-    unsigned packets_per_core;            /* 0: enough for rings and queues */
+    unsigned packets_per_core; /* 0: enough for rings and queues */
     uint64_t now_ns;
 };
 
-/* A router with the built-in configuration, its ports open, or NULL with everything undone. The cards stay
- * the caller's and must outlive it. */
+/* A router with the built-in configuration, its ports open, or NULL with everything undone. The
+ * cards stay the caller's and must outlive it. */
 struct router *router_create(const struct router_setup *setup) MUST_CHECK;
 void router_destroy(struct router *router); /* no core may be stepping */
 

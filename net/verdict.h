@@ -1,5 +1,6 @@
-/* What a stage says of a packet, and why packets die. Each reason is a counter per port and core, a stable word for
- * machines, a text for people, and the ICMP error that its sender is owed, if any. */
+/* What a stage says of a packet, and why packets die. Each reason is a counter per port and core, a
+ * stable word for machines, a text for people, and the ICMP error that its sender is owed, if any.
+ */
 #pragma once
 
 #include "kernel/base/types.h"
@@ -9,8 +10,8 @@ enum verdict {
     TAKEN, /* somebody else owns it now: a waiting list, a mailbox, the local stack */
 
     /* Link */
-    DROP_SHORT_FRAME,          /* shorter than an Ethernet header */
-    DROP_NOT_FOR_US,           /* unicast to another MAC address */
+    DROP_SHORT_FRAME, /* shorter than an Ethernet header */
+    DROP_NOT_FOR_US,  /* unicast to another MAC address */
     DROP_UNKNOWN_ETHERTYPE,
     DROP_PORT_DOWN,
     DROP_TOO_MANY_SEGMENTS,
@@ -20,24 +21,24 @@ enum verdict {
     DROP_ARP_CONFLICT,
     DROP_NEIGHBOR_TABLE_FULL,
     DROP_NEIGHBOR_QUEUE_FULL,
-    DROP_NEIGHBOR_FAILED,      /* nobody answered: host unreachable */
+    DROP_NEIGHBOR_FAILED, /* nobody answered: host unreachable */
     /* IPv4 header (RFC 1812 5.2.2, 5.3.7) */
     DROP_BAD_IPV4_HEADER,
     DROP_BAD_IPV4_CHECKSUM,
-    DROP_TRUNCATED,            /* the header's length is more than came */
-    DROP_BAD_IPV4_OPTION,      /* parameter problem */
-    DROP_SOURCE_ROUTE,         /* refused, RFC 7126 */
+    DROP_TRUNCATED,       /* the header's length is more than came */
+    DROP_BAD_IPV4_OPTION, /* parameter problem */
+    DROP_SOURCE_ROUTE,    /* refused, RFC 7126 */
     DROP_MARTIAN_SOURCE,
     DROP_MARTIAN_DESTINATION,
-    DROP_LINK_BROADCAST,       /* unicast IP in a link broadcast: RFC 1122 3.3.6 */
-    DROP_DIRECTED_BROADCAST,   /* RFC 2644 */
-    DROP_MULTICAST,            /* not a group of ours */
+    DROP_LINK_BROADCAST,     /* unicast IP in a link broadcast: RFC 1122 3.3.6 */
+    DROP_DIRECTED_BROADCAST, /* RFC 2644 */
+    DROP_MULTICAST,          /* not a group of ours */
     /* Forwarding */
-    DROP_NO_ROUTE,             /* net unreachable */
+    DROP_NO_ROUTE, /* net unreachable */
     DROP_BLACKHOLE,
-    DROP_REJECT,               /* host unreachable, administratively */
+    DROP_REJECT, /* host unreachable, administratively */
     DROP_TTL_EXPIRED,
-    DROP_FRAGMENT_NEEDED,      /* DF set and too long for the way out */
+    DROP_FRAGMENT_NEEDED, /* DF set and too long for the way out */
     DROP_TX_RING_FULL,
     DROP_MAILBOX_FULL,
     DROP_NO_BUFFER,
@@ -46,22 +47,22 @@ enum verdict {
     DROP_UDP_PORT_UNREACHABLE,
     DROP_BAD_UDP,
     DROP_BAD_ICMP,
-    DROP_ICMP_IGNORED,         /* of a kind that nobody waits for */
+    DROP_ICMP_IGNORED, /* of a kind that nobody waits for */
     DROP_SOCKET_FULL,
     DROP_REASSEMBLY_TIMEOUT,
     DROP_REASSEMBLY_OVERLAP,
     DROP_REASSEMBLY_FULL,
-    DROP_REASSEMBLY_BAD,       /* lengths that make no packet */
+    DROP_REASSEMBLY_BAD, /* lengths that make no packet */
     /* What we owe nobody */
-    DROP_ICMP_RATE_LIMIT,      /* an error we did not send */
+    DROP_ICMP_RATE_LIMIT, /* an error we did not send */
     VERDICT_COUNT,
 };
 
 enum { ICMP_NONE = 0xff };
 
 struct drop_reason {
-    const char *id;   /* "ttl-expired" */
-    const char *text; /* "TTL reached zero" */
+    const char *id;               /* "ttl-expired" */
+    const char *text;             /* "TTL reached zero" */
     uint8_t icmp_type, icmp_code; /* ICMP_NONE: die in silence */
 };
 

@@ -5,9 +5,9 @@
  * parser reads all fields in the RFC's order and asks once, at the end. */
 #pragma once
 
-#include "kernel/base/types.h"
-
 #include <string.h>
+
+#include "kernel/base/types.h"
 
 static inline uint16_t load_be16(const void *from)
 {

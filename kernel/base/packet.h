@@ -6,14 +6,14 @@
  *   | 128 B        | (virtio header) | ^ data                       |                 |
  *   +--------------+-----------------+------------------------------+-----------------+
  *
- * A packet has one owner at a time and the verb moves it: receive and alloc give; transmit, deliver,
- * drop and free take; everything else borrows.
+ * A packet has one owner at a time and the verb moves it: receive and alloc give; transmit,
+ * deliver, drop and free take; everything else borrows.
  *
- * A frame that does not fit one buffer (a jumbo frame received through merged buffers) is a chain: the first
- * segment holds all headers up to PACKET_ROOM_BYTES, `next_segment` the rest.
+ * A frame that does not fit one buffer (a jumbo frame received through merged buffers) is a chain:
+ * the first segment holds all headers up to PACKET_ROOM_BYTES, `next_segment` the rest.
  *
- * Each core has a pool, last in first out. packet_free() on another core puts the buffer on a ring back
- * to its home, in the local pool; nobody ever touches another core's free list. */
+ * Each core has a pool, last in first out. packet_free() on another core puts the buffer on a ring
+ * back to its home, in the local pool; nobody ever touches another core's free list. */
 #pragma once
 
 #include "kernel/base/types.h"
@@ -23,7 +23,7 @@ enum {
     PACKET_META_BYTES = 128,
     PACKET_HEADROOM_BYTES = 128,
     PACKET_ROOM_BYTES = PACKET_BUFFER_BYTES - PACKET_META_BYTES - PACKET_HEADROOM_BYTES, /* 1792 */
-    PACKET_SEGMENT_MAX = 8,     /* buffers of one received frame: 9,216 bytes and some */
+    PACKET_SEGMENT_MAX = 8,               /* buffers of one received frame: 9,216 bytes and some */
     PACKET_CHUNK_BYTES = 2 * 1024 * 1024, /* pools grow by these, at creation only */
 };
 
@@ -36,23 +36,23 @@ struct packet {
     struct packet *next;         /* free list, waiting lists of its owner */
 
     /* What the datapath has found out, in the order of its stages. */
-    uint16_t port_in;            /* index of the port it came from; PORT_NONE where we made it */
+    uint16_t port_in; /* index of the port it came from; PORT_NONE where we made it */
     uint16_t port_out;
-    uint16_t network_offset;     /* of the IP header from data */
+    uint16_t network_offset;       /* of the IP header from data */
     uint16_t network_length_bytes; /* the IP packet's own idea of its length, checked */
     uint16_t header_length_bytes;  /* of the IP header with its options */
-    uint8_t network_protocol;    /* enum packet_protocol */
-    uint8_t flags;               /* enum packet_flag */
-    uint32_t adjacency;          /* index of the next hop's record */
-    uint32_t next_hop_be;        /* IPv4 next hop, for resolution and redirects */
-    uint16_t mtu_bytes;          /* of the way out */
-    uint8_t purpose;             /* enum mail_purpose while it is in a mailbox */
-    uint8_t reason;              /* ICMP error to make of it, or drop reason: net/drop.h */
+    uint8_t network_protocol;      /* enum packet_protocol */
+    uint8_t flags;                 /* enum packet_flag */
+    uint32_t adjacency;            /* index of the next hop's record */
+    uint32_t next_hop_be;          /* IPv4 next hop, for resolution and redirects */
+    uint16_t mtu_bytes;            /* of the way out */
+    uint8_t purpose;               /* enum mail_purpose while it is in a mailbox */
+    uint8_t reason;                /* ICMP error to make of it, or drop reason: net/drop.h */
     uint64_t received_ns;
 
     /* Set when the pool was made, never changed. */
-    uint16_t home;               /* index of the pool it belongs to */
-    uint64_t buffer_dma;         /* what a device calls the first byte of this struct */
+    uint16_t home;       /* index of the pool it belongs to */
+    uint64_t buffer_dma; /* what a device calls the first byte of this struct */
 };
 _Static_assert(sizeof(struct packet) <= PACKET_META_BYTES, "headroom follows the metadata");
 
@@ -63,8 +63,8 @@ enum packet_protocol { PACKET_OTHER, PACKET_ARP, PACKET_IPV4, PACKET_IPV6 };
 enum packet_flag {
     PACKET_LINK_BROADCAST = 1 << 0, /* came to the link's broadcast address */
     PACKET_LINK_MULTICAST = 1 << 1,
-    PACKET_LOCAL = 1 << 2,          /* originated here */
-    PACKET_CHECKSUM_GOOD = 1 << 3,  /* the device vouches for the transport checksum */
+    PACKET_LOCAL = 1 << 2,         /* originated here */
+    PACKET_CHECKSUM_GOOD = 1 << 3, /* the device vouches for the transport checksum */
 };
 
 /* Packets on their way through the stages, or from and to a driver. */
@@ -75,8 +75,8 @@ struct batch {
 
 struct packet_pool;
 
-/* pool_count pools of packet_count packets each (rounded up to whole chunks), or NULL. A pool's index is
- * its core's. */
+/* pool_count pools of packet_count packets each (rounded up to whole chunks), or NULL. A pool's
+ * index is its core's. */
 struct packet_pools;
 struct packet_pools *packet_pools_create(unsigned pool_count, unsigned packet_count) MUST_CHECK;
 void packet_pools_destroy(struct packet_pools *pools); /* every packet must be back */
@@ -88,13 +88,14 @@ struct packet *packet_alloc(struct packet_pool *local) MUST_CHECK;
 /* Gives the packet and all its segments back. local is the pool of the core that runs this. */
 void packet_free(struct packet_pool *local, struct packet *packet);
 
-/* Takes home what other cores have put on the rings; called when the pool runs low and once per step. */
+/* Takes home what other cores have put on the rings; called when the pool runs low and once per
+ * step. */
 void packet_pool_collect(struct packet_pool *local);
 
 struct packet_pool_stats {
     uint64_t total;
-    uint64_t free;    /* in the pool, and on the way home on a ring */
-    uint64_t failed;  /* packet_alloc() that answered NULL */
+    uint64_t free;   /* in the pool, and on the way home on a ring */
+    uint64_t failed; /* packet_alloc() that answered NULL */
 };
 void packet_pool_stats(const struct packet_pool *pool, struct packet_pool_stats *stats);
 
@@ -107,7 +108,8 @@ bool packet_pull(struct packet *packet, uint32_t length_bytes) MUST_CHECK;
 /* Room behind the data of a packet of one segment, or NULL. */
 uint8_t *packet_append(struct packet *packet, uint32_t length_bytes) MUST_CHECK;
 
-/* Bytes [offset, offset + length) of the frame, across segments, into out; false where it is shorter. */
+/* Bytes [offset, offset + length) of the frame, across segments, into out; false where it is
+ * shorter. */
 bool packet_copy_out(const struct packet *packet, uint32_t offset, void *out,
                      uint32_t length_bytes) MUST_CHECK;
 

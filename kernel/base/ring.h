@@ -10,10 +10,10 @@
  * touches no line that the other core writes. */
 #pragma once
 
+#include <stdatomic.h>
+
 #include "kernel/base/types.h"
 #include "kernel/platform.h"
-
-#include <stdatomic.h>
 
 struct ring {
     /* Written by the producer. */

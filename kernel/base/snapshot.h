@@ -1,15 +1,17 @@
 /* Publishing whole immutable objects to cores that read without locks (quiescent-state based
- * reclamation). A reader loads the pointer once per step of its loop and drops it at the end of the step; the
- * writer frees an old object after every core has passed such a point or is asleep.
+ * reclamation). A reader loads the pointer once per step of its loop and drops it at the end of the
+ * step; the writer frees an old object after every core has passed such a point or is asleep.
  *
  * Writer and retire list belong to the control core. */
 #pragma once
 
-#include "kernel/base/types.h"
-
 #include <stdatomic.h>
 
-enum { RETIRED_MAX = 1024 }; /* objects waiting; snapshot_retire() fails beyond, the caller waits a step */
+#include "kernel/base/types.h"
+
+enum {
+    RETIRED_MAX = 1024
+}; /* objects waiting; snapshot_retire() fails beyond, the caller waits a step */
 
 /* One per core, alone on its line, so that a reader's store disturbs nobody. */
 struct quiescence {

@@ -5,9 +5,9 @@
  * What does not fit is cut; `cut` tells. The text always ends in 0. */
 #pragma once
 
-#include "kernel/base/types.h"
-
 #include <stdarg.h>
+
+#include "kernel/base/types.h"
 
 struct text {
     char *start;
@@ -23,7 +23,8 @@ static inline struct text text_of(char *buffer, size_t size)
     return (struct text){ .start = buffer, .length = 0, .size = size, .cut = false };
 }
 
-/* GCC knows %p but not what we put behind it: -Wformat is content, the letters are literal to it. */
+/* GCC knows %p but not what we put behind it: -Wformat is content, the letters are literal to it.
+ */
 void text_print(struct text *text, const char *format, ...) PRINTF_LIKE(2, 3);
 void text_print_args(struct text *text, const char *format, va_list args);
 void text_put(struct text *text, const char *bytes, size_t length);

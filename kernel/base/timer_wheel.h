@@ -1,5 +1,6 @@
 /* Timers of one core: a hierarchical wheel, 4 levels of 256 slots, 1 ms a tick. Adding and removing
- * cost O(1). A timer belongs to one wheel and is embedded in what it serves; it never fires early. */
+ * cost O(1). A timer belongs to one wheel and is embedded in what it serves; it never fires early.
+ */
 #pragma once
 
 #include "kernel/base/types.h"
@@ -11,7 +12,7 @@ struct timer {
 };
 
 struct timer_wheel {
-    uint64_t tick; /* time up to which all has fired, in ms */
+    uint64_t tick;  /* time up to which all has fired, in ms */
     unsigned count; /* timers that are set */
     struct timer *slots[4][256];
 };

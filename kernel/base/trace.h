@@ -1,5 +1,5 @@
-/* Events for developers: what happened last on each core, cheap enough for everywhere. A panic prints the
- * last of every core. fail() records itself here. */
+/* Events for developers: what happened last on each core, cheap enough for everywhere. A panic
+ * prints the last of every core. fail() records itself here. */
 #pragma once
 
 #include "kernel/base/types.h"

@@ -9,18 +9,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MUST_CHECK         __attribute__((warn_unused_result))
-#define PRINTF_LIKE(f, a)  __attribute__((format(printf, f, a)))
-#define ARRAY_COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define LIKELY(condition)  __builtin_expect(!!(condition), 1)
+#define MUST_CHECK          __attribute__((warn_unused_result))
+#define PRINTF_LIKE(f, a)   __attribute__((format(printf, f, a)))
+#define ARRAY_COUNT(array)  (sizeof(array) / sizeof((array)[0]))
+#define LIKELY(condition)   __builtin_expect(!!(condition), 1)
 #define UNLIKELY(condition) __builtin_expect(!!(condition), 0)
-#define CONTAINER_OF(pointer, type, member)                                                        \
-    ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+#define CONTAINER_OF(pointer, type, member) \
+    ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 enum {
-    CORE_MAX = 64,         /* cores we start; a 65th stays parked */
-    PORT_MAX = 64,         /* network ports, loopback included */
-    BATCH_MAX = 64,        /* packets in one pass of the datapath */
+    CORE_MAX = 64,  /* cores we start; a 65th stays parked */
+    PORT_MAX = 64,  /* network ports, loopback included */
+    BATCH_MAX = 64, /* packets in one pass of the datapath */
     CACHE_LINE_BYTES = 64,
     PAGE_BYTES = 4096,
 };
@@ -30,16 +30,16 @@ enum {
 enum error {
     OK = 0,
     ERROR_NO_MEMORY,
-    ERROR_TRUNCATED,      /* ends before a field that must be there */
-    ERROR_MALFORMED,      /* all there, but contradictory */
+    ERROR_TRUNCATED, /* ends before a field that must be there */
+    ERROR_MALFORMED, /* all there, but contradictory */
     ERROR_BAD_CHECKSUM,
     ERROR_NOT_FOUND,
     ERROR_EXISTS,
-    ERROR_FULL,           /* a table or queue is at its stated bound */
+    ERROR_FULL, /* a table or queue is at its stated bound */
     ERROR_BAD_VALUE,
     ERROR_UNSUPPORTED,
     ERROR_TIMEOUT,
-    ERROR_DEVICE,         /* the hardware answered nonsense or nothing */
+    ERROR_DEVICE, /* the hardware answered nonsense or nothing */
     ERROR_BUSY,
     ERROR_COUNT,
 };
@@ -55,18 +55,18 @@ enum error fail_at(enum error error, const char *file, int line);
 /* Ends in platform_panic(). Defined in trace.c. */
 _Noreturn void check_failed(const char *file, int line, const char *condition);
 
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (UNLIKELY(!(condition)))                                                                \
-            check_failed(__FILE__, __LINE__, #condition);                                          \
+#define CHECK(condition) \
+    do { \
+        if (UNLIKELY(!(condition))) \
+            check_failed(__FILE__, __LINE__, #condition); \
     } while (0)
 
 #ifdef TSUJI_DEBUG
 #define DCHECK(condition) CHECK(condition)
 #else
-#define DCHECK(condition)                                                                          \
-    do {                                                                                           \
-        (void)sizeof(condition);                                                                   \
+#define DCHECK(condition) \
+    do { \
+        (void)sizeof(condition); \
     } while (0)
 #endif
 

@@ -1,6 +1,6 @@
-/* A test: `TEST(neighbor_forgets_after_last_probe) { ... EXPECT(...); }` in a file tests/unit/X_test.c
- * (or tests/sim/X_sim.c). Each runs in a process of its own, so that a crash, a leak or an endless loop is one
- * failed test (60 s). main() is in tests/unit/test_main.c. */
+/* A test: `TEST(neighbor_forgets_after_last_probe) { ... EXPECT(...); }` in a file
+ * tests/unit/X_test.c (or tests/sim/X_sim.c). Each runs in a process of its own, so that a crash, a
+ * leak or an endless loop is one failed test (60 s). main() is in tests/unit/test_main.c. */
 #pragma once
 
 #include "kernel/base/types.h"
@@ -14,38 +14,39 @@ struct test {
 
 void test_register(struct test *test);
 _Noreturn void test_fail(const char *file, int line, const char *format, ...) PRINTF_LIKE(3, 4);
-_Noreturn void test_skip(const char *reason); /* the reason is printed, and checked against the list of skips */
+_Noreturn void
+test_skip(const char *reason); /* the reason is printed, and checked against the list of skips */
 
-#define TEST(test_name)                                                                            \
-    static void test_##test_name(void);                                                            \
-    __attribute__((constructor)) static void register_##test_name(void)                            \
-    {                                                                                              \
-        static struct test test = { #test_name, __FILE__, test_##test_name, NULL };                \
-        test_register(&test);                                                                      \
-    }                                                                                              \
+#define TEST(test_name) \
+    static void test_##test_name(void); \
+    __attribute__((constructor)) static void register_##test_name(void) \
+    { \
+        static struct test test = { #test_name, __FILE__, test_##test_name, NULL }; \
+        test_register(&test); \
+    } \
     static void test_##test_name(void)
 
-#define EXPECT(condition)                                                                          \
-    do {                                                                                           \
-        if (!(condition))                                                                          \
-            test_fail(__FILE__, __LINE__, "expected: %s", #condition);                             \
+#define EXPECT(condition) \
+    do { \
+        if (!(condition)) \
+            test_fail(__FILE__, __LINE__, "expected: %s", #condition); \
     } while (0)
 
 /* Integers, printed both ways. */
-#define EXPECT_EQUAL(actual, expected)                                                             \
-    do {                                                                                           \
-        long long actual_value = (long long)(actual);                                              \
-        long long expected_value = (long long)(expected);                                          \
-        if (actual_value != expected_value)                                                        \
-            test_fail(__FILE__, __LINE__, "%s is %lld (0x%llx), expected %lld (0x%llx)", #actual,  \
-                      actual_value, actual_value, expected_value, expected_value);                 \
+#define EXPECT_EQUAL(actual, expected) \
+    do { \
+        long long actual_value = (long long)(actual); \
+        long long expected_value = (long long)(expected); \
+        if (actual_value != expected_value) \
+            test_fail(__FILE__, __LINE__, "%s is %lld (0x%llx), expected %lld (0x%llx)", #actual, \
+                      actual_value, actual_value, expected_value, expected_value); \
     } while (0)
 
 #define EXPECT_TEXT(actual, expected) test_expect_text(__FILE__, __LINE__, (actual), (expected))
 void test_expect_text(const char *file, int line, const char *actual, const char *expected);
 
-/* From tests/host: the next memory_alloc() or dma_alloc() but n fails (0: the very next), once; UINT64_MAX: none does. And
- * how many there have been since. */
+/* From tests/host: the next memory_alloc() or dma_alloc() but n fails (0: the very next), once;
+ * UINT64_MAX: none does. And how many there have been since. */
 void host_fail_allocation(uint64_t n);
 uint64_t host_allocation_count(void);
 
