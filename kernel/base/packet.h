@@ -12,8 +12,9 @@
  * A frame that does not fit one buffer (a jumbo frame received through merged buffers) is a chain:
  * the first segment holds all headers up to PACKET_ROOM_BYTES, `next_segment` the rest.
  *
- * Each core has a pool, last in first out. packet_free() on another core puts the buffer on a ring
- * back to its home, in the local pool; nobody ever touches another core's free list. */
+ * Each core has a pool, last in first out. packet_free() on another core collects what it frees for
+ * that home and sends it there in batches, as one list hung on the home's `returned` word; nobody
+ * ever touches another core's free list. */
 #pragma once
 
 #include "kernel/base/types.h"
@@ -88,13 +89,13 @@ struct packet *packet_alloc(struct packet_pool *local) MUST_CHECK;
 /* Gives the packet and all its segments back. local is the pool of the core that runs this. */
 void packet_free(struct packet_pool *local, struct packet *packet);
 
-/* Takes home what other cores have put on the rings; called when the pool runs low and once per
- * step. */
+/* Takes home what other cores have sent, and sends what waits for others; called once per step, and
+ * by packet_alloc() when the pool is empty. */
 void packet_pool_collect(struct packet_pool *local);
 
 struct packet_pool_stats {
     uint64_t total;
-    uint64_t free;   /* in the pool, and on the way home on a ring */
+    uint64_t free;   /* in the pool, and on the way home; exact while all cores pause */
     uint64_t failed; /* packet_alloc() that answered NULL */
 };
 void packet_pool_stats(const struct packet_pool *pool, struct packet_pool_stats *stats);

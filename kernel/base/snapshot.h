@@ -31,6 +31,7 @@ struct snapshot_domain {
     /* Each written by its core. */
     struct quiescence cores[CORE_MAX];
     /* Owned by the control core. */
+    unsigned retired_first; /* the oldest; the list goes round */
     unsigned retired_count;
     struct retired retired[RETIRED_MAX];
 };

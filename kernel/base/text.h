@@ -13,6 +13,7 @@ struct text {
     char *start;
     size_t length; /* without the final 0 */
     size_t size;
+    size_t wanted; /* the length that it would have had */
     bool cut;
 };
 

@@ -12,19 +12,22 @@ struct timer {
 };
 
 struct timer_wheel {
-    uint64_t tick;  /* time up to which all has fired, in ms */
-    unsigned count; /* timers that are set */
+    uint64_t tick;           /* time up to which all has fired, in ms */
+    unsigned count;          /* timers that are set */
+    uint64_t occupied[4][4]; /* a bit per slot that is not empty */
     struct timer *slots[4][256];
 };
 
 void timer_wheel_init(struct timer_wheel *wheel, uint64_t now_ns);
 void timer_wheel_advance(struct timer_wheel *wheel, uint64_t now_ns);
 
-/* When advance must be called next: exact while something is due within 256 ms, else the end of the
- * lowest level; UINT64_MAX when no timer is set. */
+/* When advance must be called next: exact while the next timer is due within 256 ms, else the time
+ * at which a coarser slot is to be opened, never later than what is due; UINT64_MAX when no timer
+ * is set. */
 uint64_t timer_wheel_deadline(const struct timer_wheel *wheel);
 
-/* Sets or moves a timer; farther away than 49 days is brought near. */
+/* Sets or moves a timer. One in the past fires at the next tick; one farther away than the wheel's
+ * 49 days goes round in it until it is due. */
 void timer_set(struct timer_wheel *wheel, struct timer *timer, uint64_t deadline_ns);
 void timer_cancel(struct timer_wheel *wheel, struct timer *timer);
 

@@ -1,0 +1,40 @@
+/* The log ring of the running core. Entries are written in place; the oldest is overwritten. */
+#include "kernel/base/log.h"
+
+#include "kernel/platform.h"
+
+void log_write(enum log_level level, const char *subject, const char *format, ...)
+{
+    struct cpu *cpu = core_current();
+    struct log_ring *ring = cpu->log;
+    if (ring == NULL)
+        return;
+
+    struct log_entry *entry = &ring->entries[ring->written % LOG_ENTRY_MAX];
+    entry->time_ns = clock_ns();
+    entry->level = level;
+    entry->core = cpu->index;
+
+    struct text name = text_of(entry->subject, sizeof(entry->subject));
+    text_print(&name, "%s", subject);
+    struct text text = text_of(entry->text, sizeof(entry->text));
+    va_list args;
+    va_start(args, format);
+    text_print_args(&text, format, args);
+    va_end(args);
+
+    entry->sequence = ++ring->written;
+    if (ring->echo != NULL)
+        ring->echo(entry);
+}
+
+const char *log_level_name(enum log_level level)
+{
+    static const char *const names[] = {
+        [LOG_ERROR] = "error",
+        [LOG_WARNING] = "warning",
+        [LOG_INFO] = "info",
+        [LOG_DEBUG] = "debug",
+    };
+    return (unsigned)level < ARRAY_COUNT(names) ? names[level] : "unknown";
+}

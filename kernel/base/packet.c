@@ -1,0 +1,278 @@
+/* Packet pools.
+ *
+ *   pool of core 0                               pool of core 1
+ *   free -> [p] -> [p] -> [p]                    free -> [q] -> [q]
+ *   returned <------- a list, by one CAS ------- outgoing[0]: [p] -> [p]
+ *   outgoing[1]: (empty)                         outgoing[1]: unused
+ *
+ * Whoever sends to `returned` only pushes and the owner only takes all, so the list needs neither a
+ * lock nor a generation count. It cannot overflow: there are only so many packets.
+ *
+ * A packet in a pool has data NULL. That is how a second packet_free() is noticed. */
+#include "kernel/base/packet.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+#include "kernel/platform.h"
+
+enum {
+    OUTGOING_BATCH = 32, /* packets for one home before they are sent without waiting for a step */
+    CHUNK_PACKETS = PACKET_CHUNK_BYTES / PACKET_BUFFER_BYTES,
+};
+
+/* Packets that this core has freed for another one. */
+struct outgoing {
+    struct packet *first;
+    struct packet *last;
+    unsigned count;
+};
+
+struct packet_pool {
+    /* Written by any core that frees packets of ours. */
+    alignas(CACHE_LINE_BYTES) _Atomic(struct packet *) returned;
+    /* Owned by the pool's core. */
+    alignas(CACHE_LINE_BYTES) struct packet *free;
+    uint64_t allocated; /* packet_alloc() that succeeded, ever */
+    uint64_t failed;
+    uint64_t freed[CORE_MAX]; /* by this core, ever, by home */
+    struct outgoing outgoing[CORE_MAX];
+    /* Set when created. */
+    uint16_t index;
+    uint64_t total;
+    struct packet_pools *all;
+};
+
+struct packet_pools {
+    unsigned pool_count;
+    unsigned chunk_count;
+    void **chunks;
+    struct packet_pool pools[];
+};
+
+static void add_chunk(struct packet_pool *pool, uint8_t *chunk)
+{
+    uint64_t chunk_dma = dma_address(chunk);
+    /* From the end, so that packets are given out in the order of their addresses. */
+    for (unsigned i = CHUNK_PACKETS; i-- > 0;) {
+        size_t offset = (size_t)i * PACKET_BUFFER_BYTES;
+        struct packet *packet = (void *)(chunk + offset);
+        packet->home = pool->index;
+        packet->buffer_dma = chunk_dma + offset;
+        packet->data = NULL;
+        packet->next = pool->free;
+        pool->free = packet;
+    }
+    pool->total += CHUNK_PACKETS;
+}
+
+struct packet_pools *packet_pools_create(unsigned pool_count, unsigned packet_count)
+{
+    CHECK(pool_count > 0 && pool_count <= CORE_MAX);
+    CHECK(packet_count > 0);
+    unsigned chunks_per_pool = (packet_count - 1) / CHUNK_PACKETS + 1;
+
+    struct packet_pools *pools = memory_alloc(sizeof(*pools) + pool_count * sizeof(pools->pools[0]),
+                                              CACHE_LINE_BYTES, MEMORY_PACKET);
+    if (pools == NULL)
+        goto no_pools;
+    pools->chunks =
+        memory_alloc((size_t)pool_count * chunks_per_pool * sizeof(void *), 0, MEMORY_PACKET);
+    if (pools->chunks == NULL)
+        goto no_chunks;
+    pools->pool_count = pool_count;
+
+    for (unsigned i = 0; i < pool_count; i++) {
+        struct packet_pool *pool = &pools->pools[i];
+        pool->index = (uint16_t)i;
+        pool->all = pools;
+        for (unsigned c = 0; c < chunks_per_pool; c++) {
+            void *chunk = dma_alloc(PACKET_CHUNK_BYTES, PACKET_CHUNK_BYTES, MEMORY_PACKET);
+            if (chunk == NULL)
+                goto no_chunk;
+            pools->chunks[pools->chunk_count++] = chunk;
+            add_chunk(pool, chunk);
+        }
+    }
+    return pools;
+
+no_chunk:
+    while (pools->chunk_count > 0)
+        dma_free(pools->chunks[--pools->chunk_count]);
+    memory_free(pools->chunks);
+no_chunks:
+    memory_free(pools);
+no_pools:
+    (void)fail(ERROR_NO_MEMORY);
+    return NULL;
+}
+
+void packet_pools_destroy(struct packet_pools *pools)
+{
+    if (pools == NULL)
+        return;
+    for (unsigned i = 0; i < pools->pool_count; i++) {
+        struct packet_pool_stats stats;
+        packet_pool_stats(&pools->pools[i], &stats);
+        CHECK(stats.free == stats.total); /* a packet is still out */
+    }
+    while (pools->chunk_count > 0)
+        dma_free(pools->chunks[--pools->chunk_count]);
+    memory_free(pools->chunks);
+    memory_free(pools);
+}
+
+struct packet_pool *packet_pool(struct packet_pools *pools, unsigned index)
+{
+    CHECK(index < pools->pool_count);
+    return &pools->pools[index];
+}
+
+/* Hangs the list of packets for `home` on its pool. */
+static void send_outgoing(struct packet_pool *local, unsigned home)
+{
+    struct outgoing *outgoing = &local->outgoing[home];
+    if (outgoing->count == 0)
+        return;
+    struct packet_pool *target = &local->all->pools[home];
+    struct packet *seen = atomic_load_explicit(&target->returned, memory_order_relaxed);
+    do
+        outgoing->last->next = seen;
+    while (!atomic_compare_exchange_weak_explicit(&target->returned, &seen, outgoing->first,
+                                                  memory_order_release, memory_order_relaxed));
+    *outgoing = (struct outgoing){ .first = NULL };
+}
+
+static void take_returned(struct packet_pool *local)
+{
+    if (atomic_load_explicit(&local->returned, memory_order_relaxed) == NULL)
+        return;
+    struct packet *packet = atomic_exchange_explicit(&local->returned, NULL, memory_order_acquire);
+    while (packet != NULL) {
+        struct packet *next = packet->next;
+        packet->next = local->free;
+        local->free = packet;
+        packet = next;
+    }
+}
+
+void packet_pool_collect(struct packet_pool *local)
+{
+    for (unsigned home = 0; home < local->all->pool_count; home++)
+        send_outgoing(local, home);
+    take_returned(local);
+}
+
+struct packet *packet_alloc(struct packet_pool *local)
+{
+    if (UNLIKELY(local->free == NULL)) {
+        packet_pool_collect(local);
+        if (local->free == NULL) {
+            local->failed++;
+            return NULL;
+        }
+    }
+    struct packet *packet = local->free;
+    DCHECK(packet->data == NULL && "a packet in the pool was freed by nobody");
+    local->free = packet->next;
+    local->allocated++;
+
+    packet->data = packet_buffer(packet) + PACKET_HEADROOM_BYTES;
+    packet->length_bytes = 0;
+    packet->frame_length_bytes = 0;
+    packet->next_segment = NULL;
+    packet->next = NULL;
+    packet->port_in = PORT_NONE;
+    packet->port_out = PORT_NONE;
+    packet->flags = 0;
+    return packet;
+}
+
+static void free_segment(struct packet_pool *local, struct packet *packet)
+{
+    DCHECK(packet->data != NULL && "packet freed twice");
+    packet->data = NULL;
+    local->freed[packet->home]++;
+    if (LIKELY(packet->home == local->index)) {
+        packet->next = local->free;
+        local->free = packet;
+        return;
+    }
+    struct outgoing *outgoing = &local->outgoing[packet->home];
+    packet->next = outgoing->first;
+    outgoing->first = packet;
+    if (outgoing->last == NULL)
+        outgoing->last = packet;
+    if (++outgoing->count == OUTGOING_BATCH)
+        send_outgoing(local, packet->home);
+}
+
+void packet_free(struct packet_pool *local, struct packet *packet)
+{
+    while (packet != NULL) {
+        struct packet *next_segment = packet->next_segment;
+        free_segment(local, packet);
+        packet = next_segment;
+    }
+}
+
+void packet_pool_stats(const struct packet_pool *pool, struct packet_pool_stats *stats)
+{
+    uint64_t freed = 0;
+    for (unsigned i = 0; i < pool->all->pool_count; i++)
+        freed += pool->all->pools[i].freed[pool->index];
+    /* A packet is always allocated by its home. */
+    *stats = (struct packet_pool_stats){
+        .total = pool->total,
+        .free = pool->total + freed - pool->allocated,
+        .failed = pool->failed,
+    };
+}
+
+uint8_t *packet_push(struct packet *packet, uint32_t length_bytes)
+{
+    if (packet_headroom(packet) < length_bytes)
+        return NULL;
+    packet->data -= length_bytes;
+    packet->length_bytes += length_bytes;
+    packet->frame_length_bytes += length_bytes;
+    return packet->data;
+}
+
+bool packet_pull(struct packet *packet, uint32_t length_bytes)
+{
+    if (packet->length_bytes < length_bytes)
+        return false;
+    packet->data += length_bytes;
+    packet->length_bytes -= length_bytes;
+    packet->frame_length_bytes -= length_bytes;
+    return true;
+}
+
+uint8_t *packet_append(struct packet *packet, uint32_t length_bytes)
+{
+    DCHECK(packet->next_segment == NULL);
+    uint8_t *end = packet->data + packet->length_bytes;
+    if (length_bytes > (size_t)((uint8_t *)packet + PACKET_BUFFER_BYTES - end))
+        return NULL;
+    packet->length_bytes += length_bytes;
+    packet->frame_length_bytes += length_bytes;
+    return end;
+}
+
+bool packet_copy_out(const struct packet *packet, uint32_t offset, void *out, uint32_t length_bytes)
+{
+    uint8_t *to = out;
+    for (; packet != NULL && length_bytes > 0; packet = packet->next_segment) {
+        if (offset >= packet->length_bytes) {
+            offset -= packet->length_bytes;
+            continue;
+        }
+        uint32_t here = MIN_OF(packet->length_bytes - offset, length_bytes);
+        memcpy(to, packet->data + offset, here);
+        to += here;
+        length_bytes -= here;
+        offset = 0;
+    }
+    return length_bytes == 0;
+}
