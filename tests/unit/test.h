@@ -1,9 +1,11 @@
 /* A test: `TEST(neighbor_forgets_after_last_probe) { ... EXPECT(...); }` in a file
  * tests/unit/X_test.c (or tests/sim/X_sim.c). Each runs in a process of its own, so that a crash, a
- * leak or an endless loop is one failed test (60 s). main() is in tests/unit/test_main.c. */
+ * leak or an endless loop is one failed test (60 s). All that it allocates through the seam it must
+ * free. main() is in tests/unit/test_main.c. */
 #pragma once
 
 #include "kernel/base/types.h"
+#include "tests/host/host.h"
 
 struct test {
     const char *name;
@@ -45,10 +47,15 @@ test_skip(const char *reason); /* the reason is printed, and checked against the
 #define EXPECT_TEXT(actual, expected) test_expect_text(__FILE__, __LINE__, (actual), (expected))
 void test_expect_text(const char *file, int line, const char *actual, const char *expected);
 
-/* From tests/host: the next memory_alloc() or dma_alloc() but n fails (0: the very next), once;
- * UINT64_MAX: none does. And how many there have been since. */
-void host_fail_allocation(uint64_t n);
-uint64_t host_allocation_count(void);
-
-/* From tests/host: a clock that stands still until told. */
-void host_clock_virtual(uint64_t now_ns);
+/* The statement must end in a panic whose text contains the words. It runs in a process of its own,
+ * so nothing of it remains. */
+#define EXPECT_PANIC(statement, words) \
+    do { \
+        if (test_panic_begins(__FILE__, __LINE__, (words))) { \
+            statement; \
+            test_panic_missed(); \
+        } \
+    } while (0)
+bool test_panic_begins(const char *file, int line,
+                       const char *words); /* true: in the new process */
+_Noreturn void test_panic_missed(void);

@@ -1,0 +1,191 @@
+/* Runs the tests: `unit [WORD]` runs those whose name or file contains the word.
+ *
+ * A test is a child process with its output in a file, which is shown when it fails. Why it failed
+ * or was skipped comes back through a page that both share. */
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/unit/test.h"
+
+enum {
+    TIMEOUT_S = 60,
+    TEXT_BYTES = 1024,
+    PANIC_OUTPUT_BYTES = 4096,
+    EXIT_FAILED = 1,
+    EXIT_SKIPPED = 77,
+    EXIT_NO_PANIC = 78,
+};
+
+enum outcome { PASSED, FAILED, SKIPPED, OUTCOME_COUNT };
+
+static struct test *tests;
+static char *reason; /* shared between the runner and the test */
+
+void test_register(struct test *test)
+{
+    struct test **link = &tests;
+    while (*link != NULL && strcmp((*link)->file, test->file) <= 0)
+        link = &(*link)->next;
+    test->next = *link;
+    *link = test;
+}
+
+/* ---- In the test ------------------------------------------------------------------------------
+ */
+
+void test_fail(const char *file, int line, const char *format, ...)
+{
+    int used = snprintf(reason, TEXT_BYTES, "%s:%d: ", file, line);
+    va_list args;
+    va_start(args, format);
+    vsnprintf(reason + used, (size_t)(TEXT_BYTES - used), format, args);
+    va_end(args);
+    fflush(NULL);
+    _exit(EXIT_FAILED);
+}
+
+void test_skip(const char *why)
+{
+    snprintf(reason, TEXT_BYTES, "%s", why);
+    fflush(NULL);
+    _exit(EXIT_SKIPPED);
+}
+
+void test_expect_text(const char *file, int line, const char *actual, const char *expected)
+{
+    if (strcmp(actual, expected) != 0)
+        test_fail(file, line, "the text is\n\"%s\", expected\n\"%s\"", actual, expected);
+}
+
+void test_panic_missed(void)
+{
+    _exit(EXIT_NO_PANIC);
+}
+
+bool test_panic_begins(const char *file, int line, const char *words)
+{
+    FILE *output = tmpfile();
+    pid_t child = output != NULL ? fork() : -1;
+    if (child < 0)
+        test_fail(file, line, "no child process for a panic");
+    if (child == 0) {
+        dup2(fileno(output), STDERR_FILENO);
+        signal(SIGABRT, SIG_DFL);
+        return true;
+    }
+    int status;
+    waitpid(child, &status, 0);
+
+    char text[PANIC_OUTPUT_BYTES];
+    rewind(output);
+    text[fread(text, 1, sizeof(text) - 1, output)] = '\0';
+    fclose(output);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_NO_PANIC)
+        test_fail(file, line, "no panic, expected: %s", words);
+    if (strstr(text, words) == NULL)
+        test_fail(file, line, "it ended with\n%s, expected a panic: %s", text, words);
+    return false;
+}
+
+_Noreturn static void run_child(const struct test *test, FILE *output)
+{
+    setpgid(0, 0);
+    dup2(fileno(output), STDOUT_FILENO);
+    dup2(fileno(output), STDERR_FILENO);
+    alarm(TIMEOUT_S);
+    test->run();
+    fflush(NULL);
+    uint64_t leaked = host_memory_report();
+    if (leaked > 0)
+        test_fail(test->file, 0, "%llu allocations are left", (unsigned long long)leaked);
+    exit(EXIT_SUCCESS); /* and LeakSanitizer looks for the rest */
+}
+
+/* ---- In the runner ----------------------------------------------------------------------------
+ */
+
+static enum outcome judge(int status)
+{
+    if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS)
+        return PASSED;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SKIPPED)
+        return SKIPPED;
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
+        snprintf(reason, TEXT_BYTES, "not finished after %d s", TIMEOUT_S);
+    else if (WIFSIGNALED(status))
+        snprintf(reason, TEXT_BYTES, "%s", strsignal(WTERMSIG(status)));
+    else if (reason[0] == '\0')
+        snprintf(reason, TEXT_BYTES, "exit status %d", WEXITSTATUS(status));
+    return FAILED;
+}
+
+static void show(FILE *output)
+{
+    char buffer[4096];
+    size_t length;
+    rewind(output);
+    while ((length = fread(buffer, 1, sizeof(buffer), output)) > 0)
+        fwrite(buffer, 1, length, stdout);
+}
+
+static enum outcome run(const struct test *test)
+{
+    FILE *output = tmpfile();
+    if (output == NULL) {
+        perror("tmpfile");
+        exit(EXIT_FAILURE);
+    }
+    reason[0] = '\0';
+    fflush(NULL);
+    pid_t child = fork();
+    if (child < 0) {
+        perror("fork");
+        exit(EXIT_FAILURE);
+    }
+    if (child == 0)
+        run_child(test, output);
+
+    int status;
+    waitpid(child, &status, 0);
+    kill(-child, SIGKILL); /* what the test itself may have started */
+    enum outcome outcome = judge(status);
+    switch (outcome) {
+    case PASSED:
+        printf("ok %s\n", test->name);
+        break;
+    case SKIPPED:
+        printf("skip %s: %s\n", test->name, reason);
+        break;
+    default:
+        printf("FAIL %s %s\n", test->name, reason);
+        show(output);
+        break;
+    }
+    fflush(stdout);
+    fclose(output);
+    return outcome;
+}
+
+int main(int argc, char **argv)
+{
+    const char *word = argc > 1 ? argv[1] : "";
+    unsigned counts[OUTCOME_COUNT] = { 0 };
+
+    reason = mmap(NULL, TEXT_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (reason == MAP_FAILED) {
+        perror("mmap");
+        return EXIT_FAILURE;
+    }
+    for (const struct test *test = tests; test != NULL; test = test->next) {
+        if (strstr(test->name, word) != NULL || strstr(test->file, word) != NULL)
+            counts[run(test)]++;
+    }
+    printf("%u passed, %u failed, %u skipped\n", counts[PASSED], counts[FAILED], counts[SKIPPED]);
+    return counts[FAILED] > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
