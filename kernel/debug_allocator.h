@@ -26,6 +26,13 @@ enum {
     DEBUG_FREED_BLOCK_BYTES_MAX = 65536, /* larger ones are remembered, but reused at once */
 };
 
+/* Which builds use it: the choice is data, so that both ways compile in every build. */
+#ifdef TSUJI_DEBUG
+enum { MEMORY_IS_RECORDED = 1 };
+#else
+enum { MEMORY_IS_RECORDED = 0 };
+#endif
+
 enum debug_state { DEBUG_EMPTY, DEBUG_LIVE, DEBUG_FREED };
 
 struct debug_place {
@@ -43,7 +50,6 @@ struct debug_record {
     size_t block_bytes;
     enum memory_tag tag;
     enum debug_state state;
-    bool red_zones;
     bool kept; /* freed, and the memory is still ours */
     uint64_t serial;
     struct debug_place allocated, freed;
@@ -82,9 +88,17 @@ void debug_free(struct debug_allocator *debug, void *pointer, const char *file, 
  * once. */
 unsigned debug_allocator_check(struct debug_allocator *debug);
 
-/* Calls visit for every live allocation. */
-void debug_allocator_each(struct debug_allocator *debug,
-                          void (*visit)(const struct debug_record *record, void *context),
-                          void *context);
+/* Live allocations by the line that made them, most bytes first; at most max, the rest is left out.
+ */
+struct memory_owner {
+    const char *file;
+    int line;
+    enum memory_tag tag;
+    uint64_t live;
+    uint64_t live_bytes;
+    uint64_t oldest_ns; /* when the oldest of them was made */
+};
+unsigned debug_allocator_owners(struct debug_allocator *debug, struct memory_owner *owners,
+                                unsigned max);
 
 void debug_allocator_stats(struct debug_allocator *debug, struct memory_stats *stats);

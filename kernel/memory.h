@@ -4,7 +4,7 @@
 
 #include "boot/boot_info.h"
 #include "kernel/base/types.h"
-#include "kernel/heap.h"
+#include "kernel/debug_allocator.h"
 #include "kernel/page_allocator.h"
 
 /* Something in RAM that is in use already: the image, the first page tables, modules. */
@@ -32,15 +32,7 @@ uint64_t memory_physical(const void *virtual);
 /* Figures beside memory_stats() of the seam. */
 void memory_page_stats(struct page_stats *stats);
 
-/* Live allocations by the line that made them, most bytes first: `show memory leaks`. Debug builds
- * only, 0 in others; at most max owners, the rest is left out. */
-struct memory_owner {
-    const char *file;
-    int line;
-    enum memory_tag tag;
-    uint64_t live;
-    uint64_t live_bytes;
-    uint64_t oldest_ns; /* when the oldest of them was made */
-};
+/* debug_allocator_owners() of the machine's heap: `show memory leaks`. Debug builds only, 0 in
+ * others. */
 unsigned memory_owners(struct memory_owner *owners, unsigned max);
 bool memory_is_recorded(void); /* is this a debug build? */
