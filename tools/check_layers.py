@@ -23,7 +23,8 @@ FOLDERS = {
     "boot/": ["kernel/base/types.h", "kernel/base/bytes.h"],
     "kernel/base/": [],
     "kernel/libc/": [BASE],
-    "kernel/x86/": [BASE, PLATFORM, "boot/boot_info.h", "boot/entry.h"],
+    # kernel/ proper and kernel/x86/ are the machine, one layer in two folders.
+    "kernel/x86/": [BASE, PLATFORM, "kernel/", "boot/boot_info.h", "boot/entry.h"],
     "kernel/": [BASE, PLATFORM, "kernel/x86/", "kernel/libc/", "boot/boot_info.h", "boot/entry.h"],
     "drivers/": [BASE, PLATFORM],
     "jit/": [BASE, PLATFORM],

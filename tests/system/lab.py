@@ -252,6 +252,7 @@ class Router:
         lab.undo.callback(self._end)
         self._connect()
         self.ready = None
+        self.boot_cpu_seconds = None
         if wait:
             self.wait_ready()
 
@@ -305,6 +306,7 @@ class Router:
         """Until the prompt after the ready line; keeps milliseconds, cores and interfaces."""
         _, match = self.console.wait(READY, limit_s, "ready line")
         self.ready = (float(match.group(1)), int(match.group(2)), int(match.group(3)))
+        self.boot_cpu_seconds = self.cpu_seconds()
         self.console.wait(PROMPT, COMMAND_LIMIT_S, "prompt")
         self.command("terminal length 0")
         return self.ready

@@ -1,0 +1,195 @@
+"""Goal: the router boots in every way and on every size of machine it promises, and ends as it is told. Method: QEMU's
+machines, firmwares and monitor."""
+import os
+import re
+
+from cases import Skip, matrix
+from lab import DEBUG_KERNEL, PANIC_STATUS, Lab, expect, expect_equal, wait_until
+
+BOOT_SECONDS_MAX = 1.0    # of QEMU's processor time, without KVM, best of 5
+KERNEL_MS_MAX = 100
+IDLE_CORE_PERCENT_MAX = 3
+TEXT_CONFIG = "system name lab\nip eth0 address 10.1.0.1/24\n"
+
+
+@matrix(cores=[1, 2, 4], machine=["q35", "pc"])
+def test_boots_with_kernel_option(cores, machine):
+    with Lab() as lab:
+        router = lab.router([None, None], cores=cores, machine=machine)
+        expect_equal(router.ready[1:], (cores, 2), "cores and interfaces")
+        expect("tsuji" in router.command("show version"), "show version does not say who it is")
+
+
+@matrix(cpu=["qemu64", "max"])
+def test_boots_on_processor(cpu):
+    with Lab() as lab:
+        lab.router([None], cores=2, cpu=cpu)
+
+
+@matrix(boot=["iso-bios", "iso-uefi"])
+def test_boots_from_iso(boot):
+    with Lab() as lab:
+        router = lab.router([None, None], cores=2, memory_mib=256, boot=boot, vga="std", wait=False)
+        router.balanced = True
+        router.wait_ready(limit_s=60)
+        expect_equal(router.ready[1:], (2, 2), "cores and interfaces")
+
+
+@matrix(memory_mib=[64, 8192])
+def test_boots_with_memory(memory_mib):
+    if memory_mib > 1024:
+        with open("/proc/meminfo", encoding="ascii") as meminfo:
+            free_kib = int(re.search(r"MemAvailable:\s+(\d+)", meminfo.read()).group(1))
+        if free_kib < (memory_mib + 2048) * 1024:
+            raise Skip("this machine has less than 10 GiB of free memory")
+    with Lab() as lab:
+        router = lab.router([None, None], cores=2, memory_mib=memory_mib)
+        memory = router.show("memory")
+        expect_equal(memory["heap"]["corruptions"], 0, "corruptions")
+        for pool in memory["packets"]:
+            expect(pool["total"] > 0, f"core {pool['core']} has no packets")
+
+
+def test_boots_without_cards_or_screen():
+    with Lab() as lab:
+        expect_equal(lab.router([], vga="none").ready[2], 0, "interfaces")
+
+
+def test_boots_with_sixteen_cores():
+    with Lab() as lab:
+        expect_equal(lab.router([None], cores=16, memory_mib=256).ready[1], 16, "cores")
+
+
+def test_command_line_limits_cores():
+    with Lab() as lab:
+        expect_equal(lab.router([None], cores=4, words="cores=2").ready[1], 2, "cores")
+
+
+def test_configuration_from_initrd():
+    with Lab() as lab:
+        router = lab.router([None], config=TEXT_CONFIG)
+        expect_equal(router.show("interfaces")["interfaces"] != [], True)
+        expect("10.1.0.1/24" in router.interface("eth0")["addresses"], "address not configured")
+        expect("ip eth0 address 10.1.0.1/24" in router.command("show configuration"), "not in the configuration")
+
+
+def test_configuration_from_fw_cfg():
+    with Lab() as lab:
+        router = lab.router([None], memory_mib=256, config=TEXT_CONFIG, boot="iso-bios")
+        expect("10.1.0.1/24" in router.interface("eth0")["addresses"], "address not configured")
+
+
+def test_bad_configuration_names_the_line_and_applies_nothing():
+    with Lab() as lab:
+        router = lab.router([None], config=TEXT_CONFIG + "ip eth0 adress 10.9.0.1/24\n")
+        expect(re.search(r"line 3\b", router.console.all + router.command("show log")), "line 3 is not named")
+        expect_equal(router.interface("eth0")["addresses"], [], "addresses")
+
+
+def test_boot_is_quick():
+    with Lab() as lab:
+        router = lab.router([None, None], cores=2)
+        seconds, kernel_ms = router.boot_cpu_seconds, router.ready[0]
+        for _ in range(4):
+            router = lab.router([None, None], cores=2)
+            seconds = min(seconds, router.boot_cpu_seconds)
+            kernel_ms = min(kernel_ms, router.ready[0])
+        print(f"best of 5: {seconds:.2f} s of processor time, {kernel_ms:.1f} ms in the kernel")
+        expect(seconds < BOOT_SECONDS_MAX, f"the boot took {seconds:.2f} s of processor time")
+        expect(kernel_ms < KERNEL_MS_MAX, f"the kernel took {kernel_ms} ms")
+
+
+def test_idle_router_costs_no_processor():
+    import time
+    with Lab() as lab:
+        router = lab.router([None, None], cores=2)
+        time.sleep(2)
+        before = router.cpu_seconds()
+        time.sleep(5)
+        percent = (router.cpu_seconds() - before) / 5 * 100
+        print(f"idle: {percent:.1f} % of a core")
+        expect(percent < IDLE_CORE_PERCENT_MAX, f"idle takes {percent:.1f} % of a core")
+
+
+def test_power_button_halts():
+    with Lab() as lab:
+        router = lab.router([None], cores=2)
+        router.qmp("system_powerdown")
+        expect_equal(router.wait_end(), 0, "QEMU's status")
+
+
+def test_halt_powers_off():
+    with Lab() as lab:
+        router = lab.router([None], cores=2)
+        router.send("halt")
+        expect_equal(router.wait_end(), 0, "QEMU's status")
+
+
+def test_reboot_restarts():
+    with Lab() as lab:
+        router = lab.router([None], cores=2)
+        router.send("reboot")
+        expect_equal(router.wait_end(), 0, "QEMU's status")  # -no-reboot: a reset ends it
+        router.monitor.receive(0.5)
+        expect('"guest-reset"' in router.monitor.all or '"RESET"' in router.monitor.all, "no reset seen")
+
+
+def test_exit_gives_its_status():
+    with Lab() as lab:
+        router = lab.router([None])
+        router.send("exit 5")
+        expect_equal(router.wait_end(), 11, "QEMU's status")
+
+
+
+def test_temporary_files_are_removed():
+    with Lab() as lab:
+        folder = lab.router([None]).folder
+        expect(os.path.isdir(folder), "no folder while running")
+    expect(not os.path.exists(folder), "left behind:", folder)
+
+
+# ---- Deliberate mistakes --------------------------------------------------------------------------
+
+
+def panic_text(router, command, limit_s=20):
+    router.send(command)
+    status = router.wait_end(limit_s)
+    expect_equal(status, PANIC_STATUS, "QEMU's status after a panic")
+    return router.console.all
+
+
+@matrix(cores=[1, 2])
+def test_panic_names_cause_and_functions(cores):
+    with Lab() as lab:
+        text = panic_text(lab.router([None], cores=cores), "selftest panic page-fault")
+        expect("page fault" in text.lower(), "the cause is not named")
+        expect(re.search(r"selftest\w*", text.split("page fault")[-1]), "no function of the self-test in the backtrace")
+        expect(re.search(r"core_step|core_loop|control", text), "the backtrace does not reach the loop")
+
+
+def test_watchdog_panics_with_the_stalled_core():
+    with Lab() as lab:
+        router = lab.router([None], cores=2)
+        text = panic_text(router, "selftest stall 1", limit_s=40)
+        expect("watchdog" in text.lower(), "the watchdog is not named")
+
+
+@matrix(mistake=["double-free", "overrun", "use-after-free"])
+def test_debug_allocator_catches(mistake):
+    with Lab() as lab:
+        router = lab.router([None], kernel=DEBUG_KERNEL, memory_mib=256)
+        answer = router.command(f"selftest alloc {mistake}")
+        log = answer + router.command("show log")
+        words = {"double-free": "double free", "overrun": "overrun", "use-after-free": "use after free"}
+        expect(words[mistake] in log.lower(), f"not reported:\n{log}")
+        expect(".c:" in log, "the report names no place in the source")
+
+
+def test_debug_allocator_lists_leaks():
+    with Lab() as lab:
+        router = lab.router([None], kernel=DEBUG_KERNEL, memory_mib=256)
+        before = router.show("memory")["heap"]["live"]
+        router.command("selftest alloc leak")
+        wait_until(lambda: router.show("memory")["heap"]["live"] > before, 5, "the leak in show memory")
+        expect("selftest" in router.command("show memory leaks"), "the leak is not listed with its place")
