@@ -480,7 +480,9 @@ class Lab:
         return router
 
     def start(self, command, ready=None):
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        """A program that runs until the lab ends. Its words are kept for waiting on `ready`, else thrown away."""
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.PIPE if ready else subprocess.DEVNULL,
                                    stderr=subprocess.STDOUT, text=True)
         self.undo.callback(self._stop, process)
         while ready:
