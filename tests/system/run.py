@@ -8,6 +8,7 @@ A test passes by returning. It may raise Skip with a reason, which must be in sk
 quietly stops being run is a failure. The last line is `N passed, N failed, N skipped`.
 """
 import argparse
+import fcntl
 import importlib
 import io
 import itertools
@@ -25,7 +26,8 @@ sys.path.insert(0, str(FOLDER))
 
 from cases import Skip  # noqa: E402 -- found by the line above
 
-TEST_LIMIT_S = 120
+TEST_LIMIT_S = 120    # unless the function has an attribute limit_s
+WORDS_MAX = 1 << 16    # of one test; the end is kept
 PASSED, FAILED, SKIPPED = 0, 1, 2
 
 
@@ -67,14 +69,14 @@ def run_test(function, arguments, out):
     except BaseException:  # pylint: disable=broad-except
         status = FAILED
         words.write(traceback.format_exc(limit=-6))
-    os.write(out, words.getvalue()[-60000:].encode())
+    os.write(out, words.getvalue().encode("utf-8", "replace")[-WORDS_MAX:])
     return status
 
 
 def start(test):
     name, function, arguments = test
     read_end, write_end = os.pipe()
-    fcntl_size(write_end)
+    fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, WORDS_MAX)  # so that the child never waits for its parent
     child = os.fork()
     if child == 0:
         os.setsid()
@@ -82,13 +84,8 @@ def start(test):
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
         os._exit(run_test(function, arguments, write_end))
     os.close(write_end)
-    return {"name": name, "pid": child, "pipe": read_end, "started": time.monotonic()}
-
-
-def fcntl_size(pipe):
-    """Room for all the words, so that the child never waits for its parent."""
-    import fcntl
-    fcntl.fcntl(pipe, 1031, 1 << 16)  # F_SETPIPE_SZ
+    return {"name": name, "pid": child, "pipe": read_end, "started": time.monotonic(),
+            "limit_s": getattr(function, "limit_s", TEST_LIMIT_S)}
 
 
 def remove_leftovers(pid):
@@ -103,7 +100,7 @@ def remove_leftovers(pid):
 def finish(running):
     """Status and words of a test that ended, or None; ends one that takes too long."""
     pid, wait_status = os.waitpid(running["pid"], os.WNOHANG)
-    late = time.monotonic() - running["started"] > TEST_LIMIT_S
+    late = time.monotonic() - running["started"] > running["limit_s"]
     if pid == 0 and not late:
         return None
     if pid == 0:
@@ -116,11 +113,11 @@ def finish(running):
     if pid == 0:
         _, wait_status = os.waitpid(running["pid"], 0)
     remove_leftovers(running["pid"])
-    words = os.read(running["pipe"], 1 << 16).decode("utf-8", "replace")
+    words = os.read(running["pipe"], WORDS_MAX).decode("utf-8", "replace")
     os.close(running["pipe"])
     status = os.waitstatus_to_exitcode(wait_status)
     if late:
-        return FAILED, f"not done within {TEST_LIMIT_S} s\n{words}"
+        return FAILED, f"not done within {running['limit_s']} s\n{words}"
     return (status if status in (PASSED, SKIPPED) else FAILED), words
 
 

@@ -1,0 +1,36 @@
+"""Goal: nonsense from the wire costs nothing but counted drops. Method: attack.py, 100,000 packets at the router and as
+many through it; then it must still forward, and its memory must be back where it was."""
+from pathlib import Path
+
+from cases import matrix
+from forwarding_tests import two_sided
+from lab import expect, expect_equal, wait_until, Lab
+
+ATTACK = str(Path(__file__).resolve().parent / "attack.py")
+PACKETS = 100000
+SETTLE_S = 60    # reassembly gives up after 30 s, neighbors that never answer after some more
+
+
+@matrix(target=["10.1.0.1", "10.2.0.2"], nic=["virtio-net", "e1000"])
+def test_survives_random_packets(target, nic):
+    with Lab() as lab:
+        h1, router, h2 = two_sided(lab, nic, 2)
+        h1.expect_ping("10.2.0.2")
+
+        def free_packets():
+            return sum(pool["free"] for pool in router.show("memory")["packets"])
+        free, before = free_packets(), router.interface("eth0")["rx_packets"]
+        sent = h1.run("/usr/bin/python3", ATTACK, "eth0", router.interface("eth0")["mac"], target, str(PACKETS), "1",
+                      limit_s=100)
+        taken = router.interface("eth0")["rx_packets"] - before
+        print(f"{sent.strip()} sent, {taken} arrived")
+        expect(taken > PACKETS // 20, f"only {taken} arrived")
+        h1.expect_ping("10.2.0.2")
+        h2.expect_ping("10.1.0.2")
+        h1.expect_ping("10.1.0.1")
+        wait_until(lambda: free_packets() == free, SETTLE_S, f"{free} packets back in their pools")
+        heap = router.show("memory")["heap"]
+        expect_equal((heap["double_frees"], heap["corruptions"]), (0, 0), "double frees, corruptions")
+
+
+test_survives_random_packets.limit_s = 240
