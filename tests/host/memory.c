@@ -15,6 +15,10 @@
 
 enum { ALIGN_MIN = 16 };
 
+/* More is a mistake, and AddressSanitizer would stop at it: here it answers NULL as the kernel
+ * does. */
+static const size_t SIZE_MAX_BYTES = 64ull << 30;
+
 static const uint64_t GUARD = 0x2d62a9c7f05be813;
 
 struct block {
@@ -87,7 +91,7 @@ void *memory_alloc_at(size_t size, size_t align, enum memory_tag tag, const char
     pthread_mutex_lock(&lock);
     bool fails = allocations++ == failing;
     void *start;
-    if (!fails && size <= SIZE_MAX - before && posix_memalign(&start, align, before + size) == 0) {
+    if (!fails && size <= SIZE_MAX_BYTES && posix_memalign(&start, align, before + size) == 0) {
         pointer = (char *)start + before;
         memset(pointer, 0, size);
         struct block *block = (struct block *)pointer - 1;
