@@ -67,6 +67,7 @@ help:
 	@echo "make clean      removes build/"
 
 include tools/kernel.mk
+include tools/images.mk
 include tools/tests.mk
 
 host: build/host/tsuji

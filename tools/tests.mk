@@ -41,5 +41,9 @@ fuzzers: $(FUZZERS)
 # Each target for a minute; what is found stays in build/fuzz/found.
 fuzz: fuzzers
 	tests/fuzz/run.py --seconds 60 $(T)
+# The long versions: SOAK=1 is what the tests look at.
+soak:
+	SOAK=1 tools/test.sh $(T)
+	tests/fuzz/run.py --seconds 600 $(T)
 
 -include $(TEST_LIB:.o=.d) $(UNIT_OBJECTS:.o=.d) $(HOST_OBJECTS:.o=.d) $(FUZZ_LIB:.o=.d)
