@@ -57,7 +57,7 @@ struct device_model {
     void (*write)(void *context, uint64_t offset, unsigned size, uint64_t value);
 };
 
-enum { HOST_DEVICE_MAX = 64 };
+enum { HOST_DEVICE_MAX = 320 }; /* a full PCI bus, and more */
 
 /* The model must stay where it is until host_detach_all(). mmio_map() of an attached range works,
  * of any other answers NULL. Attaching what overlaps hides what was there before. */
