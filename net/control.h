@@ -22,6 +22,14 @@ enum error control_check(struct router *router, const struct config *next,
 enum error control_commit(struct router *router, struct config *next,
                           struct commit_report *report) MUST_CHECK;
 
+/* The control core's: creates the state that commits change, with the built-in configuration, and
+ * the coroutine; and undoes that. */
+struct core;
+enum error control_create(struct router *router) MUST_CHECK;
+void control_destroy(struct router *router);
+/* Once per step: lets the coroutine run until it yields, and frees retired views. */
+void control_resume(struct core *core);
+
 /* Inside control work: lets the datapath of this core go on where 500 us may have passed. */
 void control_yield(struct router *router);
 

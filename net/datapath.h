@@ -41,9 +41,12 @@ void datapath_delivered(struct core *core, struct packet *packet);
 void mailbox_send(struct core *core, unsigned target, struct packet *packet,
                   enum mail_purpose purpose);
 
-/* core_step's: routes what was originated; takes what other cores have mailed. */
+/* core_step's: routes what was originated; takes what other cores have mailed, wakes those that we
+ * have mailed to. */
 void datapath_flush(struct core *core);
-void datapath_accept(struct core *core, struct packet *packet);
+void mailbox_poll(struct core *core);
+bool mailbox_is_empty(const struct core *core);
+void mailbox_wake(struct core *core);
 
 static inline bool core_is_control(const struct core *core)
 {

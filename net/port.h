@@ -23,6 +23,7 @@ struct port_counters {
     int64_t
         held; /* taken and neither sent, delivered nor dropped yet; may be negative on one core */
     uint64_t transmitted, transmitted_bytes; /* left by this port */
+    uint64_t transmit_dropped;               /* did not: the card's queue was full */
     uint64_t dropped[VERDICT_COUNT];
 };
 
@@ -31,6 +32,9 @@ struct port {
     uint16_t index;
     char name[PORT_NAME_BYTES]; /* "eth0", "lo" */
     struct nic *nic;            /* NULL: loopback */
+    uint8_t permanent_mac[6];
+    uint16_t mtu_max_bytes; /* what the card can send */
+    bool open;              /* false: the card did not come into service */
     /* Owned by the control core; copied into each view for the others. */
     uint8_t mac[6];
     uint16_t mtu_bytes;
@@ -39,16 +43,53 @@ struct port {
     uint64_t link_changes;
 };
 
+struct nic_ops;
+struct nic_queue;
+
+/* How one core serves one port. */
+struct port_lane {
+    /* Set by port_open(). */
+    const struct nic_ops *ops;
+    struct nic_queue *queue; /* NULL: another core sends for this one */
+    uint16_t queue_index;
+    uint16_t sender; /* the core that does */
+    bool polled;     /* its interrupts do not reach us */
+    bool open;
+    /* Owned by the core. */
+    struct batch pending; /* frames to send; handed to the card at the end of the step */
+};
+
+/* What is behind a port, for shows. */
+struct port_info {
+    const char *driver, *location;
+    unsigned queue_count;
+    uint8_t queue_cores[CORE_MAX]; /* owner of each queue */
+    uint16_t ring_entries_rx, ring_entries_tx;
+    bool polled;
+    uint64_t register_accesses;
+    uint64_t rx_errors, rx_no_buffer, tx_errors;
+};
+
 /* Everything below is called by the core that the queue belongs to, unless it says control. */
 
+/* Control: what port number `index` is before it is opened; nic NULL: the loopback. */
+void port_create(struct port *port, unsigned index, struct nic *nic);
 /* Control: opens the card with its queues dealt to cores; PORT_DOWN stays until admin and link are
  * up. */
 enum error port_open(struct router *router, struct port *port) MUST_CHECK;
 void port_close(struct router *router, struct port *port);
 /* Control, ten times a second: true if link_up changed. */
 bool port_check_link(struct port *port);
+enum error port_set_mac(struct port *port, const uint8_t mac[6]) MUST_CHECK;
+void port_info(const struct router *router, const struct port *port, struct port_info *info);
 
 /* Takes what is there into an empty batch, stamps port_in and received_ns, counts. */
 void port_receive(struct core *core, const struct port *port, struct batch *batch);
+/* Once per step: hands what is pending to the cards and rings their doorbells. */
+void ports_flush(struct core *core);
+/* Before and after sleep: true where a queue has work already. */
+bool ports_arm(struct core *core);
+void ports_disarm(struct core *core);
+bool ports_need_polling(const struct core *core); /* a card's interrupts do not reach us */
 /* Takes a whole frame; sends it by this core's queue, or by mailbox to the core that has one. */
 void port_transmit(struct core *core, const struct port *port, struct packet *packet);

@@ -28,12 +28,14 @@ enum {
     LATENCY_BUCKETS = 32,
 };
 
-/* What a packet in a mailbox is there for. */
+/* What a packet is set aside or in a mailbox for. */
 enum mail_purpose {
     MAIL_TRANSMIT, /* send it by your queue of port_out: it has its Ethernet header */
     MAIL_RESOLVE,  /* next_hop_be on port_out is unknown: control core */
     MAIL_LOCAL,    /* to our own stack: control core */
     MAIL_ARP,      /* control core */
+    MAIL_FRAGMENT, /* longer than the way out allows: any core */
+    MAIL_DROP,     /* for packet->reason, with an ICMP error: any core */
 };
 
 struct core_stats {
@@ -53,12 +55,22 @@ struct core {
     uint64_t now_ns;                     /* at the start of this step */
     const struct forwarding *forwarding; /* for this step only */
     struct timer_wheel timers;
-    struct ring inbox[CORE_MAX]; /* [from]: written by that core, read by this one */
-    struct batch originated;     /* IP packets of ours, routed at the end of the poll */
+    struct ring inbox[CORE_MAX];          /* [from]: written by that core, read by this one */
+    struct batch originated;              /* IP packets of ours, routed at the end of the poll */
+    struct batch taken;                   /* out of the batch, each with its purpose */
+    struct port_lane lanes[PORT_MAX + 1]; /* this core's way to each port */
+    unsigned polled_count;                /* ports of which this core has a queue */
+    uint16_t polled[PORT_MAX];
+    uint64_t lanes_pending;              /* bit per port with frames in its lane */
+    uint64_t wake_pending;               /* bit per core that was sent mail in this step */
+    uint64_t stepped_ns, stepped_cycles; /* when this step began */
+    uint64_t spin_until_ns;              /* nothing to do: spins until then, before it sleeps */
     struct port_counters ports[PORT_MAX + 1]; /* the last: loopback, what we originate */
     struct core_stats stats;
     bool worked; /* something was done in this step */
     uint64_t random_state;
+    /* Written by this core, read by those who send it mail. */
+    alignas(CACHE_LINE_BYTES) _Atomic bool asleep;
 };
 
 struct router {
@@ -77,6 +89,11 @@ struct router {
     struct neighbor_table *neighbors;
     struct local *local; /* echo waiters, UDP sockets, reassembly */
     struct coroutine *control;
+    /* It yielded in the middle of work: no sleep before it goes on. */
+    bool control_busy;
+    bool control_inside;    /* the coroutine is running now */
+    uint64_t link_check_ns; /* when the links are looked at next */
+    bool links_changed;     /* and the view does not know yet */
     void (*control_work)(void *context,
                          uint64_t now_ns); /* consoles: called in the coroutine, over and over */
     void *control_context;
@@ -108,3 +125,13 @@ struct port *router_port(struct router *router, const char *name); /* NULL: no s
 /* All cores' counters of a port, less what `clear counters` set aside. */
 void router_port_counters(const struct router *router, unsigned port, struct port_counters *sum);
 void router_clear_counters(struct router *router, uint64_t now_ns);
+
+/* The books of a port since it was created, all cores added up; they balance exactly whenever no
+ * core is inside a step. */
+struct port_books {
+    uint64_t received, originated;
+    uint64_t sent, delivered, dropped;
+    int64_t held;
+    bool balanced;
+};
+void router_books(const struct router *router, unsigned port, struct port_books *books);

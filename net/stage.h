@@ -43,6 +43,13 @@ void route_batch(struct core *core, struct batch *batch); /* route.c: where does
 void rewrite_batch(struct core *core, struct batch *batch); /* rewrite.c: a new Ethernet header */
 void enqueue_batch(struct core *core, struct batch *batch); /* port.c: to its queue */
 
+/* Takes. Cuts a packet of MAIL_FRAGMENT and sends the pieces. */
+void fragment_packet(struct core *core, struct packet *packet);
+
+/* The neighbor's Ethernet header before the IP header; false where there is no room. */
+struct adjacency;
+bool frame_write_header(struct packet *packet, const struct adjacency *adjacency) MUST_CHECK;
+
 /* The books of a packet that somebody keeps beyond the call that took it (net/port.h): whoever
  * keeps it counts it held, and no longer held before he sends, delivers or drops it, be it on
  * another core. */

@@ -48,7 +48,8 @@ struct packet {
     uint32_t next_hop_be;          /* IPv4 next hop, for resolution and redirects */
     uint16_t mtu_bytes;            /* of the way out */
     uint8_t purpose;               /* enum mail_purpose while it is in a mailbox */
-    uint8_t reason;                /* ICMP error to make of it, or drop reason: net/drop.h */
+    uint8_t reason;                /* enum verdict of a packet set aside to be dropped */
+    uint8_t error_offset;          /* byte of the IP header at fault: parameter problem */
     uint64_t received_ns;
 
     /* Set when the pool was made, never changed. */
