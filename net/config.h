@@ -81,6 +81,8 @@ struct config *config_create(void) MUST_CHECK; /* the built-in default, or NULL 
 struct config *config_copy(const struct config *config) MUST_CHECK;
 void config_destroy(struct config *config); /* NULL is allowed */
 bool config_equal(const struct config *a, const struct config *b);
+/* How many statements differ. */
+unsigned config_changes(const struct config *a, const struct config *b);
 
 /* Each sets: replaces what has the same key (name; interface and address; prefix, kind and
  * distance; address), or inserts it in order. A second gateway statement for the same prefix and

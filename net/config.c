@@ -1,0 +1,586 @@
+/* The operator's wish as sorted lists. All lists share one way of finding, inserting and removing:
+ * a `struct list` describes one of them for the time of a call. */
+#include "net/config.h"
+
+#include <string.h>
+
+#include "kernel/base/bytes.h"
+#include "kernel/platform.h"
+
+enum { LIST_ROOM_FIRST = 16 };
+
+/* ---- Sorted lists -----------------------------------------------------------------------------
+ */
+
+struct list {
+    const void *start; /* the pointer to the first one; it moves when the list grows */
+    unsigned *count;   /* in use */
+    unsigned *room;    /* allocated; NULL: an array of `maximum` */
+    unsigned maximum;
+    size_t size;                                  /* of one */
+    int (*compare)(const void *a, const void *b); /* by their keys */
+    bool (*equal)(const void *a, const void *b);
+};
+
+/* Through memcpy, as that pointer may be to any type. */
+static uint8_t *list_at(const struct list *list, unsigned index)
+{
+    uint8_t *items;
+
+    memcpy(&items, list->start, sizeof(items));
+    return items + index * list->size;
+}
+
+/* Where the item with that key is, or would be. */
+static unsigned list_find(const struct list *list, const void *key, bool *found)
+{
+    unsigned low = 0, high = *list->count;
+
+    while (low < high) {
+        unsigned middle = low + (high - low) / 2;
+        if (list->compare(list_at(list, middle), key) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    *found = low < *list->count && list->compare(list_at(list, low), key) == 0;
+    return low;
+}
+
+static enum error list_grow(const struct list *list)
+{
+    unsigned room = MIN_OF(list->maximum, MAX_OF(LIST_ROOM_FIRST, *list->room * 2));
+    void *items = memory_alloc(room * list->size, 0, MEMORY_CONFIG);
+
+    if (!items)
+        return fail(ERROR_NO_MEMORY);
+    void *old = list_at(list, 0);
+    if (*list->count > 0)
+        memcpy(items, old, *list->count * list->size);
+    memory_free(old);
+    memcpy((void *)list->start, &items, sizeof(items));
+    *list->room = room;
+    return OK;
+}
+
+/* Replaces what has the same key, or inserts in order. */
+static enum error list_set(const struct list *list, const void *item)
+{
+    bool found;
+    unsigned index = list_find(list, item, &found);
+
+    if (!found) {
+        if (*list->count == list->maximum)
+            return fail(ERROR_FULL);
+        if (list->room && *list->count == *list->room) {
+            enum error error = list_grow(list);
+            if (error != OK)
+                return error;
+        }
+        memmove(list_at(list, index + 1), list_at(list, index),
+                (*list->count - index) * list->size);
+        ++*list->count;
+    }
+    memcpy(list_at(list, index), item, list->size);
+    return OK;
+}
+
+static void list_remove_at(const struct list *list, unsigned index)
+{
+    --*list->count;
+    memmove(list_at(list, index), list_at(list, index + 1), (*list->count - index) * list->size);
+    /* Nothing of it stays behind: equal wishes are equal bytes. */
+    memset(list_at(list, *list->count), 0, list->size);
+}
+
+static enum error list_remove(const struct list *list, const void *key)
+{
+    bool found;
+    unsigned index = list_find(list, key, &found);
+
+    if (!found)
+        return fail(ERROR_NOT_FOUND);
+    list_remove_at(list, index);
+    return OK;
+}
+
+/* ---- The lists of a configuration --------------------------------------------------------------
+ */
+
+/* "eth2" comes before "eth10": numbers at the end compare as numbers. */
+static int compare_names(const char *a, const char *b)
+{
+    size_t same = 0;
+
+    while (a[same] != '\0' && a[same] == b[same])
+        same++;
+    size_t a_length = strlen(a), b_length = strlen(b);
+    bool digits = true;
+    for (size_t i = same; i < a_length; i++)
+        digits = digits && a[i] >= '0' && a[i] <= '9';
+    for (size_t i = same; i < b_length; i++)
+        digits = digits && b[i] >= '0' && b[i] <= '9';
+    if (digits && a_length != b_length)
+        return a_length < b_length ? -1 : 1;
+    return strcmp(a, b);
+}
+
+static int compare_logins(const void *a, const void *b)
+{
+    return strcmp(((const struct config_login *)a)->name, ((const struct config_login *)b)->name);
+}
+
+static int compare_interfaces(const void *a, const void *b)
+{
+    return compare_names(((const struct config_interface *)a)->name,
+                         ((const struct config_interface *)b)->name);
+}
+
+static int compare_addresses(const void *a, const void *b)
+{
+    const struct config_address *first = a, *second = b;
+    int order = compare_names(first->interface, second->interface);
+
+    return order != 0 ? order : prefix_compare(&first->prefix, &second->prefix);
+}
+
+static int compare_routes(const void *a, const void *b)
+{
+    const struct config_route *first = a, *second = b;
+    int order = prefix_compare(&first->prefix, &second->prefix);
+
+    if (order != 0)
+        return order;
+    if (first->distance != second->distance)
+        return (int)first->distance - (int)second->distance;
+    return (int)first->kind - (int)second->kind;
+}
+
+static int compare_arps(const void *a, const void *b)
+{
+    uint32_t first = load_be32(&((const struct config_arp *)a)->address_be);
+    uint32_t second = load_be32(&((const struct config_arp *)b)->address_be);
+
+    return first < second ? -1 : first > second;
+}
+
+static bool login_equal(const void *a, const void *b)
+{
+    const struct config_login *first = a, *second = b;
+
+    return strcmp(first->name, second->name) == 0 && strcmp(first->secret, second->secret) == 0 &&
+           first->role == second->role;
+}
+
+static bool interface_equal(const void *a, const void *b)
+{
+    const struct config_interface *first = a, *second = b;
+
+    return strcmp(first->name, second->name) == 0 && first->down == second->down &&
+           first->mtu_bytes == second->mtu_bytes && first->has_mac == second->has_mac &&
+           memcmp(first->mac, second->mac, sizeof(first->mac)) == 0;
+}
+
+static bool interface_address_equal(const void *a, const void *b)
+{
+    return compare_addresses(a, b) == 0 && ((const struct config_address *)a)->secondary ==
+                                               ((const struct config_address *)b)->secondary;
+}
+
+static bool route_equal(const void *a, const void *b)
+{
+    const struct config_route *first = a, *second = b;
+
+    if (compare_routes(a, b) != 0 || first->gateway_count != second->gateway_count)
+        return false;
+    for (unsigned i = 0; i < first->gateway_count; i++)
+        if (!address_equal(&first->gateways[i], &second->gateways[i]))
+            return false;
+    return true;
+}
+
+static bool arp_equal(const void *a, const void *b)
+{
+    const struct config_arp *first = a, *second = b;
+
+    return first->address_be == second->address_be &&
+           memcmp(first->mac, second->mac, sizeof(first->mac)) == 0 &&
+           strcmp(first->interface, second->interface) == 0;
+}
+
+/* The two that are arrays need somewhere a pointer to themselves: *start. */
+static struct list logins_of(const struct config *config, const void **start)
+{
+    *start = config->logins;
+    return (struct list){ .start = start,
+                          .count = (unsigned *)&config->login_count,
+                          .maximum = CONFIG_LOGIN_MAX,
+                          .size = sizeof(config->logins[0]),
+                          .compare = compare_logins,
+                          .equal = login_equal };
+}
+
+static struct list interfaces_of(const struct config *config, const void **start)
+{
+    *start = config->interfaces;
+    return (struct list){ .start = start,
+                          .count = (unsigned *)&config->interface_count,
+                          .maximum = PORT_MAX,
+                          .size = sizeof(config->interfaces[0]),
+                          .compare = compare_interfaces,
+                          .equal = interface_equal };
+}
+
+static struct list addresses_of(const struct config *config)
+{
+    return (struct list){ .start = (void *)&config->addresses,
+                          .count = (unsigned *)&config->address_count,
+                          .room = (unsigned *)&config->address_room,
+                          .maximum = CONFIG_ADDRESS_MAX,
+                          .size = sizeof(config->addresses[0]),
+                          .compare = compare_addresses,
+                          .equal = interface_address_equal };
+}
+
+static struct list routes_of(const struct config *config)
+{
+    return (struct list){ .start = (void *)&config->routes,
+                          .count = (unsigned *)&config->route_count,
+                          .room = (unsigned *)&config->route_room,
+                          .maximum = CONFIG_ROUTE_MAX,
+                          .size = sizeof(config->routes[0]),
+                          .compare = compare_routes,
+                          .equal = route_equal };
+}
+
+static struct list arps_of(const struct config *config)
+{
+    return (struct list){ .start = (void *)&config->arps,
+                          .count = (unsigned *)&config->arp_count,
+                          .room = (unsigned *)&config->arp_room,
+                          .maximum = CONFIG_ARP_MAX,
+                          .size = sizeof(config->arps[0]),
+                          .compare = compare_arps,
+                          .equal = arp_equal };
+}
+
+/* ---- Whole configurations -----------------------------------------------------------------------
+ */
+
+struct config *config_create(void)
+{
+    struct config *config = memory_alloc(sizeof(*config), 0, MEMORY_CONFIG);
+
+    if (config)
+        memcpy(config->name, "tsuji", sizeof("tsuji"));
+    return config;
+}
+
+/* A copy of `count` items, or NULL; an empty list needs none and is no failure. */
+static bool copy_items(void *items_out, unsigned *room_out, const void *items, unsigned count,
+                       size_t size)
+{
+    void *copy = NULL;
+
+    if (count > 0) {
+        copy = memory_alloc(count * size, 0, MEMORY_CONFIG);
+        if (copy)
+            memcpy(copy, items, count * size);
+    }
+    memcpy(items_out, &copy, sizeof(copy));
+    *room_out = copy ? count : 0;
+    return copy || count == 0;
+}
+
+struct config *config_copy(const struct config *config)
+{
+    struct config *copy = memory_alloc(sizeof(*copy), 0, MEMORY_CONFIG);
+
+    if (!copy)
+        return NULL;
+    *copy = *config;
+    bool addresses = copy_items(&copy->addresses, &copy->address_room, config->addresses,
+                                config->address_count, sizeof(config->addresses[0]));
+    bool routes = copy_items(&copy->routes, &copy->route_room, config->routes, config->route_count,
+                             sizeof(config->routes[0]));
+    bool arps = copy_items(&copy->arps, &copy->arp_room, config->arps, config->arp_count,
+                           sizeof(config->arps[0]));
+    if (addresses && routes && arps)
+        return copy;
+    config_destroy(copy);
+    return NULL;
+}
+
+void config_destroy(struct config *config)
+{
+    if (!config)
+        return;
+    memory_free(config->addresses);
+    memory_free(config->routes);
+    memory_free(config->arps);
+    memory_free(config);
+}
+
+/* How many items are in one only, or differ. Both lists are in order. */
+static unsigned list_changes(const struct list *a, const struct list *b)
+{
+    unsigned at_a = 0, at_b = 0, changes = 0;
+
+    while (at_a < *a->count || at_b < *b->count) {
+        int order = at_a == *a->count   ? 1
+                    : at_b == *b->count ? -1
+                                        : a->compare(list_at(a, at_a), list_at(b, at_b));
+        if (order != 0 || !a->equal(list_at(a, at_a), list_at(b, at_b)))
+            changes++;
+        at_a += order <= 0;
+        at_b += order >= 0;
+    }
+    return changes;
+}
+
+unsigned config_changes(const struct config *a, const struct config *b)
+{
+    const void *start_a, *start_b;
+    struct list logins_a = logins_of(a, &start_a), logins_b = logins_of(b, &start_b);
+    unsigned changes = list_changes(&logins_a, &logins_b);
+    struct list interfaces_a = interfaces_of(a, &start_a),
+                interfaces_b = interfaces_of(b, &start_b);
+    changes += list_changes(&interfaces_a, &interfaces_b);
+    struct list addresses_a = addresses_of(a), addresses_b = addresses_of(b);
+    changes += list_changes(&addresses_a, &addresses_b);
+    struct list routes_a = routes_of(a), routes_b = routes_of(b);
+    changes += list_changes(&routes_a, &routes_b);
+    struct list arps_a = arps_of(a), arps_b = arps_of(b);
+    changes += list_changes(&arps_a, &arps_b);
+    changes += strcmp(a->name, b->name) != 0;
+    changes += a->console_login[0] != b->console_login[0];
+    changes += a->console_login[1] != b->console_login[1];
+    changes += a->watchdog_s != b->watchdog_s;
+    return changes;
+}
+
+bool config_equal(const struct config *a, const struct config *b)
+{
+    return config_changes(a, b) == 0;
+}
+
+/* ---- Is a value sound in itself? ----------------------------------------------------------------
+ */
+
+static bool name_is_good(const char *name, size_t size)
+{
+    return name[0] != '\0' && memchr(name, '\0', size) != NULL;
+}
+
+static bool mac_is_unicast(const uint8_t mac[6])
+{
+    static const uint8_t none[6];
+
+    return (mac[0] & 1) == 0 && memcmp(mac, none, sizeof(none)) != 0;
+}
+
+/* RFC 1122 3.2.1.3: what a host may have as its address. */
+static bool ipv4_is_unicast(uint32_t address_be)
+{
+    uint8_t first = (uint8_t)(load_be32(&address_be) >> 24);
+
+    return first != 0 && first < 224;
+}
+
+static bool address_is_unicast(const struct address *address)
+{
+    return address->family == FAMILY_IPV4 && ipv4_is_unicast(address_ipv4_be(address));
+}
+
+/* In nets with room for them, the first and last address are no host's (RFC 3021: not in /31). */
+static bool interface_address_is_good(const struct prefix *prefix)
+{
+    if (!address_is_unicast(&prefix->address) || prefix->length == 0 || prefix->length > 32)
+        return false;
+    if (prefix->length >= 31)
+        return true;
+    uint32_t host_bits_be = address_ipv4_be(&prefix->address) & ~ipv4_mask_be(prefix->length);
+    return host_bits_be != 0 && host_bits_be != ~ipv4_mask_be(prefix->length);
+}
+
+static bool route_is_good(const struct config_route *route)
+{
+    const struct prefix *prefix = &route->prefix;
+
+    if (prefix->address.family != FAMILY_IPV4 || prefix->length > 32 || route->distance == 0)
+        return false;
+    struct prefix network = prefix_network(prefix);
+    if (!prefix_equal(&network, prefix) || route->gateway_count > ROUTE_GATEWAY_MAX)
+        return false;
+    if ((route->kind == ROUTE_GATEWAY) != (route->gateway_count > 0))
+        return false;
+    for (unsigned i = 0; i < route->gateway_count; i++)
+        if (!address_is_unicast(&route->gateways[i]))
+            return false;
+    return true;
+}
+
+/* ---- Setting
+ * -------------------------------------------------------------------------------------- */
+
+enum error config_set_login(struct config *config, const struct config_login *login)
+{
+    if (!name_is_good(login->name, sizeof(login->name)) ||
+        !name_is_good(login->secret, sizeof(login->secret)))
+        return fail(ERROR_BAD_VALUE);
+    const void *start;
+    struct list list = logins_of(config, &start);
+    return list_set(&list, login);
+}
+
+enum error config_set_interface(struct config *config, const struct config_interface *interface)
+{
+    bool mtu_is_good = interface->mtu_bytes == 0 ||
+                       (interface->mtu_bytes >= MTU_MIN && interface->mtu_bytes <= MTU_MAX);
+
+    if (!name_is_good(interface->name, sizeof(interface->name)) || !mtu_is_good ||
+        (interface->has_mac && !mac_is_unicast(interface->mac)))
+        return fail(ERROR_BAD_VALUE);
+    const void *start;
+    struct list list = interfaces_of(config, &start);
+    return list_set(&list, interface);
+}
+
+enum error config_set_address(struct config *config, const struct config_address *address)
+{
+    if (!name_is_good(address->interface, sizeof(address->interface)) ||
+        !interface_address_is_good(&address->prefix))
+        return fail(ERROR_BAD_VALUE);
+    struct list list = addresses_of(config);
+    return list_set(&list, address);
+}
+
+/* Adds the address to the ascending list, once. */
+static enum error add_gateway(struct config_route *route, const struct address *gateway)
+{
+    unsigned at = 0;
+
+    while (at < route->gateway_count && address_compare(&route->gateways[at], gateway) < 0)
+        at++;
+    if (at < route->gateway_count && address_equal(&route->gateways[at], gateway))
+        return OK;
+    if (route->gateway_count == ROUTE_GATEWAY_MAX)
+        return fail(ERROR_FULL);
+    memmove(&route->gateways[at + 1], &route->gateways[at],
+            (route->gateway_count - at) * sizeof(route->gateways[0]));
+    route->gateways[at] = *gateway;
+    route->gateway_count++;
+    return OK;
+}
+
+enum error config_set_route(struct config *config, const struct config_route *route)
+{
+    if (!route_is_good(route))
+        return fail(ERROR_BAD_VALUE);
+    struct list list = routes_of(config);
+    bool found;
+    unsigned index = list_find(&list, route, &found);
+    struct config_route merged = { .prefix = route->prefix,
+                                   .kind = route->kind,
+                                   .distance = route->distance };
+    if (found)
+        merged = config->routes[index];
+    for (unsigned i = 0; i < route->gateway_count; i++) {
+        enum error error = add_gateway(&merged, &route->gateways[i]);
+        if (error != OK)
+            return error;
+    }
+    return list_set(&list, &merged);
+}
+
+enum error config_set_arp(struct config *config, const struct config_arp *arp)
+{
+    if (!ipv4_is_unicast(arp->address_be) || !mac_is_unicast(arp->mac) ||
+        !name_is_good(arp->interface, sizeof(arp->interface)))
+        return fail(ERROR_BAD_VALUE);
+    struct list list = arps_of(config);
+    return list_set(&list, arp);
+}
+
+/* ---- Removing
+ * ------------------------------------------------------------------------------------- */
+
+enum error config_remove_login(struct config *config, const char *name)
+{
+    struct config_login key = { 0 };
+
+    if (!name_is_good(name, sizeof(key.name)))
+        return fail(ERROR_NOT_FOUND);
+    memcpy(key.name, name, strlen(name));
+    const void *start;
+    struct list list = logins_of(config, &start);
+    return list_remove(&list, &key);
+}
+
+enum error config_remove_interface(struct config *config, const char *name)
+{
+    struct config_interface key = { 0 };
+
+    if (!name_is_good(name, sizeof(key.name)))
+        return fail(ERROR_NOT_FOUND);
+    memcpy(key.name, name, strlen(name));
+    const void *start;
+    struct list list = interfaces_of(config, &start);
+    return list_remove(&list, &key);
+}
+
+enum error config_remove_address(struct config *config, const char *interface,
+                                 const struct prefix *prefix)
+{
+    struct config_address key = { .prefix = *prefix };
+
+    if (!name_is_good(interface, sizeof(key.interface)))
+        return fail(ERROR_NOT_FOUND);
+    memcpy(key.interface, interface, strlen(interface));
+    struct list list = addresses_of(config);
+    return list_remove(&list, &key);
+}
+
+/* With gateways: only those go, and the route with the last of them. */
+enum error config_remove_route(struct config *config, const struct config_route *route)
+{
+    struct list list = routes_of(config);
+    bool found;
+    unsigned index = list_find(&list, route, &found);
+
+    if (!found || route->gateway_count > ROUTE_GATEWAY_MAX)
+        return fail(ERROR_NOT_FOUND);
+    struct config_route left = config->routes[index];
+    for (unsigned i = 0; i < route->gateway_count; i++) {
+        unsigned at = 0;
+        while (at < left.gateway_count && !address_equal(&left.gateways[at], &route->gateways[i]))
+            at++;
+        if (at == left.gateway_count)
+            return fail(ERROR_NOT_FOUND);
+        left.gateway_count--;
+        memmove(&left.gateways[at], &left.gateways[at + 1],
+                (left.gateway_count - at) * sizeof(left.gateways[0]));
+        memset(&left.gateways[left.gateway_count], 0, sizeof(left.gateways[0]));
+    }
+    if (route->gateway_count == 0 || left.gateway_count == 0)
+        list_remove_at(&list, index);
+    else
+        config->routes[index] = left;
+    return OK;
+}
+
+enum error config_remove_arp(struct config *config, uint32_t address_be)
+{
+    struct config_arp key = { .address_be = address_be };
+    struct list list = arps_of(config);
+
+    return list_remove(&list, &key);
+}
+
+const struct config_interface *config_find_interface(const struct config *config, const char *name)
+{
+    for (unsigned i = 0; i < config->interface_count; i++)
+        if (strcmp(config->interfaces[i].name, name) == 0)
+            return &config->interfaces[i];
+    return NULL;
+}
