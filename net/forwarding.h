@@ -80,8 +80,21 @@ bool forwarding_is_own_on(const struct forwarding *view, uint16_t port, uint32_t
 uint32_t forwarding_source(const struct forwarding *view, uint16_t port, uint32_t toward_be);
 /* Is the address in a net that is connected to that port? */
 bool forwarding_is_connected(const struct forwarding *view, uint16_t port, uint32_t address_be);
-/* May no packet from outside carry this source: ours, or a broadcast address of a net of ours. */
-bool forwarding_is_forbidden_source(const struct forwarding *view, uint32_t address_be);
+
+/* Which bit of source_filter stands for that address. */
+static inline uint32_t forwarding_source_bit(uint32_t address_be)
+{
+    return address_be * 0x9e3779b1u >> 20; /* 4,096 bits; Fibonacci hashing */
+}
+
+/* False: surely neither an address of ours nor a broadcast address of a net of ours, which nobody
+ * else may have as his source. True: ask forwarding_kind(). */
+static inline bool forwarding_source_is_suspect(const struct forwarding *view, uint32_t address_be)
+{
+    uint32_t bit = forwarding_source_bit(address_be);
+
+    return view->source_filter[bit / 64] >> (bit % 64) & 1;
+}
 
 /* Control: the view of that configuration with the ports as they are now. The RIB's routes are the
  * active ones. NULL: no memory, or more than NEXT_HOP_MAX. */

@@ -1,0 +1,386 @@
+/* Building the view. The FIB answers an index into next_hops[]:
+ *
+ *   0 .. SHARED_COUNT-1          what needs no port: no route, loopback, martian, blackhole ...
+ *   SHARED_COUNT + 3 * port ...  three for each port: an address of ours, its broadcast, its net
+ *   then                         one for each distinct set of gateways
+ *
+ * Special addresses (RFC 1812 4.2.2.11, 5.3.7) are prefixes in the same FIB, so the datapath asks
+ * one question only. */
+#include "net/forwarding.h"
+
+#include <string.h>
+
+#include "kernel/base/bytes.h"
+#include "kernel/platform.h"
+#include "net/fib4.h"
+#include "net/rib.h"
+#include "net/wire/ipv4.h"
+
+enum {
+    SHARED_NONE,
+    SHARED_LOOPBACK,
+    SHARED_LIMITED_BROADCAST,
+    SHARED_MULTICAST,
+    SHARED_MARTIAN,
+    SHARED_BLACKHOLE,
+    SHARED_REJECT,
+    SHARED_COUNT,
+
+    OF_PORT_LOCAL = 0,
+    OF_PORT_BROADCAST,
+    OF_PORT_CONNECTED,
+    OF_PORT_COUNT,
+
+    SPECIAL_ROUTES = 5,
+    /* An address: itself, and the first and the last of its net. */
+    ROUTES_OF_ADDRESS = 3,
+};
+_Static_assert((int)SHARED_NONE == (int)FIB4_NO_ROUTE,
+               "what the FIB answers where nothing matches");
+
+static const uint8_t shared_kinds[SHARED_COUNT] = {
+    [SHARED_NONE] = NEXT_HOP_NONE,
+    [SHARED_LOOPBACK] = NEXT_HOP_LOOPBACK,
+    [SHARED_LIMITED_BROADCAST] = NEXT_HOP_LIMITED_BROADCAST,
+    [SHARED_MULTICAST] = NEXT_HOP_MULTICAST,
+    [SHARED_MARTIAN] = NEXT_HOP_MARTIAN,
+    [SHARED_BLACKHOLE] = NEXT_HOP_BLACKHOLE,
+    [SHARED_REJECT] = NEXT_HOP_REJECT,
+};
+
+/* What is needed while a view is built. */
+struct builder {
+    struct forwarding *view;
+    struct next_hop *next_hops;
+    unsigned next_hop_count;
+    struct own_address *addresses;
+    struct fib4_route *routes;
+    unsigned route_count;
+    /* Finds equal sets of gateways: open addressing, next hop index + 1, 0 is empty. */
+    uint32_t *set_table;
+    uint32_t set_mask;
+};
+
+static uint16_t index_of_port(unsigned port, unsigned which)
+{
+    return (uint16_t)(SHARED_COUNT + port * OF_PORT_COUNT + which);
+}
+
+static void add_route(struct builder *builder, uint32_t address_be, unsigned length,
+                      uint16_t next_hop)
+{
+    builder->routes[builder->route_count++] = (struct fib4_route){ .address_be = address_be,
+                                                                   .length = (uint8_t)length,
+                                                                   .next_hop = next_hop };
+}
+
+static uint32_t wire(uint32_t address)
+{
+    uint32_t address_be;
+
+    store_be32(&address_be, address);
+    return address_be;
+}
+
+/* ---- Next hops --------------------------------------------------------------------------------
+ */
+
+static void add_fixed_next_hops(struct builder *builder, unsigned port_count)
+{
+    for (unsigned i = 0; i < SHARED_COUNT; i++)
+        builder->next_hops[i] = (struct next_hop){ .kind = shared_kinds[i], .port = PORT_NONE };
+    for (unsigned port = 0; port < port_count; port++) {
+        struct next_hop *of_port = &builder->next_hops[index_of_port(port, 0)];
+        of_port[OF_PORT_LOCAL] =
+            (struct next_hop){ .kind = NEXT_HOP_LOCAL, .port = (uint16_t)port };
+        of_port[OF_PORT_BROADCAST] =
+            (struct next_hop){ .kind = NEXT_HOP_BROADCAST, .port = (uint16_t)port };
+        /* Nobody is behind the loopback. */
+        of_port[OF_PORT_CONNECTED] =
+            (struct next_hop){ .kind =
+                                   port == port_count - 1 ? NEXT_HOP_BLACKHOLE : NEXT_HOP_CONNECTED,
+                               .port = (uint16_t)port };
+    }
+    builder->next_hop_count = SHARED_COUNT + port_count * OF_PORT_COUNT;
+}
+
+static uint32_t hash_of_set(const struct next_hop *set)
+{
+    uint32_t hash = set->gateway_count;
+
+    for (unsigned i = 0; i < set->gateway_count; i++)
+        hash = (hash ^ set->gateways[i].address_be) * 0x9e3779b1u + (hash >> 15);
+    return hash ^ hash >> 16;
+}
+
+static bool same_set(const struct next_hop *a, const struct next_hop *b)
+{
+    if (a->gateway_count != b->gateway_count)
+        return false;
+    for (unsigned i = 0; i < a->gateway_count; i++)
+        if (a->gateways[i].address_be != b->gateways[i].address_be ||
+            a->gateways[i].port != b->gateways[i].port)
+            return false;
+    return true;
+}
+
+/* The index of the set, added where it is new. */
+static enum error index_of_set(struct builder *builder, const struct next_hop *set, uint16_t *index)
+{
+    uint32_t slot = hash_of_set(set) & builder->set_mask;
+
+    for (; builder->set_table[slot] != 0; slot = (slot + 1) & builder->set_mask) {
+        *index = (uint16_t)(builder->set_table[slot] - 1);
+        if (same_set(&builder->next_hops[*index], set))
+            return OK;
+    }
+    if (builder->next_hop_count == NEXT_HOP_MAX)
+        return fail(ERROR_FULL);
+    *index = (uint16_t)builder->next_hop_count;
+    builder->next_hops[builder->next_hop_count++] = *set;
+    builder->set_table[slot] = *index + 1u;
+    return OK;
+}
+
+static enum error index_of_route(struct builder *builder, const struct rib *rib,
+                                 const struct route *route, uint16_t *index)
+{
+    if (route->protocol == PROTOCOL_CONNECTED) {
+        *index = index_of_port(route->port, OF_PORT_CONNECTED);
+        return OK;
+    }
+    if (route->kind != ROUTE_GATEWAY) {
+        *index = route->kind == ROUTE_REJECT ? SHARED_REJECT : SHARED_BLACKHOLE;
+        return OK;
+    }
+    struct next_hop set = { .kind = NEXT_HOP_GATEWAY, .port = route->port };
+    for (unsigned i = 0; i < route->gateway_count; i++) {
+        uint16_t port = rib_connected_port(rib, &route->gateways[i]);
+        if (port == PORT_NONE)
+            continue;
+        set.gateways[set.gateway_count].address_be = address_ipv4_be(&route->gateways[i]);
+        set.gateways[set.gateway_count++].port = port;
+    }
+    return index_of_set(builder, &set, index);
+}
+
+/* ---- Routes -----------------------------------------------------------------------------------
+ */
+
+static void add_special_routes(struct builder *builder)
+{
+    add_route(builder, wire(0x00000000), 8, SHARED_MARTIAN); /* "this network" */
+    add_route(builder, wire(0x7f000000), 8, SHARED_LOOPBACK);
+    add_route(builder, wire(0xe0000000), 4, SHARED_MULTICAST);
+    add_route(builder, wire(0xf0000000), 4, SHARED_MARTIAN); /* reserved */
+    add_route(builder, wire(0xffffffff), 32, SHARED_LIMITED_BROADCAST);
+}
+
+static void forbid_source(struct builder *builder, uint32_t address_be)
+{
+    uint32_t bit = forwarding_source_bit(address_be);
+
+    builder->view->source_filter[bit / 64] |= UINT64_C(1) << (bit % 64);
+}
+
+static void collect_address(struct builder *builder, const struct config_address *address,
+                            uint16_t port)
+{
+    builder->addresses[builder->view->address_count++] =
+        (struct own_address){ .address_be = address_ipv4_be(&address->prefix.address),
+                              .mask_be = ipv4_mask_be(address->prefix.length),
+                              .port = port,
+                              .secondary = address->secondary };
+}
+
+/* By port, the primary ones first. */
+static void collect_addresses(struct builder *builder, const struct config *config,
+                              const struct port *ports, unsigned port_count)
+{
+    for (uint16_t port = 0; port < port_count; port++) {
+        for (unsigned i = 0; i < 2 * config->address_count && ports[port].admin_up; i++) {
+            const struct config_address *address = &config->addresses[i % config->address_count];
+            bool secondary = i >= config->address_count;
+            if (address->secondary == secondary &&
+                strcmp(address->interface, ports[port].name) == 0)
+                collect_address(builder, address, port);
+        }
+    }
+}
+
+/* Of equal prefixes the later wins: an address of ours is stronger than a broadcast address, and
+ * both are stronger than a route. */
+static void add_own_addresses(struct builder *builder)
+{
+    const struct forwarding *view = builder->view;
+    const struct own_address *own = builder->addresses;
+
+    for (unsigned i = 0; i < view->address_count; i++) {
+        /* RFC 3021: a net of two addresses has no broadcast. The all-zeros form is the old
+         * broadcast, RFC 1812 4.2.3.1. */
+        bool has_broadcast = load_be32(&own[i].mask_be) < 0xfffffffe;
+        if (!has_broadcast || !view->ports[own[i].port].up)
+            continue;
+        uint16_t index = index_of_port(own[i].port, OF_PORT_BROADCAST);
+        add_route(builder, own[i].address_be & own[i].mask_be, 32, index);
+        add_route(builder, own[i].address_be | ~own[i].mask_be, 32, index);
+        forbid_source(builder, own[i].address_be & own[i].mask_be);
+        forbid_source(builder, own[i].address_be | ~own[i].mask_be);
+    }
+    for (unsigned i = 0; i < view->address_count; i++) {
+        add_route(builder, own[i].address_be, 32, index_of_port(own[i].port, OF_PORT_LOCAL));
+        forbid_source(builder, own[i].address_be);
+    }
+}
+
+static enum error add_rib_routes(struct builder *builder, const struct rib *rib)
+{
+    for (unsigned i = 0; i < rib_count(rib); i++) {
+        const struct route *route = rib_at(rib, i);
+        uint16_t index = SHARED_NONE;
+
+        if (!route->active || route->prefix.address.family != FAMILY_IPV4)
+            continue;
+        enum error error = index_of_route(builder, rib, route, &index);
+        if (error != OK)
+            return error;
+        add_route(builder, address_ipv4_be(&route->prefix.address), route->prefix.length, index);
+    }
+    return OK;
+}
+
+/* ---- The whole --------------------------------------------------------------------------------
+ */
+
+static bool builder_alloc(struct builder *builder, const struct config *config,
+                          const struct rib *rib, unsigned port_count)
+{
+    size_t routes =
+        SPECIAL_ROUTES + ROUTES_OF_ADDRESS * (size_t)config->address_count + rib_count(rib);
+    size_t next_hops =
+        MIN_OF(SHARED_COUNT + OF_PORT_COUNT * port_count + rib_count(rib), (unsigned)NEXT_HOP_MAX);
+    uint32_t slots = 16;
+
+    while (slots < 2 * next_hops)
+        slots *= 2;
+    builder->set_mask = slots - 1;
+    builder->view = memory_alloc(sizeof(*builder->view), CACHE_LINE_BYTES, MEMORY_FIB);
+    builder->next_hops =
+        memory_alloc(next_hops * sizeof(*builder->next_hops), CACHE_LINE_BYTES, MEMORY_FIB);
+    builder->addresses =
+        memory_alloc((config->address_count + 1) * sizeof(*builder->addresses), 0, MEMORY_FIB);
+    builder->routes = memory_alloc(routes * sizeof(*builder->routes), 0, MEMORY_FIB);
+    builder->set_table = memory_alloc(slots * sizeof(*builder->set_table), 0, MEMORY_FIB);
+    return builder->view && builder->next_hops && builder->addresses && builder->routes &&
+           builder->set_table;
+}
+
+static void copy_ports(struct forwarding *view, const struct port *ports, unsigned port_count)
+{
+    view->port_count = port_count;
+    for (unsigned i = 0; i < port_count; i++) {
+        struct forwarding_port *port = &view->ports[i];
+        memcpy(port->mac, ports[i].mac, sizeof(port->mac));
+        port->mtu_bytes = ports[i].mtu_bytes;
+        port->admin_up = ports[i].admin_up;
+        port->up = ports[i].admin_up && ports[i].link_up;
+    }
+}
+
+struct forwarding *forwarding_create(const struct config *config, const struct rib *rib,
+                                     const struct port *ports, unsigned port_count)
+{
+    struct builder builder = { 0 };
+    struct forwarding *view = NULL;
+
+    if (!builder_alloc(&builder, config, rib, port_count))
+        goto done;
+    builder.view->next_hops = builder.next_hops;
+    builder.view->addresses = builder.addresses;
+    copy_ports(builder.view, ports, port_count);
+    add_fixed_next_hops(&builder, port_count);
+    collect_addresses(&builder, config, ports, port_count);
+    add_special_routes(&builder);
+    if (add_rib_routes(&builder, rib) != OK)
+        goto done;
+    add_own_addresses(&builder);
+    builder.view->next_hop_count = builder.next_hop_count;
+    builder.view->fib4 = fib4_create(builder.routes, builder.route_count);
+    if (builder.view->fib4)
+        view = builder.view;
+
+done:
+    memory_free(builder.routes);
+    memory_free(builder.set_table);
+    if (!view) {
+        memory_free(builder.next_hops);
+        memory_free(builder.addresses);
+        memory_free(builder.view);
+    }
+    return view;
+}
+
+void forwarding_destroy(void *forwarding)
+{
+    struct forwarding *view = forwarding;
+
+    if (!view)
+        return;
+    fib4_destroy((struct fib4 *)view->fib4);
+    memory_free((void *)view->next_hops);
+    memory_free((void *)view->addresses);
+    memory_free(view);
+}
+
+/* ---- Questions --------------------------------------------------------------------------------
+ */
+
+const struct next_hop *forwarding_lookup(const struct forwarding *view, uint32_t address_be)
+{
+    return &view->next_hops[fib4_lookup(view->fib4, address_be)];
+}
+
+enum next_hop_kind forwarding_kind(const struct forwarding *view, uint32_t address_be)
+{
+    return forwarding_lookup(view, address_be)->kind;
+}
+
+bool forwarding_is_own(const struct forwarding *view, uint32_t address_be)
+{
+    enum next_hop_kind kind = forwarding_kind(view, address_be);
+
+    return kind == NEXT_HOP_LOCAL || kind == NEXT_HOP_LOOPBACK;
+}
+
+bool forwarding_is_own_on(const struct forwarding *view, uint16_t port, uint32_t address_be)
+{
+    const struct next_hop *next_hop = forwarding_lookup(view, address_be);
+
+    return next_hop->kind == NEXT_HOP_LOCAL && next_hop->port == port;
+}
+
+uint32_t forwarding_source(const struct forwarding *view, uint16_t port, uint32_t toward_be)
+{
+    uint32_t first_be = 0;
+
+    for (unsigned i = 0; i < view->address_count; i++) {
+        const struct own_address *own = &view->addresses[i];
+        if (own->port != port)
+            continue;
+        if (((own->address_be ^ toward_be) & own->mask_be) == 0)
+            return own->address_be;
+        if (first_be == 0)
+            first_be = own->address_be;
+    }
+    return first_be;
+}
+
+bool forwarding_is_connected(const struct forwarding *view, uint16_t port, uint32_t address_be)
+{
+    for (unsigned i = 0; i < view->address_count; i++) {
+        const struct own_address *own = &view->addresses[i];
+        if (own->port == port && ((own->address_be ^ address_be) & own->mask_be) == 0)
+            return true;
+    }
+    return false;
+}
