@@ -39,29 +39,25 @@ FOLDERS = {
 FILES = {
     "kernel/main.c": [""],
     "kernel/show_machine.c": ["shell/command.h", "shell/record.h", "drivers/pci.h"],
+    "kernel/start_config.c": ["drivers/fw_cfg.h"],
     "net/port.c": ["drivers/nic.h"],
-    # The modules of kernel/base that stand on the seam: memory, the current core's rings, panic.
-    "kernel/base/packet.c": [PLATFORM],
-    "kernel/base/packet.h": [PLATFORM],
-    "kernel/base/ring.c": [PLATFORM],
-    "kernel/base/ring.h": [PLATFORM],
-    "kernel/base/log.c": [PLATFORM],
-    "kernel/base/log.h": [PLATFORM],
-    "kernel/base/trace.c": [PLATFORM],
-    "kernel/base/trace.h": [PLATFORM],
-    "kernel/base/memory_tag.c": [PLATFORM],
 }
+
+# The modules of kernel/base that stand on the seam: their memory, the current core's rings, panic.
+for module in ["packet", "ring", "map", "log", "trace", "memory_tag"]:
+    FILES[f"kernel/base/{module}.c"] = FILES[f"kernel/base/{module}.h"] = [PLATFORM]
 
 # Inside net/ includes go down or stay: from the last of these rows to the first.
 NET_ORDER = [
     ("values", ["address", "config", "verdict"]),
-    ("stages", ["classify", "neighbor", "route", "firewall", "capture", "port", "rib", "fib4", "forwarding", "stage"]),
-    ("transports", ["tcp", "udp", "tls", "icmp", "probe", "reassembly"]),
+    ("stages", ["classify", "neighbor", "route", "firewall", "capture", "port", "rib", "fib4", "forwarding", "stage",
+                "rewrite", "fragment", "icmp", "datagram"]),
+    ("transports", ["tcp", "udp", "tls", "reassembly", "probe"]),
     ("protocols", ["bgp", "dhcp", "hub"]),
     ("the router", ["router", "datapath", "local", "control"]),
 ]
-# Headers that carry what every stage is given (struct core, struct router): anybody in net may read them.
-NET_CONTEXT = ["net/router.h", "net/stage.h"]
+# What every module of net is given (struct core, struct router), and the doors for packets it makes or is done with.
+NET_CONTEXT = ["net/router.h", "net/stage.h", "net/datapath.h", "net/local.h"]
 
 NO_STATE = ["net/", "shell/", "jit/", "kernel/base/", "drivers/"]
 KERNEL_OBJECTS = ["build/kernel", "build/debug/kernel", "build/clang/kernel"]
