@@ -183,6 +183,9 @@ no_long_mode:
 
     .code64
 boot_long_mode:
+    mov $boot_linked, %rax
+    jmp *%rax
+boot_linked:
     mov $GDT_DATA, %eax
     mov %eax, %ds
     mov %eax, %es
