@@ -27,6 +27,7 @@ struct cpu {
 /* From <platform_inline.h>:
  *   struct cpu *core_current(void);
  *   void core_relax(void);          a pause inside a spin loop
+ *   void core_progress(void);       once per turn of a core's loop, for the watchdog
  *   uint64_t clock_cycles(void);    TSC; may be shown, never decides anything
  *   mmio_read8/16/32/64(const volatile void *address)
  *   mmio_write8/16/32/64(volatile void *address, value)

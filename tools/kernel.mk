@@ -26,7 +26,8 @@ $(KERNEL)/symbols.S: $(KERNEL)/pass1.elf tools/make_symbols.py
 $(KERNEL)/%symbols.o: $(KERNEL)/%symbols.S
 	$(CC) -c $< -o $@
 
-$(KERNEL)/pass1.elf: $(KERNEL_OBJECTS) $(KERNEL)/no_symbols.o linker.ld
+$(KERNEL)/pass1.elf: $(KERNEL_OBJECTS) $(KERNEL)/no_symbols.o linker.ld tools/check_handlers.py
+	@$(PYTHON) tools/check_handlers.py $(KERNEL_OBJECTS)
 	$(KERNEL_LD) -o $@ $(KERNEL_OBJECTS) $(KERNEL)/no_symbols.o
 
 $(OUT)/tsuji.elf.debug: $(KERNEL)/pass1.elf $(KERNEL)/symbols.o

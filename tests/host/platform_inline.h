@@ -19,6 +19,11 @@ static inline void core_relax(void)
     __builtin_ia32_pause();
 }
 
+/* A process has no watchdog. */
+static inline void core_progress(void)
+{
+}
+
 static inline uint64_t clock_cycles(void)
 {
     return __builtin_ia32_rdtsc();
