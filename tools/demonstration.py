@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """The demonstration of tools/run.sh: the lab of the system tests with a person at the console."""
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -26,7 +27,11 @@ PROBE_KVM = b'{"execute":"qmp_capabilities"}{"execute":"quit"}'
 
 
 def kvm_works():
-    """The device alone says little: a processor without virtualization may have it, too."""
+    """The device file says little: machines without a processor's virtualization may have it, and even start, and then
+    fail at the first vector instruction."""
+    flags = re.search(r"^flags\s*:(.*)$", Path("/proc/cpuinfo").read_text(encoding="ascii"), re.MULTILINE)
+    if not flags or not {"vmx", "svm"} & set(flags.group(1).split()):
+        return False
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return False
     try:
