@@ -1,0 +1,6 @@
+/* The drivers by name, for driver_table.c and for tests of one of them. */
+#pragma once
+
+#include "drivers/pci.h"
+
+extern const struct pci_driver virtio_net_driver;
