@@ -4,3 +4,4 @@
 #include "drivers/pci.h"
 
 extern const struct pci_driver virtio_net_driver;
+extern const struct pci_driver e1000_driver;

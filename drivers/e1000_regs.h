@@ -1,0 +1,126 @@
+/* What we use of the registers and descriptors of the Intel 8254x family. Source: "PCI/PCI-X Family
+ * of Gigabit Ethernet Controllers Software Developer's Manual", 317453; sections in brackets. */
+#pragma once
+
+#include "kernel/base/types.h"
+
+enum {
+    E1000_VENDOR = 0x8086,
+    E1000_82540EM = 0x100e,
+    E1000_82545EM = 0x100f,
+    E1000_BAR_BYTES = 0x20000, /* [4.1] memory BAR 0 */
+};
+
+/* Offsets of registers [13.4]. */
+enum {
+    E1000_CTRL = 0x0000,
+    E1000_STATUS = 0x0008,
+    E1000_EERD = 0x0014,
+    E1000_ICR = 0x00c0, /* reading it clears it, and quiets the line */
+    E1000_ICS = 0x00c8,
+    E1000_IMS = 0x00d0,
+    E1000_IMC = 0x00d8,
+    E1000_RCTL = 0x0100,
+    E1000_TCTL = 0x0400,
+    E1000_TIPG = 0x0410,
+    E1000_RDBAL = 0x2800,
+    E1000_RDBAH = 0x2804,
+    E1000_RDLEN = 0x2808,
+    E1000_RDH = 0x2810,
+    E1000_RDT = 0x2818,
+    E1000_TDBAL = 0x3800,
+    E1000_TDBAH = 0x3804,
+    E1000_TDLEN = 0x3808,
+    E1000_TDH = 0x3810,
+    E1000_TDT = 0x3818,
+    E1000_MTA = 0x5200, /* 128 words */
+    E1000_RAL0 = 0x5400,
+    E1000_RAH0 = 0x5404,
+    /* Statistics, cleared by reading [13.7]. */
+    E1000_CRCERRS = 0x4000,
+    E1000_RXERRC = 0x400c,
+    E1000_MPC = 0x4010, /* no room in the card's own memory */
+    E1000_ECOL = 0x4018,
+    E1000_LATECOL = 0x401c,
+    E1000_RLEC = 0x4040,
+    E1000_RUC = 0x40a4,
+    E1000_ROC = 0x40ac,
+};
+
+enum {
+    E1000_MTA_WORDS = 128,
+    E1000_MUTE = -1, /* as 32 bits: what a card that is gone answers */
+};
+
+/* CTRL [13.4.1] */
+enum {
+    E1000_CTRL_ASDE = 1 << 5, /* speed as the PHY found it */
+    E1000_CTRL_SLU = 1 << 6,  /* set link up */
+    E1000_CTRL_RST = 1 << 26,
+};
+
+/* STATUS [13.4.2] */
+enum { E1000_STATUS_LU = 1 << 1 };
+
+/* EERD [13.4.4] */
+enum {
+    E1000_EERD_START = 1 << 0,
+    E1000_EERD_DONE = 1 << 4,
+    E1000_EERD_ADDRESS_SHIFT = 8,
+    E1000_EERD_DATA_SHIFT = 16,
+};
+
+/* ICR, ICS, IMS, IMC [13.4.17] */
+enum {
+    E1000_INTERRUPT_LSC = 1 << 2,    /* link changed */
+    E1000_INTERRUPT_RXDMT0 = 1 << 4, /* few descriptors left */
+    E1000_INTERRUPT_RXO = 1 << 6,    /* none left */
+    E1000_INTERRUPT_RXT0 = 1 << 7,   /* received */
+};
+
+/* RCTL [13.4.22]. The field for the buffer size, 17:16, is 0: 2048 bytes. */
+enum {
+    E1000_RCTL_EN = 1 << 1,
+    E1000_RCTL_MPE = 1 << 4, /* all multicast */
+    E1000_RCTL_LPE = 1 << 5, /* frames longer than 1522 bytes */
+    E1000_RCTL_BAM = 1 << 15,
+    E1000_RCTL_SECRC = 1 << 26, /* without FCS */
+    E1000_BUFFER_BYTES = 2048,
+};
+
+/* TCTL [13.4.33], TIPG [13.4.34]: the values the manual recommends for copper, full duplex. */
+enum {
+    E1000_TCTL_EN = 1 << 1,
+    E1000_TCTL_PSP = 1 << 3, /* pad short packets */
+    E1000_TCTL_CT = 0x0f << 4,
+    E1000_TCTL_COLD = 0x40 << 12,
+    E1000_TIPG_COPPER = 10 | 8 << 10 | 6 << 20,
+};
+
+#define E1000_RAH_AV (1u << 31)
+
+/* Receive descriptor [3.2.3]: `state` is length 15:0, checksum 31:16, status 39:32, errors 47:40.
+ */
+struct e1000_receive_descriptor {
+    uint64_t address;
+    _Atomic uint64_t state; /* the card writes it, too */
+};
+_Static_assert(sizeof(struct e1000_receive_descriptor) == 16, "8254x SDM 3.2.3");
+
+#define E1000_RECEIVE_LENGTH(state) ((uint32_t)((state)&0xffff))
+#define E1000_RECEIVE_DD            (1ull << 32)
+#define E1000_RECEIVE_EOP           (1ull << 33)
+/* CE, SE, SEQ, RXE; the checksum errors TCPE and IPE are none of the frame's. */
+#define E1000_RECEIVE_ERRORS (0x97ull << 40)
+
+/* Legacy transmit descriptor [3.3.3]: `state` is length 15:0, command 31:24, status 35:32. */
+struct e1000_transmit_descriptor {
+    uint64_t address;
+    _Atomic uint64_t state; /* the card writes it, too */
+};
+_Static_assert(sizeof(struct e1000_transmit_descriptor) == 16, "8254x SDM 3.3.3");
+
+#define E1000_TRANSMIT_EOP  (1ull << 24)
+#define E1000_TRANSMIT_IFCS (1ull << 25) /* append the FCS */
+#define E1000_TRANSMIT_RS   (1ull << 27) /* set DD when done */
+#define E1000_TRANSMIT_DD   (1ull << 32)
