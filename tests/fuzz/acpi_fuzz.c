@@ -29,7 +29,7 @@ static const void *physical(uint64_t address, uint64_t size, void *context)
 {
     static uint8_t ebda_pointer[2];
     struct memory *memory = context;
-    if (address == 0x40e && memory->ebda) {
+    if (address == 0x40e && size == sizeof(ebda_pointer) && memory->ebda) {
         ebda_pointer[1] = BASE >> 12;
         return ebda_pointer;
     }
