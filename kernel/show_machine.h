@@ -1,0 +1,12 @@
+/* Commands about the machine under the router: show pci, boot, acpi, memory leaks, memory pages,
+ * memory stacks. main.c joins them to the shell's. */
+#pragma once
+
+#include "boot/boot_info.h"
+#include "drivers/pci.h"
+#include "shell/command.h"
+
+extern const struct command_table machine_commands;
+
+/* What the commands tell about; both must stay. */
+void show_machine_init(const struct boot_info *boot, const struct pci_bus *bus);
