@@ -44,6 +44,11 @@ void host_clock_virtual(uint64_t now_ns)
     is_virtual = true;
 }
 
+bool host_clock_is_virtual(void)
+{
+    return is_virtual;
+}
+
 void host_clock_real(void)
 {
     is_virtual = false;

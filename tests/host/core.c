@@ -110,7 +110,7 @@ uint64_t host_wake_count(unsigned index)
 
 void core_idle(uint64_t deadline_ns)
 {
-    if (mode == HOST_STEPPED)
+    if (mode == HOST_STEPPED || host_clock_is_virtual())
         return;
     struct host_core *core = &cores[core_current()->index];
     struct timespec patience;

@@ -21,8 +21,9 @@ uint64_t host_memory_report(void);
 /* ---- Time and chance --------------------------------------------------------------------------
  */
 
-void host_clock_virtual(uint64_t now_ns); /* the clock stands still until told */
+void host_clock_virtual(uint64_t now_ns); /* the clock stands still until told; nobody sleeps */
 void host_clock_real(void);
+bool host_clock_is_virtual(void);
 void host_random_seed(uint64_t seed); /* from here on random_bytes() repeats itself */
 
 /* ---- Cores ------------------------------------------------------------------------------------
