@@ -8,14 +8,11 @@
  *                          [ last step      ]
  *
  * The exception is 4 KiB and more, where `rep movsb` knows the processor's best way (and costs
- * nothing extra where it has none). */
+ * nothing extra where it has none).
+ *
+ * The names are in parentheses because <string.h> has macros of the same names. */
 #include <stdint.h>
 #include <string.h>
-
-#undef memcpy
-#undef memmove
-#undef memset
-#undef memcmp
 
 typedef uint64_t any_u64 __attribute__((aligned(1), may_alias));
 typedef uint32_t any_u32 __attribute__((aligned(1), may_alias));
@@ -68,7 +65,7 @@ static void move_down(char *to, const char *from, size_t size)
     *(any_vector *)to = first;
 }
 
-void *memcpy(void *restrict to, const void *restrict from, size_t size)
+void *(memcpy)(void *restrict to, const void *restrict from, size_t size)
 {
     if (size <= STEP) {
         move_short(to, from, size);
@@ -81,7 +78,7 @@ void *memcpy(void *restrict to, const void *restrict from, size_t size)
     return to;
 }
 
-void *memmove(void *to, const void *from, size_t size)
+void *(memmove)(void *to, const void *from, size_t size)
 {
     if (size <= STEP)
         move_short(to, from, size);
@@ -92,7 +89,7 @@ void *memmove(void *to, const void *from, size_t size)
     return to;
 }
 
-void *memset(void *to, int value, size_t size)
+void *(memset)(void *to, int value, size_t size)
 {
     char *at = to;
     uint64_t word = 0x0101010101010101ull * (uint8_t)value;
@@ -123,7 +120,7 @@ void *memset(void *to, int value, size_t size)
     return to;
 }
 
-int memcmp(const void *left, const void *right, size_t size)
+int(memcmp)(const void *left, const void *right, size_t size)
 {
     const uint8_t *a = left, *b = right;
     while (size >= 8 && *(const any_u64 *)a == *(const any_u64 *)b) {
@@ -138,7 +135,7 @@ int memcmp(const void *left, const void *right, size_t size)
     return 0;
 }
 
-void *memchr(const void *where, int value, size_t size)
+void *(memchr)(const void *where, int value, size_t size)
 {
     const uint8_t *at = where;
     for (; size > 0; at++, size--) {

@@ -1,11 +1,8 @@
-/* Texts that end in 0. Nothing here is on a fast path. */
+/* Texts that end in 0. Nothing here is on a fast path. Parentheses: as in memory.c. */
 #include <stdint.h>
 #include <string.h>
 
-#undef strlen
-#undef strcmp
-
-size_t strlen(const char *text)
+size_t(strlen)(const char *text)
 {
     const char *end = text;
     while (*end != '\0')
@@ -21,7 +18,7 @@ size_t strnlen(const char *text, size_t size)
     return length;
 }
 
-int strcmp(const char *left, const char *right)
+int(strcmp)(const char *left, const char *right)
 {
     return strncmp(left, right, SIZE_MAX);
 }
