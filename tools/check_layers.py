@@ -38,6 +38,7 @@ FOLDERS = {
 # Single files that may include more.
 FILES = {
     "kernel/main.c": [""],
+    "kernel/show_machine.h": ["shell/command.h", "drivers/pci.h"],
     "kernel/show_machine.c": ["shell/command.h", "shell/record.h", "drivers/pci.h"],
     "kernel/start_config.c": ["drivers/fw_cfg.h"],
     "net/port.c": ["drivers/nic.h"],

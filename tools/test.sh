@@ -31,7 +31,7 @@ part() {
 }
 
 build() {
-    tools/setup test && make -j2 all && make -j2 image && make -j2 build/test/unit fuzzers
+    tools/setup test && make -j2 all && make -j2 DEBUG=1 all && make -j2 image && make -j2 build/test/unit fuzzers
 }
 
 echo "== build"

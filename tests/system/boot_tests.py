@@ -4,7 +4,7 @@ import os
 import re
 
 from cases import Skip, matrix
-from lab import DEBUG_KERNEL, PANIC_STATUS, Lab, expect, expect_equal, wait_until
+from lab import Lab, expect, expect_equal
 
 BOOT_SECONDS_MAX = 1.0    # of QEMU's processor time, without KVM, best of 5
 KERNEL_MS_MAX = 100
@@ -147,49 +147,3 @@ def test_temporary_files_are_removed():
         folder = lab.router([None]).folder
         expect(os.path.isdir(folder), "no folder while running")
     expect(not os.path.exists(folder), "left behind:", folder)
-
-
-# ---- Deliberate mistakes --------------------------------------------------------------------------
-
-
-def panic_text(router, command, limit_s=20):
-    router.send(command)
-    status = router.wait_end(limit_s)
-    expect_equal(status, PANIC_STATUS, "QEMU's status after a panic")
-    return router.console.all
-
-
-@matrix(cores=[1, 2])
-def test_panic_names_cause_and_functions(cores):
-    with Lab() as lab:
-        text = panic_text(lab.router([None], cores=cores), "selftest panic page-fault")
-        expect("page fault" in text.lower(), "the cause is not named")
-        expect(re.search(r"selftest\w*", text.split("page fault")[-1]), "no function of the self-test in the backtrace")
-        expect(re.search(r"core_step|core_loop|control", text), "the backtrace does not reach the loop")
-
-
-def test_watchdog_panics_with_the_stalled_core():
-    with Lab() as lab:
-        router = lab.router([None], cores=2)
-        text = panic_text(router, "selftest stall 1", limit_s=40)
-        expect("watchdog" in text.lower(), "the watchdog is not named")
-
-
-@matrix(mistake=["double-free", "overrun", "use-after-free"])
-def test_debug_allocator_catches(mistake):
-    with Lab() as lab:
-        router = lab.router([None], kernel=DEBUG_KERNEL, memory_mib=256)
-        answer = router.command(f"selftest alloc {mistake}")
-        log = answer + router.command("show log")
-        words = {"double-free": "double free", "overrun": "overrun", "use-after-free": "use after free"}
-        expect(words[mistake] in log.lower(), f"not reported:\n{log}")
-        expect(".c:" in log, "the report names no place in the source")
-
-
-def test_debug_allocator_lists_leaks():
-    with Lab() as lab:
-        router = lab.router([None], kernel=DEBUG_KERNEL, memory_mib=256)
-        before = router.show("memory")["heap"]["live"]
-        router.command("selftest alloc leak")
-        wait_until(lambda: router.show("memory")["heap"]["live"] > before, 5, "the leak in show memory")
-        expect("selftest" in router.command("show memory leaks"), "the leak is not listed with its place")

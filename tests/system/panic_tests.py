@@ -1,0 +1,56 @@
+"""Goal: our own mistakes are caught and told so that they can be found. Method: deliberate ones, by the boot word
+`selftest=` of kernel/selftest.c and by commands; the console's text and QEMU's status."""
+import re
+
+from cases import matrix
+from lab import DEBUG_KERNEL, PANIC_STATUS, Lab, expect, expect_equal, wait_until
+
+# Self-test -> cause in words, functions that the backtrace names from the innermost out.
+PANICS = {
+    "write-text": (r"write to 0x\w+", ["write_text", "selftest_run", "kernel_main"]),
+    "write-constant": (r"write to 0x\w+", ["write_constant", "selftest_run", "kernel_main"]),
+    "write-alias": (r"write to 0x\w+", ["alias", "selftest_run", "kernel_main"]),
+    "exec-data": (r"execution at 0x\w+", ["selftest_run", "kernel_main"]),
+    "null": (r"null pointer: write to 0x8", ["selftest_null", "selftest_run", "kernel_main"]),
+    "stack-overflow": (r"stack overflow", ["selftest_stack_overflow", "selftest_run", "kernel_main"]),
+    "coroutine-overflow": (r"stack overflow", ["selftest_stack_overflow"]),
+    "panic": (r"core_count\(\) == 0", ["selftest_panic", "selftest_run", "kernel_main"]),
+    "divide": (r"divi", ["selftest_divide", "selftest_run", "kernel_main"]),
+    "other-core": (r"panic on core 1", ["selftest_panic", "core_main"]),
+    "stall": (r"watchdog|no progress", ["selftest_stall", "selftest_run", "kernel_main"]),
+}
+
+
+@matrix(mistake=list(PANICS))
+def test_panic_names_cause_and_functions(mistake):
+    cause, functions = PANICS[mistake]
+    with Lab() as lab:
+        router = lab.router([], cores=2, words=f"selftest={mistake}", wait=False)
+        expect_equal(router.wait_end(40), PANIC_STATUS, "QEMU's status after a panic")
+        _, panic, text = router.console.all.partition("panic on core")
+        expect(panic, "no panic")
+        expect(re.search(cause, panic + text), f"the cause is not named {cause!r}")
+        expect("rip" in text, "no registers")
+        backtrace = text[text.index("backtrace:"):].split("core ")[0] if mistake != "stall" else text
+        places = [backtrace.find(function) for function in functions]
+        expect(-1 not in places and places == sorted(places), f"the backtrace does not name {functions}")
+        expect("core 0" in text or "core 1" in text, "nothing of the other core")
+
+
+@matrix(mistake=["double-free", "overrun", "use-after-free"])
+def test_debug_allocator_catches(mistake):
+    with Lab() as lab:
+        router = lab.router([None], kernel=DEBUG_KERNEL, memory_mib=256)
+        log = router.command(f"selftest {mistake}") + router.command("show log")
+        words = {"double-free": "double free", "overrun": "overrun", "use-after-free": "use after free"}
+        expect(words[mistake] in log.lower(), f"not reported:\n{log}")
+        expect(".c:" in log, "the report names no place in the source")
+
+
+def test_debug_allocator_lists_leaks():
+    with Lab() as lab:
+        router = lab.router([None], kernel=DEBUG_KERNEL, memory_mib=256)
+        before = router.show("memory")["heap"]["live"]
+        router.command("selftest leak")
+        wait_until(lambda: router.show("memory")["heap"]["live"] > before, 5, "the leak in show memory")
+        expect("selftest" in router.command("show memory leaks"), "the leak is not listed with its place")
