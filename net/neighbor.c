@@ -627,8 +627,8 @@ static enum verdict input_arp(struct neighbor_table *table, uint16_t port, const
         return DROP_BAD_ARP;
     if (!forwarding_is_connected(view, port, arp->sender_be))
         return DROP_ARP_NOT_FOR_US;
-    if (forwarding_is_forbidden_source(view, arp->sender_be))
-        return DROP_BAD_ARP; /* the net's broadcast address */
+    if (forwarding_kind(view, arp->sender_be) == NEXT_HOP_BROADCAST)
+        return DROP_BAD_ARP;
 
     struct neighbor *entry = entry_find(table, port, arp->sender_be);
     bool known = entry;

@@ -48,3 +48,20 @@ struct probe *probe_start(struct router *router, const struct probe_setup *setup
 bool probe_poll(struct probe *probe, uint64_t now_ns, struct probe_event *event) MUST_CHECK;
 bool probe_done(const struct probe *probe);
 void probe_stop(struct probe *probe); /* frees it */
+
+/* ---- For local.c ---------------------------------------------------------------------------- */
+
+struct core;
+struct icmp4_error;
+struct icmp4_header;
+struct probes;
+
+struct probes *probes_create(struct core *core) MUST_CHECK; /* the control core; NULL: no memory */
+void probes_destroy(struct probes *probes);                 /* stops those that are left */
+
+/* An echo reply, or an error about an echo request of ours, has come. False where nobody waits for
+ * it: too late, twice, or never asked. */
+bool probes_input_reply(struct probes *probes, const struct icmp4_header *icmp, uint32_t from_be,
+                        uint8_t ttl, uint16_t length_bytes, uint64_t now_ns) MUST_CHECK;
+bool probes_input_error(struct probes *probes, const struct icmp4_error *error, uint32_t from_be,
+                        uint64_t now_ns) MUST_CHECK;

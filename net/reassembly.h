@@ -26,8 +26,7 @@ enum {
 };
 
 struct reassembly_uses {
-    void (*drop)(struct core *core, struct packet *packet, enum verdict why);
-    void (*delivered)(struct core *core, struct packet *packet);
+    void (*drop)(struct core *core, struct packet *packet, enum verdict why); /* takes */
 };
 
 struct reassembly;
