@@ -13,6 +13,9 @@
 /* Takes. Counts the drop, sends the ICMP error that is owed for it, frees. */
 void datapath_drop(struct core *core, struct packet *packet, enum verdict why);
 
+/* Borrows. Tells the sender that next_hop_be would be the shorter way. */
+void datapath_redirect(struct core *core, const struct packet *packet);
+
 /* The rare half of batch_run(). */
 void batch_set_aside(struct core *core, struct packet *packet, enum verdict verdict);
 

@@ -1,0 +1,248 @@
+/* The path itself, and what becomes of packets that leave it halfway. See datapath.h. */
+#include "net/datapath.h"
+
+#include "net/forwarding.h"
+#include "net/icmp.h"
+#include "net/local.h"
+#include "net/neighbor.h"
+#include "net/wire/ipv4.h"
+
+enum {
+    /* An answer to ourselves may cause one more, and so on: what is left waits for the next step.
+     */
+    FLUSH_ROUNDS_MAX = 4,
+};
+
+static void handle_taken(struct core *core);
+
+/* ---- The path, top to bottom ------------------------------------------------------------------
+ */
+
+void datapath_poll(struct core *core, const struct port *port)
+{
+    struct batch batch;
+
+    batch.count = 0;
+    port_receive(core, port, &batch);
+    if (batch.count == 0)
+        return;
+    core->worked = true;
+    core->stats.packets += batch.count;
+    core->stats.batches++;
+    classify_batch(core, &batch);
+    route_batch(core, &batch);
+    rewrite_batch(core, &batch);
+    enqueue_batch(core, &batch);
+    if (core->taken.count > 0)
+        handle_taken(core);
+    if (core->originated.count > 0)
+        datapath_flush(core);
+}
+
+/* What we send ourselves joins at the route stage. */
+void datapath_flush(struct core *core)
+{
+    for (unsigned i = 0; i < FLUSH_ROUNDS_MAX && core->originated.count > 0; i++) {
+        struct batch batch = core->originated;
+
+        core->originated.count = 0;
+        core->worked = true;
+        route_batch(core, &batch);
+        rewrite_batch(core, &batch);
+        enqueue_batch(core, &batch);
+        handle_taken(core);
+    }
+}
+
+void datapath_resume(struct core *core, struct packet *packet)
+{
+    struct batch batch = { .count = 1, .packets = { packet } };
+
+    core->worked = true;
+    if (!core->forwarding->ports[packet->port_out].up) {
+        datapath_drop(core, packet, DROP_PORT_DOWN);
+        return;
+    }
+    rewrite_batch(core, &batch);
+    enqueue_batch(core, &batch);
+}
+
+/* ---- Off the path -----------------------------------------------------------------------------
+ */
+
+void batch_set_aside(struct core *core, struct packet *packet, enum verdict verdict)
+{
+    if (verdict != TAKEN) {
+        if (drop_reasons[verdict].icmp_type == ICMP_NONE) {
+            datapath_drop(core, packet, verdict);
+            return;
+        }
+        packet->purpose = MAIL_DROP;
+        packet->reason = verdict;
+    }
+    if (core->taken.count == BATCH_MAX) {
+        datapath_drop(core, packet, DROP_MAILBOX_FULL);
+        return;
+    }
+    core->taken.packets[core->taken.count++] = packet;
+}
+
+/* Takes. To whom its purpose says, where this core may do that; else to the control core. */
+static void dispatch(struct core *core, struct packet *packet)
+{
+    struct router *router = core->router;
+    enum mail_purpose purpose = packet->purpose;
+
+    if ((purpose == MAIL_ARP || purpose == MAIL_RESOLVE) && !core_is_control(core)) {
+        mailbox_send(core, CONTROL_CORE, packet, purpose);
+        return;
+    }
+    switch (purpose) {
+    case MAIL_TRANSMIT:
+        port_transmit(core, &router->ports[packet->port_out], packet);
+        break;
+    case MAIL_RESOLVE:
+        neighbor_resolve(router->neighbors, packet, core->now_ns);
+        break;
+    case MAIL_LOCAL:
+        local_input(core, packet);
+        break;
+    case MAIL_ARP:
+        neighbor_input_arp(router->neighbors, packet, core->now_ns);
+        break;
+    case MAIL_FRAGMENT:
+        fragment_packet(core, packet);
+        break;
+    case MAIL_DROP:
+        datapath_drop(core, packet, packet->reason);
+        break;
+    }
+}
+
+/* In the order in which they came. Some come back: a packet that waited for its neighbor may turn
+ * out to be too long. */
+static void handle_taken(struct core *core)
+{
+    while (core->taken.count > 0) {
+        struct batch taken = core->taken;
+
+        core->taken.count = 0;
+        for (unsigned i = 0; i < taken.count; i++)
+            dispatch(core, taken.packets[i]);
+    }
+}
+
+void datapath_drop(struct core *core, struct packet *packet, enum verdict why)
+{
+    core->ports[packet->port_in].dropped[why]++;
+    if (drop_reasons[why].icmp_type != ICMP_NONE)
+        icmp_send_error(core, packet, why);
+    packet_free(core->pool, packet);
+}
+
+void datapath_redirect(struct core *core, const struct packet *packet)
+{
+    icmp_send_redirect(core, packet, packet->next_hop_be);
+}
+
+void datapath_delivered(struct core *core, struct packet *packet)
+{
+    core->ports[packet->port_in].delivered++;
+    packet_free(core->pool, packet);
+}
+
+/* ---- From ourselves ---------------------------------------------------------------------------
+ */
+
+static void count_originated(struct core *core, struct packet *packet)
+{
+    packet->port_in = router_loopback(core->router);
+    packet->received_ns = core->now_ns;
+    core->ports[packet->port_in].originated++;
+    core->worked = true;
+}
+
+void datapath_originate(struct core *core, struct packet *packet)
+{
+    const struct ipv4_header *header = (const void *)packet->data;
+
+    count_originated(core, packet);
+    packet->flags |= PACKET_LOCAL;
+    packet->network_protocol = PACKET_IPV4;
+    packet->network_offset = 0;
+    packet->network_length_bytes = ipv4_total_bytes(header);
+    packet->header_length_bytes = (uint16_t)ipv4_header_bytes(header);
+    if (core->originated.count == BATCH_MAX) {
+        core->ports[packet->port_in].dropped[DROP_NO_BUFFER]++;
+        packet_free(core->pool, packet);
+        return;
+    }
+    core->originated.packets[core->originated.count++] = packet;
+}
+
+void datapath_originate_frame(struct core *core, uint16_t port, struct packet *packet)
+{
+    count_originated(core, packet);
+    packet->flags |= PACKET_LOCAL;
+    port_transmit(core, &core->router->ports[port], packet);
+}
+
+/* ---- Between cores ----------------------------------------------------------------------------
+ */
+
+void mailbox_send(struct core *core, unsigned target, struct packet *packet,
+                  enum mail_purpose purpose)
+{
+    packet->purpose = purpose;
+    books_hold(core, packet);
+    if (!ring_put(&core->router->cores[target]->inbox[core->index], packet)) {
+        books_unhold(core, packet);
+        datapath_drop(core, packet, DROP_MAILBOX_FULL);
+        return;
+    }
+    core->wake_pending |= UINT64_C(1) << target;
+}
+
+void mailbox_poll(struct core *core)
+{
+    for (unsigned from = 0; from < core->router->core_count; from++) {
+        /* No more than a ring full, so that a busy sender does not keep us here. */
+        for (unsigned i = 0; i < MAILBOX_SLOTS; i++) {
+            struct packet *packet = ring_take(&core->inbox[from]);
+            if (!packet)
+                break;
+            core->worked = true;
+            books_unhold(core, packet);
+            dispatch(core, packet);
+            if (core->originated.count > BATCH_MAX / 2)
+                datapath_flush(core);
+        }
+    }
+    handle_taken(core);
+    datapath_flush(core);
+}
+
+bool mailbox_is_empty(const struct core *core)
+{
+    for (unsigned from = 0; from < core->router->core_count; from++)
+        if (ring_count(&core->inbox[from]) > 0)
+            return false;
+    return true;
+}
+
+void mailbox_wake(struct core *core)
+{
+    uint64_t targets = core->wake_pending;
+
+    if (targets == 0)
+        return;
+    core->wake_pending = 0;
+    /* Our mail is in before we look whether they sleep; they say that they sleep before they look
+     * for mail a last time. So one of both sees the other. */
+    atomic_thread_fence(memory_order_seq_cst);
+    for (; targets != 0; targets &= targets - 1) {
+        unsigned target = (unsigned)__builtin_ctzll(targets);
+        if (atomic_load_explicit(&core->router->cores[target]->asleep, memory_order_relaxed))
+            core_wake(target);
+    }
+}

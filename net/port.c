@@ -1,0 +1,299 @@
+/* Ports over network cards: whose queue is whose, frames in, frames out. The only file of net/ that
+ * knows drivers/nic.h.
+ *
+ * Queue i of a card belongs to the i-th working core. A card with fewer queues than there are cores
+ * gives them to cores that differ from card to card, so that two such cards load two cores; who has
+ * no queue sends by mailbox through one who has. */
+#include "net/port.h"
+
+#include <string.h>
+
+#include "drivers/nic.h"
+#include "kernel/base/log.h"
+#include "net/datapath.h"
+#include "net/forwarding.h"
+#include "net/stage.h"
+#include "net/wire/ethernet.h"
+
+enum {
+    /* From so many cores on, the control core owns no queue: its work would delay packets. */
+    CORES_FOR_SEPARATE_CONTROL = 4,
+};
+
+/* ---- Opening ----------------------------------------------------------------------------------
+ */
+
+static unsigned first_worker(const struct router *router)
+{
+    return router->core_count >= CORES_FOR_SEPARATE_CONTROL ? CONTROL_CORE + 1 : 0;
+}
+
+static unsigned core_of_queue(const struct router *router, const struct port *port, unsigned queue,
+                              unsigned queue_count)
+{
+    unsigned first = first_worker(router), workers = router->core_count - first;
+
+    return first + (queue_count == workers ? queue : port->index * queue_count + queue) % workers;
+}
+
+void port_create(struct port *port, unsigned index, struct nic *nic)
+{
+    *port = (struct port){ .index = (uint16_t)index, .nic = nic, .mtu_bytes = MTU_DEFAULT };
+    if (!nic) {
+        memcpy(port->name, "lo", sizeof("lo"));
+        port->mtu_max_bytes = MTU_MAX;
+        port->admin_up = port->link_up = true;
+        return;
+    }
+    text_format(port->name, sizeof(port->name), "eth%u", index);
+    memcpy(port->mac, nic->mac, sizeof(port->mac));
+    memcpy(port->permanent_mac, nic->mac, sizeof(port->permanent_mac));
+    uint32_t longest = MAX_OF(nic->frame_max_bytes, (uint32_t)ETHERNET_HEADER_BYTES);
+    port->mtu_max_bytes = (uint16_t)MIN_OF(longest - ETHERNET_HEADER_BYTES, (uint32_t)MTU_MAX);
+    port->mtu_bytes = MIN_OF(port->mtu_bytes, port->mtu_max_bytes);
+    port->admin_up = true;
+}
+
+static void set_lanes(struct router *router, const struct port *port, unsigned queue_count)
+{
+    struct nic *nic = port->nic;
+
+    for (unsigned i = 0; i < router->core_count; i++) {
+        struct port_lane *lane = &router->cores[i]->lanes[port->index];
+        lane->ops = nic->ops;
+        lane->polled = nic->polled;
+        lane->sender = (uint16_t)core_of_queue(router, port, i % queue_count, queue_count);
+        lane->open = true;
+    }
+    for (unsigned queue = 0; queue < queue_count; queue++) {
+        struct core *core = router->cores[core_of_queue(router, port, queue, queue_count)];
+        core->lanes[port->index].queue = nic->queues[queue];
+        core->lanes[port->index].queue_index = (uint16_t)queue;
+        core->lanes[port->index].sender = (uint16_t)core->index;
+        core->polled[core->polled_count++] = port->index;
+    }
+}
+
+enum error port_open(struct router *router, struct port *port)
+{
+    struct nic_queue_setup setup[NIC_QUEUE_MAX];
+    unsigned workers = router->core_count - first_worker(router);
+
+    if (!port->nic)
+        return OK;
+    unsigned queue_count = MIN_OF(MAX_OF(port->nic->queue_max, 1u), workers);
+    for (unsigned queue = 0; queue < queue_count; queue++) {
+        unsigned core = core_of_queue(router, port, queue, queue_count);
+        setup[queue] = (struct nic_queue_setup){ .pool = router->cores[core]->pool, .core = core };
+    }
+    enum error error = port->nic->ops->open(port->nic, queue_count, setup);
+    if (error != OK) {
+        log_error(port->name, "%s at %s does not open: %s", port->nic->driver, port->nic->location,
+                  error_text(error));
+        return error;
+    }
+    set_lanes(router, port, queue_count);
+    port->open = true;
+    port->link_up = port->nic->ops->link_up(port->nic);
+    return OK;
+}
+
+void port_close(struct router *router, struct port *port)
+{
+    if (!port->open)
+        return;
+    for (unsigned i = 0; i < router->core_count; i++) {
+        struct core *core = router->cores[i];
+        struct batch *pending = &core->lanes[port->index].pending;
+        while (pending->count > 0)
+            packet_free(core->pool, pending->packets[--pending->count]);
+        core->lanes[port->index] = (struct port_lane){ .queue = NULL };
+        for (unsigned at = 0; at < core->polled_count; at++)
+            if (core->polled[at] == port->index)
+                core->polled[at--] = core->polled[--core->polled_count];
+    }
+    port->nic->ops->close(port->nic, router->cores[CONTROL_CORE]->pool);
+    port->open = false;
+}
+
+bool port_check_link(struct port *port)
+{
+    if (!port->open)
+        return false;
+    bool up = port->nic->ops->link_up(port->nic);
+    if (up == port->link_up)
+        return false;
+    port->link_up = up;
+    port->link_changes++;
+    return true;
+}
+
+enum error port_set_mac(struct port *port, const uint8_t mac[6])
+{
+    return port->open ? port->nic->ops->set_mac(port->nic, mac) : OK;
+}
+
+void port_info(const struct router *router, const struct port *port, struct port_info *info)
+{
+    const struct nic *nic = port->nic;
+    struct nic_stats stats = { 0 };
+
+    *info = (struct port_info){ .driver = "loopback", .location = "" };
+    if (!nic)
+        return;
+    info->driver = nic->driver;
+    info->location = nic->location;
+    info->queue_count = nic->queue_count;
+    info->ring_entries_rx = nic->ring_entries_rx;
+    info->ring_entries_tx = nic->ring_entries_tx;
+    info->polled = nic->polled;
+    for (unsigned queue = 0; queue < nic->queue_count; queue++)
+        info->queue_cores[queue] = (uint8_t)core_of_queue(router, port, queue, nic->queue_count);
+    for (unsigned queue = 0; queue < NIC_QUEUE_MAX; queue++)
+        info->register_accesses += nic->register_accesses[queue];
+    if (port->open)
+        nic->ops->stats(port->nic, &stats);
+    info->rx_errors = stats.rx_errors;
+    info->rx_no_buffer = stats.rx_no_buffer;
+    info->tx_errors = stats.tx_errors;
+}
+
+/* ---- In ---------------------------------------------------------------------------------------
+ */
+
+void port_receive(struct core *core, const struct port *port, struct batch *batch)
+{
+    const struct port_lane *lane = &core->lanes[port->index];
+    struct port_counters *counters = &core->ports[port->index];
+    uint64_t bytes = 0;
+
+    lane->ops->receive(lane->queue, batch);
+    for (unsigned i = 0; i < batch->count; i++) {
+        struct packet *packet = batch->packets[i];
+        packet->port_in = port->index;
+        packet->received_ns = core->now_ns;
+        bytes += packet->frame_length_bytes;
+    }
+    counters->received += batch->count;
+    counters->received_bytes += bytes;
+}
+
+/* ---- Out --------------------------------------------------------------------------------------
+ */
+
+/* The card takes what it has room for; the rest is lost. */
+static void send_by_queue(struct core *core, struct port_lane *lane, struct port_counters *port_out)
+{
+    struct batch *pending = &lane->pending;
+    uint32_t lengths[BATCH_MAX];
+    uint16_t ports_in[BATCH_MAX];
+
+    /* Noted before: what the card has taken may be gone. */
+    for (unsigned i = 0; i < pending->count; i++) {
+        lengths[i] = pending->packets[i]->frame_length_bytes;
+        ports_in[i] = pending->packets[i]->port_in;
+    }
+    unsigned sent = lane->ops->transmit(lane->queue, pending->packets, pending->count);
+    uint64_t bytes = 0;
+    for (unsigned i = 0; i < sent; i++) {
+        bytes += lengths[i];
+        core->ports[ports_in[i]].sent++;
+    }
+    port_out->transmitted += sent;
+    port_out->transmitted_bytes += bytes;
+    port_out->transmit_dropped += pending->count - sent;
+    for (unsigned i = sent; i < pending->count; i++)
+        datapath_drop(core, pending->packets[i], DROP_TX_RING_FULL);
+    pending->count = 0;
+}
+
+static void lane_send(struct core *core, uint16_t port)
+{
+    struct port_lane *lane = &core->lanes[port];
+
+    if (lane->queue) {
+        send_by_queue(core, lane, &core->ports[port]);
+        return;
+    }
+    for (unsigned i = 0; i < lane->pending.count; i++) {
+        struct packet *packet = lane->pending.packets[i];
+        if (lane->open)
+            mailbox_send(core, lane->sender, packet, MAIL_TRANSMIT);
+        else
+            datapath_drop(core, packet, DROP_PORT_DOWN);
+    }
+    lane->pending.count = 0;
+}
+
+static inline void lane_put(struct core *core, struct packet *packet)
+{
+    uint16_t port = packet->port_out;
+    struct port_lane *lane = &core->lanes[port];
+
+    if (UNLIKELY(lane->pending.count == BATCH_MAX))
+        lane_send(core, port);
+    lane->pending.packets[lane->pending.count++] = packet;
+    core->lanes_pending |= UINT64_C(1) << port;
+}
+
+void enqueue_batch(struct core *core, struct batch *batch)
+{
+    for (unsigned i = 0; i < batch->count; i++)
+        lane_put(core, batch->packets[i]);
+    batch->count = 0;
+}
+
+void port_transmit(struct core *core, const struct port *port, struct packet *packet)
+{
+    if (!core->forwarding->ports[port->index].up || !port->nic) {
+        datapath_drop(core, packet, DROP_PORT_DOWN);
+        return;
+    }
+    packet->port_out = port->index;
+    lane_put(core, packet);
+}
+
+void ports_flush(struct core *core)
+{
+    while (core->lanes_pending != 0) {
+        unsigned port = (unsigned)__builtin_ctzll(core->lanes_pending);
+        core->lanes_pending &= core->lanes_pending - 1;
+        lane_send(core, (uint16_t)port);
+    }
+    /* Each queue, not only those that were given something: it also frees what has been sent. */
+    for (unsigned i = 0; i < core->polled_count; i++) {
+        struct port_lane *lane = &core->lanes[core->polled[i]];
+        lane->ops->flush(lane->queue);
+    }
+}
+
+/* ---- Sleep ------------------------------------------------------------------------------------
+ */
+
+bool ports_arm(struct core *core)
+{
+    bool work = false;
+
+    for (unsigned i = 0; i < core->polled_count; i++) {
+        struct port_lane *lane = &core->lanes[core->polled[i]];
+        if (lane->ops->arm(lane->queue))
+            work = true;
+    }
+    return work;
+}
+
+void ports_disarm(struct core *core)
+{
+    for (unsigned i = 0; i < core->polled_count; i++) {
+        struct port_lane *lane = &core->lanes[core->polled[i]];
+        lane->ops->disarm(lane->queue);
+    }
+}
+
+bool ports_need_polling(const struct core *core)
+{
+    for (unsigned i = 0; i < core->polled_count; i++)
+        if (core->lanes[core->polled[i]].polled)
+            return true;
+    return false;
+}

@@ -1,0 +1,154 @@
+/* The second stage: where a packet goes. All destinations of a batch are looked up together; then
+ * each packet gets the port, the next hop and the MTU of its way out, is set aside for our own
+ * stack, or is dropped: RFC 1812 5.2.1, 5.3.7. */
+#include "kernel/base/bytes.h"
+#include "net/fib4.h"
+#include "net/forwarding.h"
+#include "net/stage.h"
+#include "net/wire/ipv4.h"
+
+static inline const struct ipv4_header *header_of(const struct packet *packet)
+{
+    return (const void *)(packet->data + packet->network_offset);
+}
+
+/* RFC 1812 5.3.7. 0.0.0.0 asks for its first address, which goes to the limited broadcast alone. */
+static enum verdict check_source(const struct forwarding *view, const struct ipv4_header *header,
+                                 enum next_hop_kind destination)
+{
+    uint32_t source_be = header->source_be;
+
+    if (source_be == 0 && destination == NEXT_HOP_LIMITED_BROADCAST)
+        return PASS;
+    if (!ipv4_is_station(source_be))
+        return DROP_MARTIAN_SOURCE;
+    if (forwarding_source_is_suspect(view, source_be)) {
+        enum next_hop_kind kind = forwarding_kind(view, source_be);
+        if (kind == NEXT_HOP_LOCAL || kind == NEXT_HOP_BROADCAST)
+            return DROP_MARTIAN_SOURCE;
+    }
+    return PASS;
+}
+
+static enum verdict to_us(struct packet *packet)
+{
+    packet->purpose = MAIL_LOCAL;
+    return TAKEN;
+}
+
+/* All that does not leave by a port. */
+static enum verdict route_inward(const struct packet *packet, const struct next_hop *next_hop)
+{
+    bool ours = packet->flags & PACKET_LOCAL;
+
+    switch ((enum next_hop_kind)next_hop->kind) {
+    case NEXT_HOP_LOCAL:
+        return TAKEN;
+    case NEXT_HOP_LOOPBACK:
+        return ours ? TAKEN : DROP_MARTIAN_DESTINATION;
+    case NEXT_HOP_BROADCAST:
+        /* RFC 2644: not into a net from outside. Arriving from there it is for us, too. */
+        return packet->port_in == next_hop->port ? TAKEN : DROP_DIRECTED_BROADCAST;
+    case NEXT_HOP_LIMITED_BROADCAST:
+        return ours ? DROP_DIRECTED_BROADCAST : TAKEN;
+    case NEXT_HOP_MULTICAST:
+        return DROP_MULTICAST; /* no group of ours yet */
+    case NEXT_HOP_MARTIAN:
+        return DROP_MARTIAN_DESTINATION;
+    case NEXT_HOP_BLACKHOLE:
+        return DROP_BLACKHOLE;
+    case NEXT_HOP_REJECT:
+        return DROP_REJECT;
+    default:
+        return DROP_NO_ROUTE;
+    }
+}
+
+static bool is_broadcast_kind(enum next_hop_kind kind)
+{
+    return kind == NEXT_HOP_BROADCAST || kind == NEXT_HOP_LIMITED_BROADCAST ||
+           kind == NEXT_HOP_MULTICAST;
+}
+
+/* Which of several gateways: the same for all packets of a flow, in both directions. Fragments
+ * have no ports, so they and what travels with them go by addresses alone. */
+static unsigned choose_gateway(const struct packet *packet, const struct ipv4_header *header,
+                               unsigned count)
+{
+    uint32_t hash = header->source_be ^ header->destination_be ^ header->protocol;
+    bool has_ports = header->protocol == PROTOCOL_TCP || header->protocol == PROTOCOL_UDP;
+
+    if (has_ports && !ipv4_is_fragment(header) &&
+        packet->network_length_bytes >= packet->header_length_bytes + 4u &&
+        packet->length_bytes >= packet->network_offset + packet->header_length_bytes + 4u) {
+        const uint8_t *ports = (const uint8_t *)header + packet->header_length_bytes;
+        hash ^= (uint32_t)(load_be16(ports) ^ load_be16(ports + 2)) << 8;
+    }
+    hash *= 0x9e3779b1u; /* Fibonacci hashing: the high bits are the good ones */
+    return (unsigned)(((hash >> 16) * count) >> 16);
+}
+
+/* RFC 1812 5.2.7.2: the sender is on the same net as the next hop and could reach it himself. The
+ * packet goes on all the same. */
+static void consider_redirect(struct core *core, const struct packet *packet,
+                              const struct ipv4_header *header)
+{
+    const struct forwarding *view = core->forwarding;
+
+    if (forwarding_is_connected(view, packet->port_in, header->source_be) &&
+        forwarding_source(view, packet->port_in, header->source_be) ==
+            forwarding_source(view, packet->port_in, packet->next_hop_be))
+        datapath_redirect(core, packet);
+}
+
+static inline __attribute__((always_inline)) enum verdict route_packet(struct core *core,
+                                                                       struct packet *packet)
+{
+    const struct forwarding *view = core->forwarding;
+    const struct ipv4_header *header = header_of(packet);
+    const struct next_hop *next_hop = &view->next_hops[packet->adjacency];
+
+    if (LIKELY(!(packet->flags & PACKET_LOCAL))) {
+        enum verdict verdict = check_source(view, header, next_hop->kind);
+        if (UNLIKELY(verdict != PASS))
+            return verdict;
+        /* RFC 1122 3.3.6, RFC 1812 5.3.4. */
+        if (UNLIKELY(packet->flags & (PACKET_LINK_BROADCAST | PACKET_LINK_MULTICAST)) &&
+            !is_broadcast_kind(next_hop->kind))
+            return DROP_LINK_BROADCAST;
+    }
+    if (UNLIKELY(next_hop->kind < NEXT_HOP_CONNECTED)) {
+        enum verdict verdict = route_inward(packet, next_hop);
+        return verdict == TAKEN ? to_us(packet) : verdict;
+    }
+    packet->next_hop_be = header->destination_be;
+    packet->port_out = next_hop->port;
+    if (next_hop->kind == NEXT_HOP_GATEWAY) {
+        unsigned chosen = 0;
+        if (UNLIKELY(next_hop->gateway_count > 1))
+            chosen = choose_gateway(packet, header, next_hop->gateway_count);
+        packet->next_hop_be = next_hop->gateways[chosen].address_be;
+        packet->port_out = next_hop->gateways[chosen].port;
+    }
+    packet->mtu_bytes = view->ports[packet->port_out].mtu_bytes;
+    if (packet->flags & PACKET_LOCAL)
+        return PASS;
+    if (UNLIKELY(header->ttl <= 1)) /* RFC 1812 5.3.1: only what is forwarded pays */
+        return DROP_TTL_EXPIRED;
+    if (UNLIKELY(packet->port_in == packet->port_out))
+        consider_redirect(core, packet, header);
+    return PASS;
+}
+
+void route_batch(struct core *core, struct batch *batch)
+{
+    uint32_t destinations_be[BATCH_MAX];
+    uint16_t next_hops[BATCH_MAX];
+
+    for (unsigned i = 0; i < batch->count; i++)
+        destinations_be[i] = header_of(batch->packets[i])->destination_be;
+    fib4_lookup_batch(core->forwarding->fib4, destinations_be, next_hops, batch->count);
+    for (unsigned i = 0; i < batch->count; i++)
+        batch->packets[i]->adjacency = next_hops[i];
+    batch_run(core, batch, route_packet);
+}
