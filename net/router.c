@@ -1,0 +1,277 @@
+/* The router as a whole: creating it, and the loop of a core. */
+#include "net/router.h"
+
+#include <string.h>
+
+#include "kernel/platform.h"
+#include "net/control.h"
+#include "net/datapath.h"
+#include "net/local.h"
+#include "net/neighbor.h"
+
+enum {
+    /* Rings are as long as drivers make them, two per port; the rest is for mailboxes, for what
+     * waits for neighbors, and for fragments. */
+    PACKETS_PER_RING_PAIR = 2 * 256,
+    PACKETS_FOR_QUEUES = 1024,
+
+    SPIN_US = 20,       /* a core that found nothing looks so long before it sleeps */
+    POLLED_CARD_MS = 4, /* a card without interrupts is looked at so often: 250 times a second */
+};
+
+/* ---- Create, destroy ---------------------------------------------------------------------------
+ */
+
+static const struct neighbor_uses neighbor_uses = {
+    .originate_frame = datapath_originate_frame,
+    .resume = datapath_resume,
+    .drop = datapath_drop,
+    .delivered = datapath_delivered,
+};
+
+static enum error create_cores(struct router *router, const struct router_setup *setup)
+{
+    for (unsigned i = 0; i < setup->core_count; i++) {
+        struct core *core = memory_alloc(sizeof(*core), CACHE_LINE_BYTES, MEMORY_CORE);
+        if (!core)
+            return fail(ERROR_NO_MEMORY);
+        router->cores[i] = core;
+        core->index = i;
+        core->router = router;
+        core->pool = packet_pool(router->pools, i);
+        core->now_ns = core->stepped_ns = setup->now_ns;
+        timer_wheel_init(&core->timers, setup->now_ns);
+        random_bytes(&core->random_state, sizeof(core->random_state));
+        for (unsigned from = 0; from < setup->core_count; from++) {
+            enum error error = ring_init(&core->inbox[from], MAILBOX_SLOTS, MEMORY_CORE);
+            if (error != OK)
+                return error;
+        }
+    }
+    return OK;
+}
+
+static void destroy_core(struct core *core, unsigned core_count)
+{
+    if (!core)
+        return;
+    for (unsigned from = 0; from < core_count; from++) {
+        struct packet *packet;
+        if (!core->inbox[from].slots)
+            continue;
+        while ((packet = ring_take(&core->inbox[from])))
+            packet_free(core->pool, packet);
+        ring_destroy(&core->inbox[from]);
+    }
+    for (unsigned i = 0; i < core->originated.count; i++)
+        packet_free(core->pool, core->originated.packets[i]);
+    packet_pool_collect(core->pool);
+    memory_free(core);
+}
+
+struct router *router_create(const struct router_setup *setup)
+{
+    CHECK(setup->core_count >= 1 && setup->core_count <= CORE_MAX);
+    CHECK(setup->nic_count <= PORT_MAX);
+    struct router *router = memory_alloc(sizeof(*router), CACHE_LINE_BYTES, MEMORY_CORE);
+    unsigned packets = setup->packets_per_core;
+
+    if (!router)
+        return NULL;
+    if (packets == 0)
+        packets = PACKETS_FOR_QUEUES + setup->nic_count * PACKETS_PER_RING_PAIR;
+    router->core_count = setup->core_count;
+    router->port_count = (uint16_t)(setup->nic_count + 1);
+    for (unsigned i = 0; i < router->port_count; i++)
+        port_create(&router->ports[i], i, i < setup->nic_count ? setup->nics[i] : NULL);
+    snapshot_domain_init(&router->snapshots, setup->core_count);
+    router->pools = packet_pools_create(setup->core_count, packets);
+    router->counters_base =
+        memory_alloc(router->port_count * sizeof(*router->counters_base), 0, MEMORY_CORE);
+    if (!router->pools || !router->counters_base || create_cores(router, setup) != OK)
+        goto undo;
+    /* A card that does not come into service is one port less, not a router less. */
+    for (unsigned i = 0; i < router->port_count; i++)
+        if (port_open(router, &router->ports[i]) == ERROR_NO_MEMORY)
+            goto undo;
+    if (control_create(router) != OK)
+        goto undo;
+    router->neighbors = neighbor_table_create(router->cores[CONTROL_CORE], &neighbor_uses);
+    if (!router->neighbors)
+        goto undo;
+    router->local = local_create(router);
+    if (!router->local)
+        goto undo;
+    return router;
+
+undo:
+    router_destroy(router);
+    return NULL;
+}
+
+void router_destroy(struct router *router)
+{
+    if (!router)
+        return;
+    if (router->local)
+        local_destroy(router->local);
+    if (router->neighbors)
+        neighbor_table_destroy(router->neighbors);
+    for (unsigned i = 0; i < router->port_count; i++)
+        port_close(router, &router->ports[i]);
+    control_destroy(router);
+    /* Nobody steps any more, so all that was retired can go. */
+    for (unsigned i = 0; i < router->core_count; i++)
+        snapshot_offline(&router->snapshots, i);
+    snapshot_reclaim(&router->snapshots);
+    for (unsigned i = 0; i < router->core_count; i++)
+        destroy_core(router->cores[i], router->core_count);
+    packet_pools_destroy(router->pools);
+    memory_free(router->counters_base);
+    memory_free(router);
+}
+
+/* ---- The loop -----------------------------------------------------------------------------------
+ */
+
+/* The time since the last step was work or not, as that step was. */
+static void account_time(struct core *core)
+{
+    uint64_t cycles = clock_cycles();
+    uint64_t passed_ns = core->now_ns - core->stepped_ns;
+
+    if (core->worked) {
+        core->stats.busy_ns += passed_ns;
+        core->stats.busy_cycles += cycles - core->stepped_cycles;
+    } else {
+        core->stats.idle_ns += passed_ns;
+    }
+    core->stepped_ns = core->now_ns;
+    core->stepped_cycles = cycles;
+}
+
+uint64_t core_deadline(const struct core *core)
+{
+    uint64_t deadline_ns = timer_wheel_deadline(&core->timers);
+
+    if (core_is_control(core))
+        deadline_ns = MIN_OF(deadline_ns, core->router->link_check_ns);
+    if (ports_need_polling(core))
+        deadline_ns = MIN_OF(deadline_ns, core->now_ns + (uint64_t)POLLED_CARD_MS * NS_PER_MS);
+    return deadline_ns;
+}
+
+/* Nothing to do: spin shortly, as packets come in groups; then sleep until an interrupt, mail or
+ * the deadline. What comes while we go to sleep is seen by the second look. */
+static void core_rest(struct core *core)
+{
+    struct router *router = core->router;
+
+    if (core->worked || (core_is_control(core) && router->control_busy)) {
+        core->spin_until_ns = core->now_ns + (uint64_t)SPIN_US * NS_PER_US;
+        return;
+    }
+    if (core->now_ns < core->spin_until_ns) {
+        core_relax();
+        return;
+    }
+    atomic_store_explicit(&core->asleep, true, memory_order_relaxed);
+    atomic_thread_fence(memory_order_seq_cst); /* the other half of mailbox_wake() */
+    if (!ports_arm(core) && mailbox_is_empty(core)) {
+        snapshot_offline(&router->snapshots, core->index);
+        core_idle(core_deadline(core));
+    }
+    ports_disarm(core);
+    atomic_store_explicit(&core->asleep, false, memory_order_relaxed);
+}
+
+void core_step(struct core *core)
+{
+    struct router *router = core->router;
+
+    snapshot_quiesce(&router->snapshots, core->index);
+    core->forwarding = atomic_load_explicit(&router->forwarding, memory_order_acquire);
+    core->now_ns = clock_ns();
+    account_time(core);
+    core->worked = false;
+    for (unsigned i = 0; i < core->polled_count; i++)
+        datapath_poll(core, &router->ports[core->polled[i]]);
+    mailbox_poll(core);
+    timer_wheel_advance(&core->timers, core->now_ns);
+    if (core_is_control(core))
+        control_resume(core);
+    datapath_flush(core); /* what timers and control have sent */
+    ports_flush(core);
+    mailbox_wake(core);
+    packet_pool_collect(core->pool);
+    core_rest(core);
+}
+
+_Noreturn void core_loop(struct core *core)
+{
+    core->cpu = core_current();
+    for (;;)
+        core_step(core);
+}
+
+/* ---- Questions ----------------------------------------------------------------------------------
+ */
+
+struct port *router_port(struct router *router, const char *name)
+{
+    for (unsigned i = 0; i < router->port_count; i++)
+        if (strcmp(router->ports[i].name, name) == 0)
+            return &router->ports[i];
+    return NULL;
+}
+
+/* Counters are plain 64-bit words, all of them. */
+static void add_counters(struct port_counters *sum, const struct port_counters *more, bool subtract)
+{
+    enum { WORDS = sizeof(*sum) / sizeof(uint64_t) };
+    uint64_t to[WORDS], from[WORDS];
+
+    memcpy(to, sum, sizeof(to));
+    memcpy(from, more, sizeof(from));
+    for (unsigned i = 0; i < WORDS; i++)
+        to[i] = subtract ? to[i] - from[i] : to[i] + from[i];
+    memcpy(sum, to, sizeof(to));
+}
+
+static void sum_counters(const struct router *router, unsigned port, struct port_counters *sum)
+{
+    *sum = (struct port_counters){ 0 };
+    for (unsigned i = 0; i < router->core_count; i++)
+        add_counters(sum, &router->cores[i]->ports[port], false);
+}
+
+void router_port_counters(const struct router *router, unsigned port, struct port_counters *sum)
+{
+    sum_counters(router, port, sum);
+    add_counters(sum, &router->counters_base[port], true);
+}
+
+void router_clear_counters(struct router *router, uint64_t now_ns)
+{
+    for (unsigned port = 0; port < router->port_count; port++) {
+        sum_counters(router, port, &router->counters_base[port]);
+        router->counters_base[port].held = 0; /* what is held now is not forgotten */
+    }
+    router->counters_cleared_ns = now_ns;
+}
+
+void router_books(const struct router *router, unsigned port, struct port_books *books)
+{
+    struct port_counters sum;
+
+    sum_counters(router, port, &sum);
+    *books = (struct port_books){ .received = sum.received,
+                                  .originated = sum.originated,
+                                  .sent = sum.sent,
+                                  .delivered = sum.delivered,
+                                  .held = sum.held };
+    for (unsigned i = 0; i < VERDICT_COUNT; i++)
+        books->dropped += sum.dropped[i];
+    books->balanced = books->received + books->originated ==
+                      books->sent + books->delivered + books->dropped + (uint64_t)books->held;
+}
