@@ -8,6 +8,7 @@
 The last line is `N passed, N failed, N skipped`.
 """
 import argparse
+import json
 import os
 import re
 import subprocess
@@ -42,8 +43,11 @@ def lines_percent(name, profile, covered):
     report = subprocess.run(["llvm-cov-14", "export", "-summary-only", f"-instr-profile={merged}",
                              str(BUILD / f"{name}_fuzz"), str(TREE / covered)],
                             check=True, capture_output=True, text=True)
-    figure = re.search(r'"lines":\{"count":\d+,"covered":\d+,"percent":([\d.]+)', report.stdout)
-    return float(figure.group(1)) if figure else 0.0
+    # Where the binary has nothing of the file, all other files are reported instead.
+    for entry in json.loads(report.stdout)["data"][0]["files"]:
+        if Path(entry["filename"]) == TREE / covered:
+            return entry["summary"]["lines"]["percent"]
+    return 0.0
 
 
 def check_corpus(name, source):
