@@ -31,21 +31,37 @@ static enum host_cores mode = HOST_THREADS;
 
 _Thread_local struct cpu *host_cpu = &cores[0].cpu;
 
-static void prepare(unsigned index)
+static void open_wake_file(struct host_core *core)
 {
-    struct host_core *core = &cores[index];
-    core->cpu = (struct cpu){ .index = index, .trace = &core->trace, .log = &core->log };
-    if (core->wake_file != 0)
-        return;
     core->wake_file = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     CHECK(core->wake_file > 0);
     core->watched[0] = (struct pollfd){ .fd = core->wake_file, .events = POLLIN };
     core->watched_count = 1;
 }
 
+static void prepare(unsigned index)
+{
+    struct host_core *core = &cores[index];
+    core->cpu = (struct cpu){ .index = index, .trace = &core->trace, .log = &core->log };
+    if (core->wake_file == 0)
+        open_wake_file(core);
+}
+
+/* A child process shares its parent's files: without this it would be woken for the parent. */
+static void open_files_anew(void)
+{
+    for (unsigned i = 0; i < CORE_MAX; i++) {
+        if (cores[i].wake_file == 0)
+            continue;
+        close(cores[i].wake_file);
+        open_wake_file(&cores[i]);
+    }
+}
+
 __attribute__((constructor)) static void prepare_boot_core(void)
 {
     prepare(0);
+    pthread_atfork(NULL, NULL, open_files_anew);
 }
 
 void host_cores(unsigned new_count, enum host_cores how)

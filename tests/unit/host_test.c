@@ -157,6 +157,18 @@ TEST(a_core_sleeps_until_its_deadline)
     core_idle(UINT64_MAX); /* what came before counts */
 }
 
+TEST(a_child_process_is_not_woken_for_its_parent)
+{
+    core_wake(0);
+    EXPECT_PANIC(
+        {
+            uint64_t start_ns = clock_ns();
+            core_idle(start_ns + NS_PER_MS);
+            CHECK(clock_ns() < start_ns + NS_PER_MS && "it slept");
+        },
+        "it slept");
+}
+
 TEST(a_file_wakes_a_core_while_it_is_watched)
 {
     int pipe_files[2];
