@@ -41,6 +41,8 @@ FILES = {
     "kernel/show_machine.h": ["shell/command.h", "drivers/pci.h"],
     "kernel/show_machine.c": ["shell/command.h", "shell/record.h", "drivers/pci.h"],
     "kernel/start_config.c": ["drivers/fw_cfg.h"],
+    "kernel/consoles.h": ["shell/shell.h"],
+    "kernel/consoles.c": ["drivers/console.h", "drivers/console_devices.h"],
     "net/port.c": ["drivers/nic.h"],
 }
 
