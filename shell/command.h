@@ -41,6 +41,7 @@ enum token_type {
     TOKEN_ADDR6,
     TOKEN_PREFIX6,
     TOKEN_HOST6,  /* ADDRLEN6 */
+    TOKEN_TIME,   /* 10s 5m 2h 1d, or seconds: `number` is in seconds */
     TOKEN_MAC,    /* 52:54:00:12:34:56 */
     TOKEN_IFNAME, /* an interface, whether it is there or not */
     TOKEN_NAME,   /* [A-Za-z0-9_.-]+ */
@@ -60,7 +61,7 @@ struct argument {
     struct span name;     /* in the grammar: "gateway"; of a keyword the keyword itself */
     const char *text;     /* canonical: the whole keyword, the string without its quotes */
     unsigned column;      /* where it began, from 0 */
-    uint64_t number;      /* NUMBER */
+    uint64_t number;      /* NUMBER, TIME */
     struct prefix prefix; /* ADDR (all bits), PREFIX, HOST */
     uint8_t mac[6];       /* MAC */
 };
@@ -74,7 +75,7 @@ struct parsed_line {
     bool whole;   /* false: only the beginning of a statement, as `no` allows */
     unsigned argument_count;
     struct argument arguments[ARGUMENT_MAX];
-    char text[LINE_BYTES_MAX + ARGUMENT_MAX + 1]; /* what argument.text points into */
+    char text[LINE_BYTES_MAX * 2]; /* what argument.text points into */
 };
 
 /* The argument of that name (a value's name, or a keyword); NULL where the line has none. */

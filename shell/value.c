@@ -1,0 +1,223 @@
+/* One function per kind of value. A value that is nearly right gets told what was probably meant.
+ */
+#include "shell/value.h"
+
+#include <string.h>
+
+enum {
+    NAME_BYTES_MAX = 63,
+    STRING_BYTES_MAX = 255,
+};
+
+static bool number_parse(const char *text, size_t length, uint64_t *value)
+{
+    if (length < 3 || text[0] != '0' || (text[1] != 'x' && text[1] != 'X'))
+        return text_to_u64(text, length, UINT64_MAX, value);
+    if (length > 2 + 16)
+        return false;
+    *value = 0;
+    for (size_t i = 2; i < length; i++) {
+        const char *digits = "0123456789abcdef";
+        char c = text[i] >= 'A' && text[i] <= 'F' ? (char)(text[i] - 'A' + 'a') : text[i];
+        const char *digit = c ? strchr(digits, c) : NULL;
+        if (!digit)
+            return false;
+        *value = *value << 4 | (uint64_t)(digit - digits);
+    }
+    return true;
+}
+
+static bool parse_number(const struct grammar_word *word, const char *text, size_t length,
+                         struct argument *argument, struct text *canonical, struct text *why)
+{
+    if (!number_parse(text, length, &argument->number) || argument->number < word->minimum ||
+        argument->number > word->maximum) {
+        text_print(why, "must be a number from %llu to %llu", (unsigned long long)word->minimum,
+                   (unsigned long long)word->maximum);
+        return false;
+    }
+    text_print(canonical, "%llu", (unsigned long long)argument->number);
+    return true;
+}
+
+static bool parse_time(const char *text, size_t length, struct argument *argument,
+                       struct text *canonical, struct text *why)
+{
+    static const struct {
+        char letter;
+        uint32_t seconds;
+    } units[] = { { 'd', 86400 }, { 'h', 3600 }, { 'm', 60 }, { 's', 1 } };
+    uint32_t unit = 1;
+    size_t digits = length;
+    for (unsigned i = 0; i < ARRAY_COUNT(units); i++) {
+        if (length > 1 && text[length - 1] == units[i].letter) {
+            unit = units[i].seconds;
+            digits = length - 1;
+        }
+    }
+    uint64_t count;
+    if (!text_to_u64(text, digits, UINT32_MAX / unit, &count)) {
+        text_print(why, "must be a time like 10s, 5m, 2h or 1d");
+        return false;
+    }
+    argument->number = count * unit;
+    for (unsigned i = 0; i < ARRAY_COUNT(units); i++) {
+        if (argument->number % units[i].seconds == 0 &&
+            (argument->number > 0 || units[i].seconds == 1)) {
+            text_print(canonical, "%llu%c",
+                       (unsigned long long)(argument->number / units[i].seconds), units[i].letter);
+            break;
+        }
+    }
+    return true;
+}
+
+static bool parse_address4(const char *text, size_t length, struct argument *argument,
+                           struct text *canonical)
+{
+    uint32_t address_be;
+    if (!text_to_ipv4(text, length, &address_be))
+        return false;
+    argument->prefix = prefix_of_ipv4(address_be, 32);
+    text_print(canonical, "%pI4", (const void *)&address_be);
+    return true;
+}
+
+/* ADDR/LEN; host_bits: they may be set. */
+static bool parse_prefix4(const char *text, size_t length, bool host_bits,
+                          struct argument *argument, struct text *canonical, struct text *why)
+{
+    const char *slash = memchr(text, '/', length);
+    size_t before = slash ? (size_t)(slash - text) : length;
+    uint32_t address_be;
+    if (!text_to_ipv4(text, before, &address_be))
+        return false;
+    uint64_t bits;
+    if (!slash) {
+        text_print(why, "the length is missing, like %.*s/24", (int)before, text);
+        return false;
+    }
+    if (!text_to_u64(slash + 1, length - before - 1, 32, &bits)) {
+        text_print(why, "the length behind / must be 0 to 32");
+        return false;
+    }
+    argument->prefix = prefix_of_ipv4(address_be, (unsigned)bits);
+    char shown[PREFIX_TEXT_MAX];
+    struct prefix network = prefix_network(&argument->prefix);
+    if (!host_bits && !prefix_equal(&network, &argument->prefix)) {
+        text_print(why, "host bits are set, did you mean %s", prefix_text(&network, shown));
+        return false;
+    }
+    text_print(canonical, "%s", prefix_text(&argument->prefix, shown));
+    return true;
+}
+
+static bool parse_mac(const char *text, size_t length, struct argument *argument,
+                      struct text *canonical)
+{
+    if (!text_to_mac(text, length, argument->mac))
+        return false;
+    text_print(canonical, "%pM", (const void *)argument->mac);
+    return true;
+}
+
+static bool parse_name(const char *text, size_t length, size_t length_max, struct text *canonical,
+                       struct text *why)
+{
+    for (size_t i = 0; i < length; i++) {
+        char c = text[i];
+        bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                    c == '_' || c == '.' || c == '-';
+        if (!fine) {
+            text_print(why, "a name has letters, digits, _ . and - only");
+            return false;
+        }
+    }
+    if (length == 0 || length > length_max) {
+        text_print(why, "a name has 1 to %zu characters", length_max);
+        return false;
+    }
+    text_put(canonical, text, length);
+    return true;
+}
+
+/* The bytes behind a backslash; how many characters of the text they took, 0 where they make no
+ * sense. */
+static size_t unescape(const char *text, size_t length, char *byte)
+{
+    uint64_t value;
+    if (length >= 1 && (text[0] == '"' || text[0] == '\\')) {
+        *byte = text[0];
+        return 1;
+    }
+    if (length >= 1 && text[0] == 'n') {
+        *byte = '\n';
+        return 1;
+    }
+    if (length >= 3 && text[0] == 'x') {
+        char hex[4] = { '0', 'x', text[1], text[2] };
+        if (number_parse(hex, sizeof(hex), &value) && value != 0) {
+            *byte = (char)value;
+            return 3;
+        }
+    }
+    return 0;
+}
+
+static bool parse_string(const char *text, size_t length, bool quoted, struct text *canonical,
+                         struct text *why)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < length; i++, count++) {
+        char byte = text[i];
+        if (quoted && byte == '\\') {
+            size_t taken = unescape(text + i + 1, length - i - 1, &byte);
+            if (taken == 0) {
+                text_print(why, "behind \\ may stand \" \\ n or xHH");
+                return false;
+            }
+            i += taken;
+        }
+        text_put(canonical, &byte, 1);
+    }
+    if (count > STRING_BYTES_MAX) {
+        text_print(why, "a string has at most %d characters", STRING_BYTES_MAX);
+        return false;
+    }
+    return true;
+}
+
+bool value_parse(const struct grammar_word *word, const char *text, size_t length, bool quoted,
+                 struct argument *argument, struct text *canonical, struct text *why)
+{
+    argument->type = word->type;
+    if (quoted && word->type != TOKEN_STRING && word->type != TOKEN_SECRET)
+        return false;
+    switch (word->type) {
+    case TOKEN_NUMBER:
+        return parse_number(word, text, length, argument, canonical, why);
+    case TOKEN_TIME:
+        return parse_time(text, length, argument, canonical, why);
+    case TOKEN_ADDR4:
+        return parse_address4(text, length, argument, canonical);
+    case TOKEN_PREFIX4:
+        return parse_prefix4(text, length, false, argument, canonical, why);
+    case TOKEN_HOST4:
+        return parse_prefix4(text, length, true, argument, canonical, why);
+    case TOKEN_MAC:
+        return parse_mac(text, length, argument, canonical);
+    case TOKEN_IFNAME: /* PORT_NAME_BYTES, with its final 0 */
+        return parse_name(text, length, 15, canonical, why);
+    case TOKEN_NAME:
+        return parse_name(text, length, NAME_BYTES_MAX, canonical, why);
+    case TOKEN_STRING:
+    case TOKEN_SECRET:
+        return parse_string(text, length, quoted, canonical, why);
+    case TOKEN_WORD:
+    case TOKEN_ADDR6: /* IPv6 has its place here and comes with its stack */
+    case TOKEN_PREFIX6:
+    case TOKEN_HOST6:
+        break;
+    }
+    return false;
+}
