@@ -578,7 +578,7 @@ enum error parse_line(const struct command_set *set, const char *text, size_t le
     if (error)
         return error;
     line->negated = words.count > 0 && word_is(&words.list[0], "no");
-    matcher.statements_only = line->negated;
+    matcher.statements_only = line->negated || (flags & PARSE_STATEMENTS) != 0;
     unsigned first_word = line->negated ? 1 : 0;
     for (unsigned i = first_word; i < words.count; i++) {
         error = matcher_take(&matcher, &words.list[i], problem);
@@ -712,6 +712,19 @@ static void collect_word(void *context, const struct command *command, unsigned 
         expect_item(collect->out, expected.type, expected.name, token_type_help(expected.type));
 }
 
+static bool has_statements(const struct matcher *matcher)
+{
+    for (unsigned table = 0; table < matcher->set->table_count; table++) {
+        const struct command_table *commands = matcher->set->tables[table];
+        for (unsigned i = 0; i < commands->count; i++) {
+            if (commands->commands[i].kind == COMMAND_STATEMENT &&
+                commands->commands[i].role <= matcher->role)
+                return true;
+        }
+    }
+    return false;
+}
+
 enum error parse_expect(const struct command_set *set, const char *text, size_t length,
                         enum role role, struct expectation *out, struct problem *problem)
 {
@@ -743,6 +756,11 @@ enum error parse_expect(const struct command_set *set, const char *text, size_t 
             return error;
     }
     visit_next(&matcher, collect_word, &collect);
+    bool no_possible = !matcher.begun && whole == 0 && has_statements(&matcher) &&
+                       collect.partial_length <= 2 &&
+                       memcmp("no", collect.partial, collect.partial_length) == 0;
+    if (no_possible)
+        expect_item(out, TOKEN_WORD, (struct span){ "no", 2 }, "takes a statement back");
     for (unsigned i = matcher.first; !open && matcher.begun && i < matcher.count; i++) {
         if (may_end(&matcher.states[i]) && out->count < EXPECTED_MAX) {
             out->items[out->count++] = (struct expected){ .word = "<enter>",

@@ -6,7 +6,8 @@
 
 enum parse_flag {
     PARSE_TYPED = 0,
-    PARSE_STORED = 1 << 0, /* text from a file: every keyword in full */
+    PARSE_STORED = 1 << 0,     /* text from a file: every keyword in full */
+    PARSE_STATEMENTS = 1 << 1, /* nothing but statements */
 };
 
 /* ERROR_NOT_FOUND (no such command), ERROR_MALFORMED, ERROR_TRUNCATED (incomplete),

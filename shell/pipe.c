@@ -239,6 +239,11 @@ void pipe_destroy(struct pipe *pipe)
     memory_free(pipe);
 }
 
+bool pipe_filters(const struct pipe *pipe)
+{
+    return pipe && pipe->stage_count > 0;
+}
+
 bool pipe_wants_json(const struct pipe *pipe)
 {
     return pipe && pipe->json;

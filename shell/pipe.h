@@ -22,6 +22,7 @@ void pipe_destroy(struct pipe *pipe); /* NULL is allowed */
 struct sink pipe_sink(struct pipe *pipe);
 void pipe_finish(struct pipe *pipe); /* no more will come: print what waits for the end */
 
+bool pipe_filters(const struct pipe *pipe); /* there is more to it than `json` and `no-more` */
 bool pipe_wants_json(const struct pipe *pipe);
 bool pipe_wants_no_pages(const struct pipe *pipe);
 /* `head` has all it wants: the command may be ended. */

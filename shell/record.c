@@ -53,7 +53,7 @@ struct record {
     enum record_format format;
     struct sink sink;
     bool full;
-    bool empty;
+    bool begun;     /* JSON: the outermost { is printed */
     unsigned depth; /* levels[depth] is open; levels[0] is the document */
     unsigned too_deep;
     struct level levels[RECORD_DEPTH_MAX];
@@ -69,9 +69,8 @@ static struct level *top(struct record *record)
 
 /* ---- JSON ----------------------------------------------------------------------------------- */
 
-void json_string(const struct sink *sink, const char *text, size_t length)
+void json_escape(const struct sink *sink, const char *text, size_t length)
 {
-    sink_put(sink, "\"", 1);
     for (size_t i = 0; i < length; i++) {
         unsigned char c = (unsigned char)text[i];
         if (c == '"' || c == '\\')
@@ -83,13 +82,28 @@ void json_string(const struct sink *sink, const char *text, size_t length)
         else
             sink_put(sink, text + i, 1);
     }
+}
+
+void json_string(const struct sink *sink, const char *text, size_t length)
+{
     sink_put(sink, "\"", 1);
+    json_escape(sink, text, length);
+    sink_put(sink, "\"", 1);
+}
+
+/* The document begins with its first value, so that a command that fails has printed nothing. */
+static void json_begin(struct record *record)
+{
+    if (!record->begun)
+        sink_put(&record->sink, "{", 1);
+    record->begun = true;
 }
 
 /* The comma and the name that come before a value. */
 static void json_lead(struct record *record, const char *name)
 {
     struct level *level = top(record);
+    json_begin(record);
     if (level->comma)
         sink_put(&record->sink, ",", 1);
     level->comma = true;
@@ -303,7 +317,6 @@ static void text_value(struct record *record, const char *name, const char *valu
 
 static bool open(struct record *record, enum container container)
 {
-    record->empty = false;
     if (record->too_deep > 0 || record->depth + 1 == RECORD_DEPTH_MAX) {
         DCHECK(record->depth + 1 < RECORD_DEPTH_MAX);
         record->too_deep++;
@@ -449,7 +462,6 @@ void record_end(struct record *record)
 static void bare(struct record *record, const char *name, const char *json, const char *text,
                  bool number)
 {
-    record->empty = false;
     if (record->too_deep > 0)
         return;
     if (record->format == RECORD_FORMAT_TEXT) {
@@ -462,7 +474,6 @@ static void bare(struct record *record, const char *name, const char *json, cons
 
 void record_text(struct record *record, const char *name, const char *value)
 {
-    record->empty = false;
     if (record->too_deep > 0)
         return;
     if (record->format == RECORD_FORMAT_JSON) {
@@ -499,7 +510,6 @@ void record_message(struct record *record, const char *format, ...)
         record_text(record, "message", value);
         return;
     }
-    record->empty = false;
     clean(value);
     sink_print(&record->sink, "%s\n", value);
     top(record)->first = false;
@@ -591,10 +601,7 @@ struct record *record_create(enum record_format format, struct sink sink)
         return NULL;
     record->format = format;
     record->sink = sink;
-    record->empty = true;
     record->levels[0] = (struct level){ .container = OBJECT, .first = true };
-    if (format == RECORD_FORMAT_JSON)
-        sink_put(&record->sink, "{", 1);
     return record;
 }
 
@@ -609,18 +616,15 @@ void record_finish(struct record *record)
     record->too_deep = 0;
     while (record->depth > 0)
         record_end(record);
-    if (record->format == RECORD_FORMAT_JSON)
-        sink_put(&record->sink, "}", 1);
+    if (record->format != RECORD_FORMAT_JSON)
+        return;
+    json_begin(record);
+    sink_put(&record->sink, "}", 1);
 }
 
 void record_destroy(struct record *record)
 {
     memory_free(record);
-}
-
-bool record_is_empty(const struct record *record)
-{
-    return record->empty;
 }
 
 void record_set_full(struct record *record, bool full)

@@ -18,10 +18,10 @@ void record_flush(struct record *record);
 void record_finish(struct record *record);
 void record_destroy(struct record *record); /* NULL is allowed */
 
-bool record_is_empty(const struct record *record); /* the handler has said nothing */
-
 /* Who asks record_full(): the session sets it while its reader is behind. */
 void record_set_full(struct record *record, bool full);
 
-/* Text as a JSON string, quotes included. Bytes outside of printable ASCII become \u00XX. */
+/* Text as a JSON string, with and without its quotes. Bytes outside of printable ASCII become
+ * \u00XX. */
 void json_string(const struct sink *sink, const char *text, size_t length);
+void json_escape(const struct sink *sink, const char *text, size_t length);

@@ -5,7 +5,9 @@
 #include "kernel/base/types.h"
 #include "shell/command.h"
 
+struct commit_report;
 struct config;
+struct log_entry;
 struct router;
 struct shell;
 
@@ -26,6 +28,10 @@ struct terminal_io {
 struct shell_setup {
     struct router *router;
     struct command_set commands; /* the tables outlive the shell */
+    /* control_check() and control_commit(), net/control.h; a test may have its own. */
+    enum error (*check)(struct router *router, const struct config *next,
+                        struct commit_report *report);
+    enum error (*commit)(struct router *router, struct config *next, struct commit_report *report);
 };
 
 struct shell *shell_create(const struct shell_setup *setup) MUST_CHECK; /* NULL: no memory */

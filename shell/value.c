@@ -40,18 +40,29 @@ static bool parse_number(const struct grammar_word *word, const char *text, size
     return true;
 }
 
+static const struct {
+    char letter;
+    uint32_t seconds;
+} time_units[] = { { 'd', 86400 }, { 'h', 3600 }, { 'm', 60 }, { 's', 1 } };
+
+void print_time(struct text *out, uint64_t seconds)
+{
+    unsigned unit = 0;
+    while (time_units[unit].seconds > 1 &&
+           (seconds == 0 || seconds % time_units[unit].seconds != 0))
+        unit++;
+    text_print(out, "%llu%c", (unsigned long long)(seconds / time_units[unit].seconds),
+               time_units[unit].letter);
+}
+
 static bool parse_time(const char *text, size_t length, struct argument *argument,
                        struct text *canonical, struct text *why)
 {
-    static const struct {
-        char letter;
-        uint32_t seconds;
-    } units[] = { { 'd', 86400 }, { 'h', 3600 }, { 'm', 60 }, { 's', 1 } };
     uint32_t unit = 1;
     size_t digits = length;
-    for (unsigned i = 0; i < ARRAY_COUNT(units); i++) {
-        if (length > 1 && text[length - 1] == units[i].letter) {
-            unit = units[i].seconds;
+    for (unsigned i = 0; i < ARRAY_COUNT(time_units); i++) {
+        if (length > 1 && text[length - 1] == time_units[i].letter) {
+            unit = time_units[i].seconds;
             digits = length - 1;
         }
     }
@@ -61,14 +72,7 @@ static bool parse_time(const char *text, size_t length, struct argument *argumen
         return false;
     }
     argument->number = count * unit;
-    for (unsigned i = 0; i < ARRAY_COUNT(units); i++) {
-        if (argument->number % units[i].seconds == 0 &&
-            (argument->number > 0 || units[i].seconds == 1)) {
-            text_print(canonical, "%llu%c",
-                       (unsigned long long)(argument->number / units[i].seconds), units[i].letter);
-            break;
-        }
-    }
+    print_time(canonical, argument->number);
     return true;
 }
 
@@ -83,8 +87,8 @@ static bool parse_address4(const char *text, size_t length, struct argument *arg
     return true;
 }
 
-/* ADDR/LEN; host_bits: they may be set. */
-static bool parse_prefix4(const char *text, size_t length, bool host_bits,
+/* ADDR/LEN; host_bits: they may be set; named_default: /0 has a keyword. */
+static bool parse_prefix4(const char *text, size_t length, bool host_bits, bool named_default,
                           struct argument *argument, struct text *canonical, struct text *why)
 {
     const char *slash = memchr(text, '/', length);
@@ -108,7 +112,9 @@ static bool parse_prefix4(const char *text, size_t length, bool host_bits,
         text_print(why, "host bits are set, did you mean %s", prefix_text(&network, shown));
         return false;
     }
-    text_print(canonical, "%s", prefix_text(&argument->prefix, shown));
+    /* The network of everything has one name only, where the grammar knows it. */
+    bool everything = bits == 0 && !host_bits && named_default;
+    text_print(canonical, "%s", everything ? "default" : prefix_text(&argument->prefix, shown));
     return true;
 }
 
@@ -201,9 +207,10 @@ bool value_parse(const struct grammar_word *word, const char *text, size_t lengt
     case TOKEN_ADDR4:
         return parse_address4(text, length, argument, canonical);
     case TOKEN_PREFIX4:
-        return parse_prefix4(text, length, false, argument, canonical, why);
+        return parse_prefix4(text, length, false, word->keywords.length > 0, argument, canonical,
+                             why);
     case TOKEN_HOST4:
-        return parse_prefix4(text, length, true, argument, canonical, why);
+        return parse_prefix4(text, length, true, false, argument, canonical, why);
     case TOKEN_MAC:
         return parse_mac(text, length, argument, canonical);
     case TOKEN_IFNAME: /* PORT_NAME_BYTES, with its final 0 */

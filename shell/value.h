@@ -9,3 +9,6 @@
  * in quotes, which only strings may be. */
 bool value_parse(const struct grammar_word *word, const char *text, size_t length, bool quoted,
                  struct argument *argument, struct text *canonical, struct text *why) MUST_CHECK;
+
+/* 90 s is "90s", 120 s is "2m". */
+void print_time(struct text *out, uint64_t seconds);

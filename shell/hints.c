@@ -1,0 +1,198 @@
+/* Both ask parse_expect() about the line up to the cursor; behind a bar, about the words that
+ * filters have. */
+#include "shell/hints.h"
+
+#include <string.h>
+
+#include "kernel/base/text.h"
+#include "net/router.h"
+#include "shell/parse.h"
+
+enum { HELP_COLUMN = 24 };
+
+size_t spoken_prefix(const char *text, size_t length)
+{
+    size_t at = 0;
+    while (at < length && text[at] == ' ')
+        at++;
+    if (length - at > 3 && memcmp(text + at, "do ", 3) == 0)
+        return at + 3;
+    if (length - at > 4 && memcmp(text + at, "run ", 4) == 0)
+        return at + 4;
+    return 0;
+}
+
+static enum error expect(const struct session *session, struct expectation *out, bool *filter,
+                         struct problem *problem)
+{
+    const struct line_editor *editor = &session->editor;
+    const char *text = editor->line;
+    size_t length = editor->cursor, start = 0, bar;
+    while ((bar = line_find_bar(text, length, start)) < length)
+        start = bar + 1;
+    *filter = start > 0;
+    const struct command_set *set = *filter ? &pipe_command_set : &session->shell->commands;
+    if (!*filter && session->candidate)
+        start = spoken_prefix(text, length);
+    enum error error = parse_expect(set, text + start, length - start, session->role, out, problem);
+    out->partial += start;
+    return error;
+}
+
+/* Only the column is known to be wrong: the words before the cursor make no sense. */
+static void show_problem(const struct session *session, const struct sink *sink,
+                         const struct problem *problem)
+{
+    if (problem->column >= 0) {
+        sink_spaces(sink,
+                    ((unsigned)problem->column + session->editor.prompt_length) % session->columns);
+        sink_print(sink, "^\n");
+    }
+    sink_print(sink, "%s\n", problem->text);
+}
+
+void hints_show(struct session *session)
+{
+    struct sink sink = output_sink(&session->output);
+    struct expectation expectation;
+    struct problem problem;
+    bool filter;
+    editor_suspend(&session->editor);
+    if (expect(session, &expectation, &filter, &problem) != OK) {
+        show_problem(session, &sink, &problem);
+        editor_resume(&session->editor);
+        return;
+    }
+    bool may_end = false;
+    for (unsigned i = 0; i < expectation.count; i++) {
+        const struct expected *item = &expectation.items[i];
+        const char *help = item->help ? item->help : word_help(item->word);
+        unsigned length = (unsigned)strlen(item->word);
+        sink_print(&sink, "  %s", item->word);
+        sink_spaces(&sink, length < HELP_COLUMN ? HELP_COLUMN - length : 1);
+        sink_print(&sink, "%s\n", help);
+        may_end = may_end || item->end;
+    }
+    if (may_end && !filter)
+        sink_print(&sink, "  |                       filter the answer\n");
+    if (expectation.count == 0)
+        sink_print(&sink, "  nothing may stand here\n");
+    editor_resume(&session->editor);
+}
+
+/* The words that the partial one may become. */
+struct candidates {
+    const char *partial;
+    size_t partial_length;
+    unsigned count;
+    char words[EXPECTED_MAX + PORT_MAX + 1][sizeof(((struct expected *)0)->word)];
+};
+
+static void add(struct candidates *candidates, const char *word)
+{
+    if (strncmp(word, candidates->partial, candidates->partial_length) != 0 ||
+        candidates->count == ARRAY_COUNT(candidates->words))
+        return;
+    text_format(candidates->words[candidates->count++], sizeof(candidates->words[0]), "%s", word);
+}
+
+static void add_interfaces(struct candidates *candidates, const struct router *router)
+{
+    for (unsigned i = 0; i < router->port_count; i++)
+        add(candidates, router->ports[i].name);
+}
+
+static size_t common_length(const struct candidates *candidates)
+{
+    const char *first = candidates->words[0];
+    size_t length = strlen(first);
+    for (unsigned i = 1; i < candidates->count; i++) {
+        size_t same = 0;
+        while (same < length && candidates->words[i][same] == first[same])
+            same++;
+        length = same;
+    }
+    return length;
+}
+
+static void list_candidates(struct session *session, const struct candidates *candidates)
+{
+    struct sink sink = output_sink(&session->output);
+    editor_suspend(&session->editor);
+    for (unsigned i = 0; i < candidates->count; i++)
+        sink_print(&sink, "%s%s", i > 0 ? "  " : "", candidates->words[i]);
+    sink_print(&sink, "\n");
+    editor_resume(&session->editor);
+}
+
+void hints_complete(struct session *session)
+{
+    struct line_editor *editor = &session->editor;
+    struct sink sink = output_sink(&session->output);
+    struct expectation expectation;
+    struct problem problem;
+    bool filter;
+    if (expect(session, &expectation, &filter, &problem) != OK) {
+        sink_put(&sink, "\a", 1);
+        return;
+    }
+    struct candidates candidates = { .partial = editor->line + expectation.partial,
+                                     .partial_length = editor->cursor - expectation.partial };
+    /* The word being typed ends at the cursor; what stands behind it is not looked at. */
+    char partial[LINE_BYTES_MAX + 1];
+    memcpy(partial, candidates.partial, candidates.partial_length);
+    partial[candidates.partial_length] = '\0';
+    candidates.partial = partial;
+    for (unsigned i = 0; i < expectation.count; i++) {
+        const struct expected *item = &expectation.items[i];
+        if (item->type == TOKEN_IFNAME)
+            add_interfaces(&candidates, session->shell->router);
+        else if (item->type == TOKEN_WORD && !item->end)
+            add(&candidates, item->word);
+    }
+    if (candidates.count == 0) {
+        sink_put(&sink, "\a", 1);
+        return;
+    }
+    size_t common = common_length(&candidates);
+    if (common > candidates.partial_length)
+        editor_insert(editor, candidates.words[0] + candidates.partial_length,
+                      (unsigned)(common - candidates.partial_length));
+    else if (candidates.count > 1)
+        list_candidates(session, &candidates);
+    if (candidates.count == 1)
+        editor_insert(editor, " ", 1);
+}
+
+/* Keywords that stand in front of several commands. A unit test finds those that are missing here.
+ */
+const char *word_help(const char *word)
+{
+    static const struct {
+        const char *word, *help;
+    } words[] = {
+        { "address", "an address" },
+        { "arp", "neighbors by IPv4 address" },
+        { "clear", "set counters to zero, forget what was learned" },
+        { "commit", "check the candidate, and apply it" },
+        { "configuration", "the configuration as statements" },
+        { "console", "a local console" },
+        { "distance", "of several routes the one with the smallest distance wins" },
+        { "format", "how answers are printed" },
+        { "gateway", "the next router on the way" },
+        { "interface", "a network interface" },
+        { "interfaces", "network interfaces" },
+        { "ip", "IPv4" },
+        { "load", "read statements" },
+        { "login", "who may log in" },
+        { "route", "routes" },
+        { "show", "tell something and change nothing" },
+        { "system", "the router as a whole" },
+        { "terminal", "this console" },
+    };
+    for (unsigned i = 0; i < ARRAY_COUNT(words); i++) {
+        if (strcmp(words[i].word, word) == 0)
+            return words[i].help;
+    }
+    return "";
+}

@@ -1,0 +1,154 @@
+/* The sessions of a router, and the one way in which its configuration changes. */
+#include "shell/shell.h"
+
+#include <string.h>
+
+#include "kernel/base/log.h"
+#include "kernel/platform.h"
+#include "net/control.h"
+#include "net/router.h"
+#include "shell/config_text.h"
+#include "shell/session.h"
+
+struct shell *shell_create(const struct shell_setup *setup)
+{
+    struct shell *shell = memory_alloc(sizeof(*shell), 0, MEMORY_SHELL);
+    if (!shell)
+        return NULL;
+    shell->router = setup->router;
+    shell->commands = setup->commands;
+    shell->check = setup->check;
+    shell->commit = setup->commit;
+    return shell;
+}
+
+void shell_destroy(struct shell *shell)
+{
+    if (!shell)
+        return;
+    for (unsigned i = 0; i < SESSION_MAX; i++) {
+        if (shell->sessions[i])
+            session_destroy(shell->sessions[i]);
+    }
+    memory_free(shell);
+}
+
+enum error shell_open(struct shell *shell, const struct terminal_io *terminal)
+{
+    for (unsigned i = 0; i < SESSION_MAX; i++) {
+        if (!shell->sessions[i])
+            return session_create(shell, terminal, &shell->sessions[i]);
+    }
+    return fail(ERROR_FULL);
+}
+
+bool shell_poll(struct shell *shell, uint64_t now_ns)
+{
+    bool any = false;
+    for (unsigned i = 0; i < SESSION_MAX; i++) {
+        struct session *session = shell->sessions[i];
+        if (!session)
+            continue;
+        any = session_poll(session, now_ns) || any;
+        if (session->state == SESSION_CLOSED) {
+            shell->sessions[i] = NULL;
+            session_destroy(session);
+        }
+    }
+    return any;
+}
+
+uint64_t shell_deadline(const struct shell *shell)
+{
+    uint64_t deadline_ns = UINT64_MAX;
+    for (unsigned i = 0; i < SESSION_MAX; i++) {
+        if (shell->sessions[i])
+            deadline_ns = MIN_OF(deadline_ns, session_deadline(shell->sessions[i]));
+    }
+    return deadline_ns;
+}
+
+/* What only the shell knows to be wrong: a console that asks for a login nobody has. */
+static bool locks_out(const struct config *config)
+{
+    bool asks = false, admin = false;
+    for (unsigned i = 0; i < CONSOLE_KIND_COUNT; i++)
+        asks = asks || config->console_login[i];
+    for (unsigned i = 0; i < config->login_count; i++)
+        admin = admin || config->logins[i].role == ROLE_ADMIN;
+    return asks && !admin;
+}
+
+static enum error refused(enum error error, const struct commit_report *report,
+                          struct problem *problem)
+{
+    const char *id = error == ERROR_BAD_VALUE ? "refused" : error_id(error);
+    problem_set(problem, id, NULL, "%s", report->problem[0] ? report->problem : error_text(error));
+    return error;
+}
+
+enum error shell_check(struct shell *shell, const struct config *next, struct commit_report *report,
+                       struct problem *problem)
+{
+    memset(report, 0, sizeof(*report));
+    if (locks_out(next)) {
+        problem_set(problem, "refused", NULL,
+                    "a console that asks for a login needs a login with the role admin");
+        return fail(ERROR_BAD_VALUE);
+    }
+    enum error error = shell->check(shell->router, next, report);
+    return error ? refused(error, report, problem) : OK;
+}
+
+enum error shell_commit(struct shell *shell, struct config *next, struct commit_report *report,
+                        struct problem *problem)
+{
+    enum error error = shell_check(shell, next, report, problem);
+    if (!error) {
+        error = shell->commit(shell->router, next, report);
+        if (error)
+            error = refused(error, report, problem);
+    }
+    if (error)
+        config_destroy(next);
+    else
+        shell->generation++;
+    return error;
+}
+
+enum error shell_load(struct shell *shell, const char *text, size_t length, struct problem *problem)
+{
+    struct config *next;
+    struct commit_report report;
+    enum error error = config_from_text(&shell->commands, text, length, &next, problem);
+    if (error)
+        return error;
+    return shell_commit(shell, next, &report, problem);
+}
+
+bool log_next(const struct router *router, uint64_t seen[CORE_MAX], struct log_entry *out)
+{
+    bool found = false;
+    for (unsigned i = 0; i < router->core_count; i++) {
+        const struct core *core = router->cores[i];
+        const struct log_ring *ring = core && core->cpu ? core->cpu->log : NULL;
+        uint64_t written = ring ? ring->written : 0;
+        if (written > LOG_ENTRY_MAX && seen[i] < written - LOG_ENTRY_MAX)
+            seen[i] = written - LOG_ENTRY_MAX;
+        if (seen[i] >= written)
+            continue;
+        /* Another core may be writing over the oldest entry: its sequence then is not the expected
+         * one. */
+        struct log_entry entry = ring->entries[seen[i] % LOG_ENTRY_MAX];
+        if (entry.sequence != seen[i] + 1) {
+            seen[i]++;
+            continue;
+        }
+        if (!found || entry.time_ns < out->time_ns)
+            *out = entry;
+        found = true;
+    }
+    if (found)
+        seen[out->core] = out->sequence;
+    return found;
+}
