@@ -78,15 +78,13 @@ struct parsed_line {
     char text[LINE_BYTES_MAX * 2]; /* what argument.text points into */
 };
 
-/* The argument of that name (a value's name, or a keyword); NULL where the line has none. */
+/* The value of that name (or the keyword that stands in its place); NULL where the line has none.
+ */
 const struct argument *line_argument(const struct parsed_line *line, const char *name);
 /* The next one of the same name behind `previous`. */
 const struct argument *line_argument_next(const struct parsed_line *line, const char *name,
                                           const struct argument *previous);
-static inline bool line_has(const struct parsed_line *line, const char *name)
-{
-    return line_argument(line, name) != NULL;
-}
+bool line_has(const struct parsed_line *line, const char *keyword);
 
 /* Why not: a stable word for machines, a sentence for people, and where in the line. */
 struct problem {

@@ -85,6 +85,12 @@ static enum error without_lines(const struct command_set *set, const struct conf
         problem_set(problem, "not-found", NULL, "there is no such statement");
         removal.error = fail(ERROR_NOT_FOUND);
     }
+    /* `no ip route` must not be all it takes to lose all routes. */
+    if (!removal.error && removal.removed > 1 && !line_names_value(line)) {
+        problem_set(problem, "incomplete", NULL, "that would be %u statements: say which",
+                    removal.removed);
+        removal.error = fail(ERROR_TRUNCATED);
+    }
     if (removal.error) {
         config_destroy(removal.next);
         return removal.error;

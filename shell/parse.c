@@ -528,22 +528,6 @@ static enum error describe_incomplete(const struct matcher *matcher, size_t leng
     return ERROR_TRUNCATED;
 }
 
-/* What `no` may name without naming all of it: whatever has a value, or is the only one of its
- * kind. */
-static bool names_enough(const struct matcher *matcher)
-{
-    for (int i = (int)matcher->first; i >= 0; i = matcher->states[i].previous) {
-        const struct state *state = &matcher->states[i];
-        if (word_of(state->command, state->at).type != TOKEN_WORD)
-            return true;
-    }
-    for (unsigned i = matcher->first + 1; i < matcher->count; i++) {
-        if (matcher->states[i].command != matcher->states[matcher->first].command)
-            return false;
-    }
-    return true;
-}
-
 static enum error find_line(const struct matcher *matcher, const struct words *words,
                             unsigned first_word, size_t length, struct parsed_line *line,
                             struct problem *problem)
@@ -553,7 +537,7 @@ static enum error find_line(const struct matcher *matcher, const struct words *w
         if (line->whole)
             return make_line(matcher, (int)i, words, first_word, line);
     }
-    if (!line->negated || !names_enough(matcher))
+    if (!line->negated)
         return describe_incomplete(matcher, length, problem);
     return make_line(matcher, (int)matcher->first, words, first_word, line);
 }
@@ -595,13 +579,20 @@ enum error parse_line(const struct command_set *set, const char *text, size_t le
     return error;
 }
 
+static bool is_keyword(const struct argument *argument)
+{
+    return argument->type == TOKEN_WORD &&
+           span_is(argument->name, argument->text, strlen(argument->text));
+}
+
 const struct argument *line_argument_next(const struct parsed_line *line, const char *name,
                                           const struct argument *previous)
 {
     unsigned first = previous ? (unsigned)(previous - line->arguments) + 1 : 0;
     for (unsigned i = first; i < line->argument_count; i++) {
-        if (span_is(line->arguments[i].name, name, strlen(name)))
-            return &line->arguments[i];
+        const struct argument *argument = &line->arguments[i];
+        if (!is_keyword(argument) && span_is(argument->name, name, strlen(name)))
+            return argument;
     }
     return NULL;
 }
@@ -609,6 +600,25 @@ const struct argument *line_argument_next(const struct parsed_line *line, const 
 const struct argument *line_argument(const struct parsed_line *line, const char *name)
 {
     return line_argument_next(line, name, NULL);
+}
+
+bool line_has(const struct parsed_line *line, const char *keyword)
+{
+    for (unsigned i = 0; i < line->argument_count; i++) {
+        const struct argument *argument = &line->arguments[i];
+        if (argument->type == TOKEN_WORD && strcmp(argument->text, keyword) == 0)
+            return true;
+    }
+    return false;
+}
+
+bool line_names_value(const struct parsed_line *line)
+{
+    for (unsigned i = 0; i < line->argument_count; i++) {
+        if (!is_keyword(&line->arguments[i]))
+            return true;
+    }
+    return false;
 }
 
 /* ---- Printing ---------------------------------------------------------------------------------

@@ -22,6 +22,9 @@ bool line_is_blank(const char *text, size_t length);
 /* Offset of the first `|` outside of quotes at or behind `from`; length where there is none. */
 size_t line_find_bar(const char *text, size_t length, size_t from);
 
+/* It says more than keywords. */
+bool line_names_value(const struct parsed_line *line);
+
 /* The line as it is stored: keywords in full, values canonical, strings quoted where they must be;
  * a secret as it is, or as `***`. */
 size_t line_print(const struct parsed_line *line, bool show_secrets, char *out, size_t size);

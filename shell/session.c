@@ -210,6 +210,7 @@ static void begin_command(struct session *session)
                     !pipe_wants_no_pages(session->pipe);
     pager->row = pager->column = 0;
     pager->quit = false;
+    pager->uncounted = output_waiting(&session->output);
 }
 
 static void execute(struct session *session, const char *text, size_t length, uint64_t now_ns)
@@ -489,6 +490,10 @@ static bool page_full(struct session *session, char next)
     struct pager *pager = &session->pager;
     if (!pager->active)
         return false;
+    if (pager->uncounted > 0) {
+        pager->uncounted--;
+        return false;
+    }
     if (pager->row >= pager->rows - 1)
         return true;
     pager->column = next == '\n' ? 0 : pager->column + 1;

@@ -38,6 +38,7 @@ struct pager {
     bool active;          /* for the answer that is going out */
     bool waiting;         /* --More-- is shown */
     bool quit;            /* the reader has seen enough: the rest is dropped */
+    size_t uncounted;     /* bytes of the echo that are still in front of the answer */
     unsigned row, column; /* of this page */
 };
 

@@ -43,7 +43,7 @@ static enum error apply_name(struct config *config, const struct parsed_line *li
 static enum error apply_login(struct config *config, const struct parsed_line *line,
                               struct problem *problem)
 {
-    const struct argument *name = line_argument(line, "login_name");
+    const struct argument *name = line_argument(line, "name");
     const struct argument *secret = line_argument(line, "secret");
     struct config_login login = { .role = ROLE_ADMIN };
     if (strlen(name->text) >= sizeof(login.name)) {
@@ -117,7 +117,7 @@ static enum error set_interface(struct config *config, const struct config_inter
 static enum error apply_interface_state(struct config *config, const struct parsed_line *line,
                                         struct problem *problem)
 {
-    const struct argument *name = line_argument(line, "interface_name");
+    const struct argument *name = line_argument(line, "interface");
     struct config_interface interface = interface_of(config, name);
     interface.down = line_has(line, "down");
     return set_interface(config, &interface, name, problem);
@@ -126,7 +126,7 @@ static enum error apply_interface_state(struct config *config, const struct pars
 static enum error apply_interface_mtu(struct config *config, const struct parsed_line *line,
                                       struct problem *problem)
 {
-    const struct argument *name = line_argument(line, "interface_name");
+    const struct argument *name = line_argument(line, "interface");
     struct config_interface interface = interface_of(config, name);
     interface.mtu_bytes = (uint16_t)line_argument(line, "bytes")->number;
     return set_interface(config, &interface, name, problem);
@@ -136,7 +136,7 @@ static enum error apply_interface_mac(struct config *config, const struct parsed
                                       struct problem *problem)
 {
     static const uint8_t zero[6];
-    const struct argument *name = line_argument(line, "interface_name");
+    const struct argument *name = line_argument(line, "interface");
     const struct argument *mac = line_argument(line, "address");
     struct config_interface interface = interface_of(config, name);
     if ((mac->mac[0] & 1) != 0 || memcmp(mac->mac, zero, sizeof(zero)) == 0) {
@@ -154,7 +154,7 @@ static enum error apply_interface_mac(struct config *config, const struct parsed
 static enum error apply_address(struct config *config, const struct parsed_line *line,
                                 struct problem *problem)
 {
-    const struct argument *name = line_argument(line, "interface_name");
+    const struct argument *name = line_argument(line, "interface");
     const struct argument *address = line_argument(line, "address");
     struct config_address entry = { .prefix = address->prefix,
                                     .secondary = line_has(line, "secondary") };
@@ -164,7 +164,7 @@ static enum error apply_address(struct config *config, const struct parsed_line 
 
 static uint8_t distance_of(const struct parsed_line *line)
 {
-    const struct argument *distance = line_argument(line, "distance_value");
+    const struct argument *distance = line_argument(line, "distance");
     return distance ? (uint8_t)distance->number : DISTANCE_STATIC;
 }
 
@@ -181,7 +181,7 @@ static enum error route_of(const struct parsed_line *line, struct config_route *
     if (line_has(line, "reject"))
         route->kind = ROUTE_REJECT;
     const struct argument *gateway = NULL;
-    while ((gateway = line_argument_next(line, "gateway_address", gateway)) != NULL) {
+    while ((gateway = line_argument_next(line, "gateway", gateway)) != NULL) {
         if (route->gateway_count == ROUTE_GATEWAY_MAX) {
             problem_set(problem, "full", gateway, "a route has at most %d gateways",
                         ROUTE_GATEWAY_MAX);
@@ -262,7 +262,7 @@ static enum error apply_arp(struct config *config, const struct parsed_line *lin
                             struct problem *problem)
 {
     const struct argument *address = line_argument(line, "address");
-    const struct argument *name = line_argument(line, "interface_name");
+    const struct argument *name = line_argument(line, "interface");
     struct config_arp entry = { .address_be = address_ipv4_be(&address->prefix.address) };
     memcpy(entry.mac, line_argument(line, "mac")->mac, sizeof(entry.mac));
     text_format(entry.interface, sizeof(entry.interface), "%s", name->text);
@@ -369,25 +369,25 @@ static bool print_statements(const struct config *config, struct line_sink *sink
 static const struct command statements[] = {
     { STATEMENT, .grammar = "system name <name:NAME>", .apply = apply_name,
       .help = "the host name, which is the prompt" },
-    { STATEMENT, .grammar = "system login <login_name:NAME> password <secret:SECRET> [role {view|operator|admin}]",
+    { STATEMENT, .grammar = "system login <name:NAME> password <secret:SECRET> [role {view|operator|admin}]",
       .apply = apply_login, .help = "who may log in" },
     { STATEMENT, .grammar = "system console {com1|vga} login {on|off}", .apply = apply_console,
       .help = "whether a local console asks for a login" },
     { STATEMENT, .grammar = "system watchdog {off|<time:TIME>}", .apply = apply_watchdog,
       .help = "restart when a core stands still" },
-    { STATEMENT, .grammar = "interface <interface_name:IFNAME> {up|down}", .apply = apply_interface_state,
+    { STATEMENT, .grammar = "interface <interface:IFNAME> {up|down}", .apply = apply_interface_state,
       .help = "take an interface into service, or out of it" },
-    { STATEMENT, .grammar = "interface <interface_name:IFNAME> mtu <bytes:576-9216>", .apply = apply_interface_mtu,
+    { STATEMENT, .grammar = "interface <interface:IFNAME> mtu <bytes:576-9216>", .apply = apply_interface_mtu,
       .help = "the longest packet to send" },
-    { STATEMENT, .grammar = "interface <interface_name:IFNAME> mac <address:MAC>", .apply = apply_interface_mac,
+    { STATEMENT, .grammar = "interface <interface:IFNAME> mac <address:MAC>", .apply = apply_interface_mac,
       .help = "an address other than the card's own" },
-    { STATEMENT, .grammar = "ip <interface_name:IFNAME> address <address:ADDRLEN4> [secondary]",
+    { STATEMENT, .grammar = "ip <interface:IFNAME> address <address:ADDRLEN4> [secondary]",
       .apply = apply_address, .help = "an address of an interface" },
-    { STATEMENT, .grammar = "ip route <prefix:PREFIX4|default> {gateway <gateway_address:ADDR4> "
-                 "[gateway <gateway_address:ADDR4>]*|blackhole|reject} [distance <distance_value:1-255>]",
+    { STATEMENT, .grammar = "ip route <prefix:PREFIX4|default> {gateway <gateway:ADDR4> "
+                 "[gateway <gateway:ADDR4>]*|blackhole|reject} [distance <distance:1-255>]",
       .apply = apply_route, .remove = remove_route,
       .help = "a static route; several gateways share the load" },
-    { STATEMENT, .grammar = "arp <address:ADDR4> <mac:MAC> <interface_name:IFNAME>", .apply = apply_arp,
+    { STATEMENT, .grammar = "arp <address:ADDR4> <mac:MAC> <interface:IFNAME>", .apply = apply_arp,
       .help = "a neighbor that is never asked for its MAC address" },
 };
 /* clang-format on */
