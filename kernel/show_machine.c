@@ -1,11 +1,14 @@
 /* See show_machine.h. Everything shown here was found at the boot and stays, but for memory. */
 #include "kernel/show_machine.h"
 
+#include "boot/boot_info.h"
+#include "drivers/pci.h"
 #include "kernel/base/text.h"
 #include "kernel/boot_phase.h"
 #include "kernel/clock.h"
 #include "kernel/memory.h"
 #include "kernel/x86/acpi.h"
+#include "shell/command.h"
 
 static const struct boot_info *boot;
 static const struct pci_bus *bus;

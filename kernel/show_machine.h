@@ -2,9 +2,9 @@
  * memory stacks. main.c joins them to the shell's. */
 #pragma once
 
-#include "boot/boot_info.h"
-#include "drivers/pci.h"
-#include "shell/command.h"
+struct boot_info;
+struct command_table;
+struct pci_bus;
 
 extern const struct command_table machine_commands;
 
