@@ -147,6 +147,15 @@ static void block_take(struct page_area *area, uint32_t block, unsigned page, un
     area->free_counts[block] = (uint16_t)(area->free_counts[block] - count);
 }
 
+static void block_give(struct page_area *area, uint32_t block, unsigned page, unsigned count)
+{
+    bits_set(&area->bits[block], page, count, true);
+    area->free_counts[block] = (uint16_t)(area->free_counts[block] + count);
+    area->free_hint = MIN_OF(area->free_hint, block);
+    if (area->free_counts[block] == PAGES_PER_BLOCK)
+        area->whole_hint = MIN_OF(area->whole_hint, block);
+}
+
 /* First page of `count` free ones in a row at a multiple of align, or PAGES_PER_BLOCK. */
 static unsigned block_find(struct page_area *area, uint32_t block, unsigned count, unsigned align)
 {
@@ -236,12 +245,22 @@ static uint32_t area_blocks_below(const struct page_area *area, uint64_t limit)
     return (uint32_t)MIN_OF((uint64_t)area->block_count, blocks - area->first_block);
 }
 
+/* The hints go up here, over what was taken meanwhile, and down in block_give(). */
+static void hints_advance(struct page_area *area)
+{
+    while (area->free_hint < area->block_count && area->free_counts[area->free_hint] == 0)
+        area->free_hint++;
+    while (area->whole_hint < area->block_count &&
+           area->free_counts[area->whole_hint] != PAGES_PER_BLOCK)
+        area->whole_hint++;
+}
+
 /* whole: may it come from a block that nobody uses yet? */
 static uint64_t small_run(struct page_area *area, unsigned count, unsigned align, uint64_t limit,
                           bool whole)
 {
     uint32_t blocks = area_blocks_below(area, limit);
-    for (uint32_t block = 0; block < blocks; block++) {
+    for (uint32_t block = area->free_hint; block < blocks; block++) {
         if (area->free_counts[block] < count ||
             (!whole && area->free_counts[block] == PAGES_PER_BLOCK))
             continue;
@@ -276,7 +295,9 @@ static uint64_t large_run(struct page_area *area, uint64_t count, uint64_t align
     uint64_t blocks = area_blocks_below(area, limit);
     uint64_t needed = (count + PAGES_PER_BLOCK - 1) / PAGES_PER_BLOCK;
     uint64_t block_align = MAX_OF(align / PAGES_PER_BLOCK, 1u);
-    uint64_t start = round_up(area->first_block, block_align) - area->first_block;
+    uint64_t first =
+        area->first_block + (count < PAGES_PER_BLOCK ? area->free_hint : area->whole_hint);
+    uint64_t start = round_up(first, block_align) - area->first_block;
     for (; needed <= blocks && start <= blocks - needed; start += block_align) {
         uint32_t block = (uint32_t)start;
         if (!large_run_fits(area, block, count))
@@ -298,6 +319,7 @@ static uint64_t find_run(struct page_allocator *allocator, size_t count, size_t 
     for (unsigned pass = small ? 0 : 1; pass < 2; pass++) {
         for (unsigned i = 0; i < allocator->area_count; i++) {
             struct page_area *area = &allocator->areas[i];
+            hints_advance(area);
             uint64_t physical =
                 small ? small_run(area, (unsigned)count, (unsigned)align, limit, pass == 1)
                       : large_run(area, count, align, limit);
@@ -385,8 +407,7 @@ bool page_free(struct page_allocator *allocator, uint64_t physical, size_t count
         allocator->free_pages += count;
         for (uint64_t left = count; left > 0;) {
             struct block_part part = block_part_at(area, page_number, left);
-            bits_set(&area->bits[part.block], part.page, part.count, true);
-            area->free_counts[part.block] = (uint16_t)(area->free_counts[part.block] + part.count);
+            block_give(area, part.block, part.page, part.count);
             page_number += part.count;
             left -= part.count;
         }

@@ -9,7 +9,8 @@
  * each
  *
  * So a fresh machine of 8 GiB costs 8 KiB of memory touched (bits of untouched blocks are never
- * written), and a single page, a large page or a run of many is found by a walk over small counts.
+ * written), and a single page, a large page or a run of many is found by a walk over small counts,
+ * which begins where the first hit can be.
  * Runs of less than a block stay inside one block; longer ones begin at a block.
  *
  * Pure: it never touches the pages it hands out, and speaks of them by physical address. It takes
@@ -34,6 +35,8 @@ struct page_area {
     /* From here on once started. */
     uint64_t first_block; /* number of the 2 MiB block that holds base */
     uint32_t block_count;
+    uint32_t free_hint;  /* no block before it has a free page */
+    uint32_t whole_hint; /* no block before it is all free */
     uint16_t *free_counts;
     struct page_block_bits *bits;
 };

@@ -225,5 +225,17 @@ TEST(pages_agree_with_a_map_of_bytes)
         if (step % 100 == 0)
             EXPECT_EQUAL(allocator->free_pages, free_at_start - used);
     }
+    for (unsigned slot = 0; slot < RUN_MAX; slot++)
+        if (runs[slot].at)
+            EXPECT(page_free(allocator, runs[slot].at, runs[slot].count));
+    struct page_stats stats;
+    page_allocator_stats(allocator, &stats);
+    EXPECT_EQUAL(stats.free_pages, free_at_start);
+    uint64_t block = 0;
+    for (unsigned i = 0; i < stats.free_blocks; i++) /* every whole one is found again */
+        EXPECT((block = page_alloc(allocator, PAGES_PER_BLOCK, PAGES_PER_BLOCK, ANYWHERE)) != 0);
+    EXPECT(!page_alloc(allocator, PAGES_PER_BLOCK, PAGES_PER_BLOCK, ANYWHERE));
+    EXPECT(page_free(allocator, block, PAGES_PER_BLOCK));
+    EXPECT_EQUAL(page_alloc(allocator, 1, 2 * PAGES_PER_BLOCK, ANYWHERE) % (4 * MIB), 0);
     end(allocator);
 }
