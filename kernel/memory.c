@@ -152,3 +152,8 @@ unsigned memory_owners(struct memory_owner *owners, unsigned max)
 {
     return MEMORY_IS_RECORDED ? debug_allocator_owners(&debug, owners, max) : 0;
 }
+
+unsigned memory_check(void)
+{
+    return MEMORY_IS_RECORDED ? debug_allocator_check(&debug) : 0;
+}

@@ -36,3 +36,6 @@ void memory_page_stats(struct page_stats *stats);
  * others. */
 unsigned memory_owners(struct memory_owner *owners, unsigned max);
 bool memory_is_recorded(void); /* is this a debug build? */
+
+/* Looks at all red zones and poison now and reports in the log; how many blocks were damaged. */
+unsigned memory_check(void);

@@ -1,5 +1,6 @@
 /* Commands about the machine under the router: show pci, boot, acpi, memory leaks, memory pages,
- * memory stacks. main.c joins them to the shell's. */
+ * memory stacks; and with `test` on the command line, test memory. main.c joins them to the
+ * shell's. */
 #pragma once
 
 struct boot_info;
