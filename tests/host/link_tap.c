@@ -9,10 +9,10 @@
 #include <linux/if_tun.h>
 #include <linux/virtio_net.h>
 #include <net/if.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "kernel/platform.h"
@@ -20,8 +20,6 @@
 
 struct tap_link {
     struct link link;
-    char name[IFNAMSIZ];
-    int control; /* any socket: what interface flags are asked through */
     int files[LINK_QUEUE_MAX];
 };
 
@@ -54,12 +52,12 @@ static int file(struct link *link, unsigned queue)
     return tap_of(link)->files[queue];
 }
 
+/* The driver lets us write while the interface is up, in whatever namespace it may be by now, where
+ * we could not ask for its flags. */
 static bool up(struct link *link)
 {
-    struct tap_link *tap = tap_of(link);
-    struct ifreq request = { .ifr_flags = 0 };
-    memcpy(request.ifr_name, tap->name, sizeof(tap->name));
-    return ioctl(tap->control, SIOCGIFFLAGS, &request) == 0 && (request.ifr_flags & IFF_UP) != 0;
+    struct pollfd tap = { .fd = tap_of(link)->files[0], .events = POLLOUT };
+    return poll(&tap, 1, 0) == 1 && (tap.revents & POLLOUT) != 0;
 }
 
 static void destroy(struct link *link)
@@ -67,8 +65,6 @@ static void destroy(struct link *link)
     struct tap_link *tap = tap_of(link);
     for (unsigned i = 0; i < link->queue_count; i++)
         close(tap->files[i]);
-    if (tap->control >= 0)
-        close(tap->control);
     memory_free(tap);
 }
 
@@ -105,8 +101,6 @@ struct link *tap_link_create(const char *name, unsigned queue_count, char *why, 
         return NULL;
     }
     tap->link = (struct link){ .ops = &ops, .kind = "tap" };
-    memcpy(tap->name, name, strlen(name));
-    tap->control = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
     for (unsigned i = 0; i < MIN_OF(queue_count, (unsigned)LINK_QUEUE_MAX); i++) {
         tap->files[i] = open_queue(name, IFF_MULTI_QUEUE);
