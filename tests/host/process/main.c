@@ -191,6 +191,8 @@ int main(int argc, char **argv)
         refuse("%s", error_text(ERROR_NO_MEMORY));
     process.shell = shell_create(&(struct shell_setup){
         .router = process.router,
+        .check = control_check,
+        .commit = control_commit,
         .commands = { .tables = tables, .table_count = ARRAY_COUNT(tables) },
     });
     if (process.shell == NULL)
