@@ -173,7 +173,8 @@ static void say_ready(const struct options *options)
 int main(int argc, char **argv)
 {
     static const struct command_table *const tables[] = { &session_commands, &statement_commands,
-                                                          &show_net_commands, &action_commands };
+                                                          &show_net_commands, &show_memory_commands,
+                                                          &action_commands };
     static struct process process = { .shell_timer.expired = wake_up };
     static struct options options;
     static struct nic *nics[PORT_MAX];
