@@ -479,23 +479,44 @@ static size_t next_word(const char **at, const char **word)
     return length;
 }
 
+/* Is the word `name`, or does it begin with `name=`? Then where its value begins; else NULL. */
+static const char *value_of(const char *word, size_t length, const char *name)
+{
+    size_t name_length = strlen(name);
+    if (length < name_length || strncmp(word, name, name_length) != 0)
+        return NULL;
+    if (length == name_length)
+        return word + length;
+    return word[name_length] == '=' ? word + name_length + 1 : NULL;
+}
+
 bool boot_option(const struct boot_info *info, const char *name, char *out, size_t size)
 {
     const char *at = info->command_line;
     const char *word;
-    size_t name_length = strlen(name);
 
     for (size_t length; (length = next_word(&at, &word)) > 0;) {
-        if (length < name_length || strncmp(word, name, name_length) != 0)
+        const char *value = value_of(word, length, name);
+        if (!value)
             continue;
-        const char *value = word + name_length;
-        if (length > name_length && *value != '=')
-            continue;
-        value += length > name_length;
         size_t value_length = MIN_OF((size_t)(word + length - value), size - 1);
         memcpy(out, value, value_length);
         out[value_length] = '\0';
         return true;
+    }
+    return false;
+}
+
+bool boot_option_is(const struct boot_info *info, const char *name, const char *wanted)
+{
+    const char *at = info->command_line;
+    const char *word;
+
+    for (size_t length; (length = next_word(&at, &word)) > 0;) {
+        const char *value = value_of(word, length, name);
+        size_t value_length = value ? (size_t)(word + length - value) : 0;
+        if (value && value_length == strlen(wanted) && strncmp(value, wanted, value_length) == 0)
+            return true;
     }
     return false;
 }

@@ -74,3 +74,6 @@ enum error boot_info_from_pvh(struct boot_info *info, uint64_t start_info_addres
 /* The value of `name=value` in the command line, copied to out (cut at size); false where the word
  * is not there. A bare word `name` gives "". */
 bool boot_option(const struct boot_info *info, const char *name, char *out, size_t size);
+
+/* Is the word `name=value` there? For names that may be given several times. */
+bool boot_option_is(const struct boot_info *info, const char *name, const char *value);

@@ -45,6 +45,7 @@ static void check(const struct boot_info *info, enum error error)
     char value[16];
     (void)boot_option(info, "test", value, sizeof(value));
     (void)boot_option(info, "cores", value, sizeof(value));
+    (void)boot_option_is(info, "cores", "1");
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -534,3 +534,14 @@ TEST(boot_options_are_whole_words)
     EXPECT(!boot_option(&info, "console", value, sizeof(value)));
     EXPECT(!boot_option(&info, "tes", value, sizeof(value)));
 }
+
+TEST(boot_options_may_be_given_several_times)
+{
+    strcpy(info.command_line, "console=com1 console=vga test");
+    EXPECT(boot_option_is(&info, "console", "com1"));
+    EXPECT(boot_option_is(&info, "console", "vga"));
+    EXPECT(boot_option_is(&info, "test", ""));
+    EXPECT(!boot_option_is(&info, "console", "com"));
+    EXPECT(!boot_option_is(&info, "console", "vga1"));
+    EXPECT(!boot_option_is(&info, "consol", "e=vga"));
+}
