@@ -210,8 +210,10 @@ void core_step(struct core *core)
 _Noreturn void core_loop(struct core *core)
 {
     core->cpu = core_current();
-    for (;;)
+    for (;;) {
+        core_progress();
         core_step(core);
+    }
 }
 
 /* ---- Questions ----------------------------------------------------------------------------------
