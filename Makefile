@@ -56,7 +56,7 @@ all: $(OUT)/tsuji.elf
 help:
 	@echo "make            $(OUT)/tsuji.elf, the router: boot it by GRUB or qemu -kernel"
 	@echo "make DEBUG=1    the same with the debug allocator and all checks, in build/debug"
-	@echo "make image      build/tsuji.iso, a hybrid image for BIOS and UEFI"
+	@echo "make image      build/tsuji.iso, a hybrid image for BIOS and UEFI; CONFIG=file: with that configuration"
 	@echo "make host       build/host/tsuji, the router as one Linux process"
 	@echo "make run        boots it here between two live hosts (tools/run.sh)"
 	@echo "make test       all tests; T=word runs those whose name has the word (tools/test.sh)"
