@@ -7,6 +7,7 @@
 #include "kernel/boot_phase.h"
 #include "kernel/clock.h"
 #include "kernel/memory.h"
+#include "kernel/selftest_memory.h"
 #include "kernel/x86/acpi.h"
 #include "kernel/x86/stack.h"
 #include "shell/command.h"
@@ -297,57 +298,16 @@ static enum command_result show_memory_stacks(struct command_call *call)
     return COMMAND_DONE;
 }
 
-/* ---- test memory: misuse, so that a system test can see it caught ---------------------------- */
+/* ---- selftest: misuse of memory, so that a system test can see it caught --------------------- */
 
-enum { MISUSE_BYTES = 100 };
-
-static void free_twice(volatile char *block)
+static enum command_result selftest(struct command_call *call)
 {
-    memory_free((void *)block);
-    memory_free((void *)block);
-}
-
-static void leak(volatile char *block)
-{
-    block[0] = 1;
-}
-
-static void overrun(volatile char *block)
-{
-    block[MISUSE_BYTES] = 1;
-    memory_free((void *)block);
-}
-
-static void use_after_free(volatile char *block)
-{
-    memory_free((void *)block);
-    block[0] = 1;
-}
-
-static const struct {
-    const char *word;
-    void (*run)(volatile char *block);
-    bool always; /* harmless in a release build, too */
-} misuses[] = {
-    { "double-free", free_twice, true },
-    { "leak", leak, true },
-    { "overrun", overrun, false },
-    { "use-after-free", use_after_free, false },
-};
-
-static enum command_result test_memory(struct command_call *call)
-{
-    for (size_t i = 0; i < ARRAY_COUNT(misuses); i++) {
-        if (!line_has(call->line, misuses[i].word))
-            continue;
-        if (!misuses[i].always && !memory_is_recorded())
-            return command_failed(call, "not-in-this-build", NULL,
-                                  "only a debug build survives that: make DEBUG=1");
-        char *block = memory_alloc(MISUSE_BYTES, 0, MEMORY_TEST);
-        if (!block)
-            return command_failed(call, "no-memory", NULL, "out of memory");
-        misuses[i].run(block);
-    }
+    enum error error = selftest_memory(call->line->arguments[1].text);
+    if (error == ERROR_UNSUPPORTED)
+        return command_failed(call, "not-in-this-build", NULL,
+                              "only a debug build survives that: make DEBUG=1");
+    if (error)
+        return command_failed(call, error_id(error), NULL, "%s", error_text(error));
     record_u64(call->record, "damaged", memory_check());
     return COMMAND_DONE;
 }
@@ -368,8 +328,8 @@ static const struct command commands[] = {
       .run = show_memory_pages, .help = "the machine's RAM" },
     { .grammar = "show memory stacks", .kind = COMMAND_SHOW, .role = ROLE_VIEW,
       .run = show_memory_stacks, .help = "stacks, and the most that was used of each" },
-    { .grammar = "test memory {double-free|leak|overrun|use-after-free}", .kind = COMMAND_ACTION,
-      .role = ROLE_ADMIN, .run = test_memory, .only_in_test = true,
+    { .grammar = "selftest {double-free|leak|overrun|use-after-free}", .kind = COMMAND_ACTION,
+      .role = ROLE_ADMIN, .run = selftest, .only_in_test = true,
       .help = "misuses memory, for the debug allocator to report" },
 };
 /* clang-format on */

@@ -1,5 +1,5 @@
 /* Commands about the machine under the router: show pci, boot, acpi, memory leaks, memory pages,
- * memory stacks; and with `test` on the command line, test memory. main.c joins them to the
+ * memory stacks; and with `test` on the command line, selftest. main.c joins them to the
  * shell's. */
 #pragma once
 
