@@ -34,7 +34,7 @@ void kernel_main(unsigned protocol, uint64_t information)
     cpu_init();
     boot_phase_start(boot_first_cycles);
     loader_read(&boot, protocol, information);
-    panic_set_ending(boot_option(&boot, "test", (char[2]){ 0 }, 2), false);
+    panic_set_ending(boot_option_is(&boot, "test", ""), false);
 
     boot_phase("memory");
     start_memory();

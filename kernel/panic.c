@@ -91,8 +91,11 @@ static void print_place(uint64_t address, uint64_t shown)
 
 static bool readable(uint64_t address)
 {
+    /* Early in the boot there are no tables that could be asked, but there is one stack only. */
+    bool boot_stack =
+        address >= (uint64_t)boot_stack_guard + PAGE_BYTES && address < (uint64_t)boot_stack_top;
     bool canonical = (int64_t)address >> 47 == 0 || (int64_t)address >> 47 == -1;
-    return canonical && address % 8 == 0 && paging_physical(address) != UINT64_MAX;
+    return canonical && address % 8 == 0 && (boot_stack || paging_physical(address) != UINT64_MAX);
 }
 
 static bool is_text(uint64_t address)

@@ -11,6 +11,7 @@ enum {
     CPUID_1_ECX_X2APIC = 1 << 21,
     CPUID_1_ECX_TSC_DEADLINE = 1 << 24,
     CPUID_1_ECX_XSAVE = 1 << 26,
+    CPUID_1_EDX_MCE = 1 << 7,
     CPUID_1_EDX_PGE = 1 << 13,
     CPUID_7_EBX_SMEP = 1 << 7,
     CPUID_7_EBX_SMAP = 1 << 20,
@@ -48,6 +49,7 @@ static void find_features(void)
     cpu_features.x2apic = basic.ecx & CPUID_1_ECX_X2APIC;
     cpu_features.tsc_deadline = basic.ecx & CPUID_1_ECX_TSC_DEADLINE;
     cpu_features.xsave = basic.ecx & CPUID_1_ECX_XSAVE;
+    cpu_features.machine_check = basic.edx & CPUID_1_EDX_MCE;
     cpu_features.global_pages = basic.edx & CPUID_1_EDX_PGE;
 
     struct cpuid more = cpuid(CPUID_LEAF_MORE, 0);
@@ -85,7 +87,7 @@ void cpu_init_core(struct x86_cpu *cpu)
     cr0_write((cr0_read() & ~(uint64_t)(CR0_EM | CR0_TS)) | CR0_MP | CR0_NE | CR0_WP);
     cr4_write(cr4_read() | CR4_OSFXSR | CR4_OSXMMEXCPT | (cpu_features.global_pages ? CR4_PGE : 0) |
               (cpu_features.smep ? CR4_SMEP : 0) | (cpu_features.smap ? CR4_SMAP : 0) |
-              (cpu_features.umip ? CR4_UMIP : 0));
+              (cpu_features.umip ? CR4_UMIP : 0) | (cpu_features.machine_check ? CR4_MCE : 0));
     enable_vectors();
 }
 

@@ -63,7 +63,7 @@ extern struct x86_cpu *cpus[CORE_MAX];
 /* What the processors can do; those of core 0, which the others are taken to have as well. */
 struct cpu_features {
     bool no_execute, global_pages, huge_pages; /* 1 GiB */
-    bool smep, smap, umip, xsave;
+    bool smep, smap, umip, xsave, machine_check;
     bool x2apic, tsc_deadline;
     char vendor[13];
     char hypervisor[13]; /* "" on bare hardware */
