@@ -481,7 +481,7 @@ TEST(boot_pvh_addresses_are_checked_before_they_are_followed)
 
     /* A module whose end wraps round, and a text that runs to the end of what can be seen. */
     pvh_start(1, 1, MODULES, VISIBLE_END - 4, MAP, 1);
-    memset(area + VISIBLE_END - START - 4, 'a', 4);
+    memset(area + (VISIBLE_END - START - 4), 'a', 4);
     pvh_at(MODULES);
     pvh_module(UINT64_MAX - 5, 77, 0);
     EXPECT_EQUAL(pvh_finish(), OK);
@@ -512,7 +512,7 @@ TEST(boot_pvh_needs_magic_version_and_whole_structure)
     EXPECT_EQUAL(pvh_finish(), ERROR_MALFORMED);
 
     pvh_start(1, 0, 0, 0, MAP, 1);
-    memcpy(area + VISIBLE_END - START - 40, area, 40);
+    memcpy(area + (VISIBLE_END - START - 40), area, 40);
     EXPECT_EQUAL(boot_info_from_pvh(&info, VISIBLE_END - 40, visible, NULL), ERROR_BAD_VALUE);
 }
 
