@@ -28,7 +28,7 @@ static uint8_t *list_at(const struct list *list, unsigned index)
     uint8_t *items;
 
     memcpy(&items, list->start, sizeof(items));
-    return items + index * list->size;
+    return items != NULL ? items + index * list->size : NULL; /* an empty list has no items yet */
 }
 
 /* Where the item with that key is, or would be. */
