@@ -1,14 +1,19 @@
 /* The table of contents: creates everything, in order, and owns nothing else. */
 #include "boot/boot_info.h"
 #include "boot/entry.h"
-#include "kernel/base/text.h"
+#include "drivers/nic.h"
+#include "drivers/pci.h"
+#include "kernel/base/log.h"
 #include "kernel/boot_phase.h"
 #include "kernel/clock.h"
+#include "kernel/consoles.h"
 #include "kernel/loader.h"
 #include "kernel/memory.h"
 #include "kernel/panic.h"
 #include "kernel/platform.h"
 #include "kernel/selftest.h"
+#include "kernel/show_machine.h"
+#include "kernel/start_config.h"
 #include "kernel/x86/acpi.h"
 #include "kernel/x86/com1.h"
 #include "kernel/x86/cpu.h"
@@ -17,18 +22,22 @@
 #include "kernel/x86/pins.h"
 #include "kernel/x86/random.h"
 #include "kernel/x86/smp.h"
+#include "net/control.h"
+#include "net/router.h"
+#include "shell/shell.h"
 
+/* What the whole machine consists of. */
 static struct boot_info boot;
+static struct pci_bus pci;
+static struct nic *nics[PORT_MAX];
+static struct router *router;
+static struct shell *shell;
 
-static void start_memory(void)
-{
-    const struct memory_hole image = { (uint64_t)image_start - BOOT_IMAGE_OFFSET,
-                                       (uint64_t)(image_end - image_start) };
-    memory_init(&boot, &image, 1, (void *)BOOT_DIRECT_MAP, BOOT_MAPPED_BYTES);
-    paging_init(&boot);
-}
+static const struct command_table *const command_tables[] = {
+    &statement_commands, &machine_commands, &session_commands,
+};
 
-void kernel_main(unsigned protocol, uint64_t information)
+static void start_machine(unsigned protocol, uint64_t information)
 {
     com1_init();
     cpu_init();
@@ -37,7 +46,10 @@ void kernel_main(unsigned protocol, uint64_t information)
     panic_set_ending(boot_option_is(&boot, "test", ""), false);
 
     boot_phase("memory");
-    start_memory();
+    const struct memory_hole image = { (uint64_t)image_start - BOOT_IMAGE_OFFSET,
+                                       (uint64_t)(image_end - image_start) };
+    memory_init(&boot, &image, 1, (void *)BOOT_DIRECT_MAP, BOOT_MAPPED_BYTES);
+    paging_init(&boot);
 
     boot_phase("acpi");
     acpi_init(&boot, paging_firmware, NULL);
@@ -53,14 +65,97 @@ void kernel_main(unsigned protocol, uint64_t information)
 
     boot_phase("cores");
     smp_start(&boot);
+}
+
+static unsigned start_devices(void)
+{
+    boot_phase("consoles");
+    consoles_create(&boot);
+
+    boot_phase("pci");
+    pci_scan(&pci);
+    show_machine_init(&boot, &pci);
+
+    boot_phase("cards");
+    return pci_probe_nics(&pci, nics, PORT_MAX);
+}
+
+static void start_router(unsigned nic_count)
+{
+    boot_phase("router");
+    router = router_create(&(struct router_setup){
+        .core_count = core_count(),
+        .nics = nics,
+        .nic_count = nic_count,
+        .now_ns = clock_ns(),
+    });
+    CHECK(router != NULL);
+
+    boot_phase("shell");
+    shell = shell_create(&(struct shell_setup){
+        .router = router,
+        .commands = { .tables = command_tables,
+                      .table_count = ARRAY_COUNT(command_tables),
+                      .test = boot_option_is(&boot, "test", "") },
+        .check = control_check,
+        .commit = control_commit,
+    });
+    CHECK(shell != NULL);
+}
+
+/* A text that is refused leaves the built-in configuration, and a console that says why. */
+static void start_configuration(void)
+{
+    struct start_config text;
+    struct problem problem;
+
+    boot_phase("configuration");
+    enum error error = start_config_find(&boot, &text);
+    if (error == ERROR_NOT_FOUND)
+        return;
+    if (error != OK) {
+        consoles_print("configuration from the %s: error: %s\r\n", text.source, error_text(error));
+    } else if (shell_load(shell, text.text, text.length_bytes, &problem) != OK) {
+        consoles_print("configuration from the %s, line %u: error: %s\r\n"
+                       "nothing of it is in force\r\n",
+                       text.source, problem.line, problem.text);
+        log_error("config", "%s, line %u: %s", text.source, problem.line, problem.text);
+    }
+    start_config_free(&text);
+}
+
+/* What the control coroutine does, over and over. */
+static void control_work(void *context, uint64_t now_ns)
+{
+    (void)context;
+    shell_poll(shell, now_ns);
+    if (acpi_power_button_pressed()) {
+        log_info("acpi", "power button pressed: powering off");
+        platform_power_off();
+    }
+}
+
+static void enter_core_loop(void *core)
+{
+    core_loop(core);
+}
+
+_Noreturn void kernel_main(unsigned protocol, uint64_t information)
+{
+    start_machine(protocol, information);
+    unsigned nic_count = start_devices();
+    start_router(nic_count);
+    start_configuration();
+    selftest_run(&boot);
+
+    router->control_work = control_work;
+    for (unsigned i = 1; i < core_count(); i++)
+        core_start(i, enter_core_loop, router->cores[i]);
     boot_phase_end();
 
-    char line[80];
-    uint64_t boot_us = clock_ns() / NS_PER_US;
-    platform_write(line, text_format(line, sizeof(line), "ready: %u.%u ms, %u cores\n",
-                                     (unsigned)(boot_us / 1000), (unsigned)(boot_us / 100 % 10),
-                                     core_count()));
-    selftest_run(&boot);
-    for (;;)
-        core_idle(UINT64_MAX);
+    uint64_t ready_us = clock_ns() / NS_PER_US;
+    consoles_print("ready: %u.%u ms, %u cores, %u interfaces\r\n", (unsigned)(ready_us / 1000),
+                   (unsigned)(ready_us / 100 % 10), core_count(), nic_count);
+    consoles_open_sessions(shell);
+    core_loop(router->cores[CONTROL_CORE]);
 }

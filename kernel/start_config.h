@@ -1,5 +1,5 @@
-/* Where the first configuration comes from: the first boot module, else QEMU's fw_cfg file `opt/tsuji/config`, else
- * nowhere (the built-in default stays). */
+/* Where the first configuration comes from: the first boot module, else QEMU's fw_cfg file
+ * `opt/tsuji/config`, else nowhere (the built-in default stays). */
 #pragma once
 
 #include "boot/boot_info.h"
