@@ -34,7 +34,10 @@ static struct router *router;
 static struct shell *shell;
 
 static const struct command_table *const command_tables[] = {
-    &statement_commands, &machine_commands, &session_commands,
+    &session_commands,
+    &statement_commands,
+    &show_memory_commands,
+    &machine_commands,
 };
 
 static void start_machine(unsigned protocol, uint64_t information)
@@ -128,7 +131,7 @@ static void start_configuration(void)
 static void control_work(void *context, uint64_t now_ns)
 {
     (void)context;
-    shell_poll(shell, now_ns);
+    shell_work(shell, now_ns);
     if (acpi_power_button_pressed()) {
         log_info("acpi", "power button pressed: powering off");
         platform_power_off();

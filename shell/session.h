@@ -7,6 +7,7 @@
  * reader that is slow, and a page that is being read each hold up their own console only. */
 #pragma once
 
+#include "kernel/base/timer_wheel.h"
 #include "net/config.h"
 #include "shell/command.h"
 #include "shell/line_editor.h"
@@ -94,7 +95,8 @@ struct shell {
     enum error (*check)(struct router *router, const struct config *next,
                         struct commit_report *report);
     enum error (*commit)(struct router *router, struct config *next, struct commit_report *report);
-    uint64_t generation; /* commits so far */
+    uint64_t generation;  /* commits so far */
+    struct timer wake_up; /* for the running command that wants it first */
     struct session *sessions[SESSION_MAX];
 };
 

@@ -10,6 +10,12 @@
 #include "shell/config_text.h"
 #include "shell/session.h"
 
+/* It is enough that the control core goes round. */
+static void be_awake(struct timer *timer, uint64_t now_ns)
+{
+    (void)timer, (void)now_ns;
+}
+
 struct shell *shell_create(const struct shell_setup *setup)
 {
     struct shell *shell = memory_alloc(sizeof(*shell), 0, MEMORY_SHELL);
@@ -19,6 +25,7 @@ struct shell *shell_create(const struct shell_setup *setup)
     shell->commands = setup->commands;
     shell->check = setup->check;
     shell->commit = setup->commit;
+    shell->wake_up.expired = be_awake;
     return shell;
 }
 
@@ -30,6 +37,8 @@ void shell_destroy(struct shell *shell)
         if (shell->sessions[i])
             session_destroy(shell->sessions[i]);
     }
+    if (timer_is_set(&shell->wake_up))
+        timer_cancel(&shell->router->cores[CONTROL_CORE]->timers, &shell->wake_up);
     memory_free(shell);
 }
 
@@ -66,6 +75,22 @@ uint64_t shell_deadline(const struct shell *shell)
             deadline_ns = MIN_OF(deadline_ns, session_deadline(shell->sessions[i]));
     }
     return deadline_ns;
+}
+
+void shell_work(void *context, uint64_t now_ns)
+{
+    struct shell *shell = context;
+    struct core *control = shell->router->cores[CONTROL_CORE];
+
+    while (shell_poll(shell, now_ns)) {
+        control_yield(shell->router);
+        now_ns = control->now_ns;
+    }
+    uint64_t deadline_ns = shell_deadline(shell);
+    if (deadline_ns == UINT64_MAX)
+        timer_cancel(&control->timers, &shell->wake_up);
+    else
+        timer_set(&control->timers, &shell->wake_up, deadline_ns);
 }
 
 /* What only the shell knows to be wrong: a console that asks for a login nobody has. */

@@ -1,5 +1,5 @@
 /* The shell of one router: its commands, and a session per console. main.c creates it and lets the
- * control coroutine call shell_poll() over and over; nothing in it waits. */
+ * control coroutine call shell_work() over and over; nothing in it waits. */
 #pragma once
 
 #include "kernel/base/types.h"
@@ -44,6 +44,10 @@ enum error shell_open(struct shell *shell, const struct terminal_io *terminal) M
 bool shell_poll(struct shell *shell, uint64_t now_ns);
 /* When a running command wants to be called again; UINT64_MAX: only when input arrives. */
 uint64_t shell_deadline(const struct shell *shell);
+
+/* router->control_work: all that the sessions have to do now, in slices; wakes the control core
+ * when a running command goes on. The context is the shell. */
+void shell_work(void *shell, uint64_t now_ns);
 
 /* A whole configuration from text, committed, or refused with the line and column: nothing has
  * changed then. */

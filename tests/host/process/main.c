@@ -120,32 +120,6 @@ static void load_config(struct shell *shell, const char *path)
 /* ---- The router -------------------------------------------------------------------------------
  */
 
-struct process {
-    struct router *router;
-    struct shell *shell;
-    struct timer shell_timer; /* only so that the control core is awake when a command goes on */
-};
-
-static void wake_up(struct timer *timer, uint64_t now_ns)
-{
-    (void)timer, (void)now_ns;
-}
-
-static void control_work(void *context, uint64_t now_ns)
-{
-    struct process *process = context;
-    while (shell_poll(process->shell, now_ns)) {
-        control_yield(process->router);
-        now_ns = process->router->cores[CONTROL_CORE]->now_ns;
-    }
-    uint64_t deadline_ns = shell_deadline(process->shell);
-    struct timer_wheel *wheel = &process->router->cores[CONTROL_CORE]->timers;
-    if (deadline_ns == UINT64_MAX)
-        timer_cancel(wheel, &process->shell_timer);
-    else
-        timer_set(wheel, &process->shell_timer, deadline_ns);
-}
-
 static void run_core(void *core)
 {
     core_loop(core);
@@ -175,40 +149,39 @@ int main(int argc, char **argv)
     static const struct command_table *const tables[] = { &session_commands, &statement_commands,
                                                           &show_net_commands, &show_memory_commands,
                                                           &action_commands };
-    static struct process process = { .shell_timer.expired = wake_up };
     static struct options options;
     static struct nic *nics[PORT_MAX];
 
     read_options(&options, argc, argv);
     host_cores(options.core_count, HOST_THREADS);
     create_cards(&options, nics);
-    process.router = router_create(&(struct router_setup){
+    struct router *router = router_create(&(struct router_setup){
         .core_count = options.core_count,
         .nics = nics,
         .nic_count = options.port_count,
         .now_ns = clock_ns(),
     });
-    if (process.router == NULL)
+    if (router == NULL)
         refuse("%s", error_text(ERROR_NO_MEMORY));
-    process.shell = shell_create(&(struct shell_setup){
-        .router = process.router,
+    struct shell *shell = shell_create(&(struct shell_setup){
+        .router = router,
         .check = control_check,
         .commit = control_commit,
         .commands = { .tables = tables, .table_count = ARRAY_COUNT(tables) },
     });
-    if (process.shell == NULL)
+    if (shell == NULL)
         refuse("%s", error_text(ERROR_NO_MEMORY));
     if (options.config_file != NULL)
-        load_config(process.shell, options.config_file);
+        load_config(shell, options.config_file);
 
     struct terminal_io terminal;
     terminal_start(&terminal);
     say_ready(&options);
-    if (shell_open(process.shell, &terminal) != OK)
+    if (shell_open(shell, &terminal) != OK)
         refuse("%s", error_text(ERROR_NO_MEMORY));
-    process.router->control_context = &process;
-    process.router->control_work = control_work;
+    router->control_context = shell;
+    router->control_work = shell_work;
     for (unsigned i = 1; i < options.core_count; i++)
-        core_start(i, run_core, process.router->cores[i]);
-    core_loop(process.router->cores[CONTROL_CORE]);
+        core_start(i, run_core, router->cores[i]);
+    core_loop(router->cores[CONTROL_CORE]);
 }
