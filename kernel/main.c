@@ -65,6 +65,7 @@ static void start_machine(unsigned protocol, uint64_t information)
     smp_init_boot_core();
     pins_init();
     random_init(&boot);
+    acpi_power_button_enable();
 
     boot_phase("cores");
     smp_start(&boot);
