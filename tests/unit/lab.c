@@ -52,17 +52,18 @@ static struct prefix prefix_of(const char *text)
 /* ---- Building ---------------------------------------------------------------------------------
  */
 
-struct lab lab_create_bare(unsigned core_count, unsigned port_count)
+static struct lab create_bare(unsigned core_count, unsigned port_count, unsigned queue_max)
 {
     struct lab lab = { .port_count = port_count, .now_ns = NS_PER_S };
     struct nic *nics[LAB_PORT_MAX];
 
     EXPECT(port_count <= LAB_PORT_MAX);
+    host_clock_real(); /* so that it may begin anew */
     host_clock_virtual(lab.now_ns);
     host_random_seed(1);
     host_cores(core_count, HOST_STEPPED);
     for (unsigned i = 0; i < port_count; i++) {
-        lab.cards[i] = wire_nic_create(lab_port_mac(i), core_count);
+        lab.cards[i] = wire_nic_create(lab_port_mac(i), queue_max);
         nics[i] = wire_nic_card(lab.cards[i]);
     }
     struct router_setup setup = {
@@ -75,9 +76,9 @@ struct lab lab_create_bare(unsigned core_count, unsigned port_count)
     return lab;
 }
 
-struct lab lab_create(unsigned core_count, unsigned port_count)
+struct lab lab_create_queues(unsigned core_count, unsigned port_count, unsigned queue_max)
 {
-    struct lab lab = lab_create_bare(core_count, port_count);
+    struct lab lab = create_bare(core_count, port_count, queue_max);
 
     for (unsigned i = 0; i < port_count; i++) {
         char interface[16], address[32], host[32];
@@ -94,6 +95,11 @@ struct lab lab_create(unsigned core_count, unsigned port_count)
         while (lab_take(&lab, i, &frame))
             continue;
     return lab;
+}
+
+struct lab lab_create(unsigned core_count, unsigned port_count)
+{
+    return lab_create_queues(core_count, port_count, core_count);
 }
 
 void lab_destroy(struct lab *lab)

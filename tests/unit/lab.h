@@ -23,7 +23,8 @@ struct lab {
 };
 
 struct lab lab_create(unsigned core_count, unsigned port_count);
-struct lab lab_create_bare(unsigned core_count, unsigned port_count); /* no addresses */
+/* Cards with that many queues, where there are more cores. */
+struct lab lab_create_queues(unsigned core_count, unsigned port_count, unsigned queue_max);
 void lab_destroy(struct lab *lab); /* after the books have been looked at */
 
 /* Statements into lab->config; a mistake fails the test. */
