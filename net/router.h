@@ -68,7 +68,7 @@ struct core {
     struct port_counters ports[PORT_MAX + 1]; /* the last: loopback, what we originate */
     struct core_stats stats;
     uint64_t icmp_bucket_full_ns; /* limits ICMP errors: icmp.c */
-    bool worked; /* something was done in this step */
+    bool worked;                  /* something was done in this step */
     uint64_t random_state;
     /* Written by this core, read by those who send it mail. */
     alignas(CACHE_LINE_BYTES) _Atomic bool asleep;
