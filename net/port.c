@@ -149,8 +149,10 @@ void port_info(const struct router *router, const struct port *port, struct port
     info->polled = nic->polled;
     for (unsigned queue = 0; queue < nic->queue_count; queue++)
         info->queue_cores[queue] = (uint8_t)core_of_queue(router, port, queue, nic->queue_count);
-    for (unsigned queue = 0; queue < NIC_QUEUE_MAX; queue++)
+    for (unsigned queue = 0; queue < NIC_QUEUE_MAX; queue++) {
+        info->queue_register_accesses[queue] = nic->register_accesses[queue];
         info->register_accesses += nic->register_accesses[queue];
+    }
     if (port->open)
         nic->ops->stats(port->nic, &stats);
     info->rx_errors = stats.rx_errors;

@@ -66,7 +66,8 @@ struct port_info {
     uint8_t queue_cores[CORE_MAX]; /* owner of each queue */
     uint16_t ring_entries_rx, ring_entries_tx;
     bool polled;
-    uint64_t register_accesses;
+    uint64_t register_accesses;                 /* of all queues */
+    uint64_t queue_register_accesses[CORE_MAX]; /* of each */
     uint64_t rx_errors, rx_no_buffer, tx_errors;
 };
 

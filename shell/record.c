@@ -8,6 +8,7 @@
  *   list                   its values on one line; in a table, in one cell
  *   lines                  each value a line
  *   table                  a heading and aligned columns
+ *   blocks                 the rows of a table as objects with an empty line between them
  * A table holds its first rows back (HELD_BYTES of cells) to find the widths of its columns, prints
  * them, and then prints each row at once with those widths. So a table of a million rows costs what
  * one of a hundred costs, and a small one looks right. */
@@ -27,7 +28,7 @@ enum {
     TEXT_BYTES_MAX = 1536, /* a line of a configuration fits */
 };
 
-enum container { OBJECT, LIST, LINES, TABLE };
+enum container { OBJECT, LIST, LINES, TABLE, BLOCKS };
 
 struct level {
     enum container container;
@@ -274,6 +275,8 @@ static void print_key(struct record *record, const char *name)
 {
     char key[64];
     unsigned indent = record->depth * INDENT;
+    if (top(record)->container == BLOCKS)
+        indent -= INDENT; /* the document's own values and a block's stand alike */
     sink_spaces(&record->sink, indent);
     unsigned length = (unsigned)heading(name, key);
     sink_put(&record->sink, key, length);
@@ -305,7 +308,7 @@ static void text_value(struct record *record, const char *name, const char *valu
         sink_put(&record->sink, " ", level->first ? 0 : 1);
         sink_put(&record->sink, value, strlen(value));
     } else {
-        if (level->container == OBJECT)
+        if (level->container != LINES)
             print_key(record, name);
         sink_put(&record->sink, value, strlen(value));
         sink_put(&record->sink, "\n", 1);
@@ -395,6 +398,18 @@ void record_table(struct record *record, const char *name, const struct record_c
     memset(table->right, 0, sizeof(table->right));
 }
 
+void record_blocks(struct record *record, const char *name)
+{
+    if (record->format == RECORD_FORMAT_JSON) {
+        json_lead(record, name);
+        sink_put(&record->sink, "[", 1);
+    } else if (!record->in_table && !top(record)->first) {
+        sink_print(&record->sink, "\n%s:\n", name);
+    }
+    top(record)->first = false;
+    open(record, BLOCKS);
+}
+
 /* Ends the row that is open, in JSON and in text. */
 static void close_row(struct record *record)
 {
@@ -404,7 +419,7 @@ static void close_row(struct record *record)
     level->row_open = false;
     if (record->format == RECORD_FORMAT_JSON)
         sink_put(&record->sink, "}", 1);
-    else if (record->depth == record->table_depth)
+    else if (record->in_table && record->depth == record->table_depth)
         row_end(record);
 }
 
@@ -413,7 +428,7 @@ void record_row(struct record *record)
     struct level *level = top(record);
     if (record->too_deep > 0)
         return;
-    CHECK(level->container == TABLE);
+    CHECK(level->container == TABLE || level->container == BLOCKS);
     bool another = level->row_open;
     close_row(record);
     level->row_open = true;
@@ -422,8 +437,10 @@ void record_row(struct record *record)
             sink_put(&record->sink, ",", 1);
         sink_put(&record->sink, "{", 1);
         level->comma = false;
-    } else if (record->depth == record->table_depth) {
+    } else if (record->in_table && record->depth == record->table_depth) {
         record->table.column = 0;
+    } else if (!record->in_table && another) {
+        sink_put(&record->sink, "\n", 1);
     }
 }
 
@@ -607,7 +624,9 @@ struct record *record_create(enum record_format format, struct sink sink)
 
 void record_flush(struct record *record)
 {
-    if (record->in_table && record->format == RECORD_FORMAT_TEXT)
+    /* Before the first row nothing is known about the widths. */
+    bool rows = record->in_table && (record->table.flowing || record->table.held_length > 0);
+    if (rows && record->format == RECORD_FORMAT_TEXT)
         table_flush(record);
 }
 

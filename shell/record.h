@@ -41,6 +41,8 @@ void record_list(struct record *record, const char *name);
 void record_lines(struct record *record, const char *name);
 void record_table(struct record *record, const char *name, const struct record_column *columns,
                   unsigned column_count);
+/* The same to a machine; in text each row is a block of lines, for rows that would be too wide. */
+void record_blocks(struct record *record, const char *name);
 void record_row(struct record *record); /* the table's next row */
 void record_end(struct record *record);
 

@@ -28,7 +28,7 @@ struct terminal_io {
 struct shell_setup {
     struct router *router;
     struct command_set commands; /* the tables outlive the shell */
-    /* control_check() and control_commit(), net/control.h; a test may have its own. */
+    /* NULL: control_check() and control_commit(), net/control.h; a test may have its own. */
     enum error (*check)(struct router *router, const struct config *next,
                         struct commit_report *report);
     enum error (*commit)(struct router *router, struct config *next, struct commit_report *report);
