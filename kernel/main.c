@@ -36,7 +36,9 @@ static struct shell *shell;
 static const struct command_table *const command_tables[] = {
     &session_commands,
     &statement_commands,
+    &show_net_commands,
     &show_memory_commands,
+    &action_commands,
     &machine_commands,
 };
 
