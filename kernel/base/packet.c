@@ -11,7 +11,6 @@
  * A packet in a pool has data NULL. That is how a second packet_free() is noticed. */
 #include "kernel/base/packet.h"
 
-#include <stdatomic.h>
 #include <string.h>
 
 #include "kernel/platform.h"
@@ -19,28 +18,6 @@
 enum {
     OUTGOING_BATCH = 32, /* packets for one home before they are sent without waiting for a step */
     CHUNK_PACKETS = PACKET_CHUNK_BYTES / PACKET_BUFFER_BYTES,
-};
-
-/* Packets that this core has freed for another one. */
-struct outgoing {
-    struct packet *first;
-    struct packet *last;
-    unsigned count;
-};
-
-struct packet_pool {
-    /* Written by any core that frees packets of ours. */
-    alignas(CACHE_LINE_BYTES) _Atomic(struct packet *) returned;
-    /* Owned by the pool's core. */
-    alignas(CACHE_LINE_BYTES) struct packet *free;
-    uint64_t allocated; /* packet_alloc() that succeeded, ever */
-    uint64_t failed;
-    uint64_t freed[CORE_MAX]; /* by this core, ever, by home */
-    struct outgoing outgoing[CORE_MAX];
-    /* Set when created. */
-    uint16_t index;
-    uint64_t total;
-    struct packet_pools *all;
 };
 
 struct packet_pools {
@@ -131,7 +108,7 @@ struct packet_pool *packet_pool(struct packet_pools *pools, unsigned index)
 /* Hangs the list of packets for `home` on its pool. */
 static void send_outgoing(struct packet_pool *local, unsigned home)
 {
-    struct outgoing *outgoing = &local->outgoing[home];
+    struct packet_outgoing *outgoing = &local->outgoing[home];
     if (outgoing->count == 0)
         return;
     struct packet_pool *target = &local->all->pools[home];
@@ -140,7 +117,7 @@ static void send_outgoing(struct packet_pool *local, unsigned home)
         outgoing->last->next = seen;
     while (!atomic_compare_exchange_weak_explicit(&target->returned, &seen, outgoing->first,
                                                   memory_order_release, memory_order_relaxed));
-    *outgoing = (struct outgoing){ .first = NULL };
+    *outgoing = (struct packet_outgoing){ .first = NULL };
 }
 
 static void take_returned(struct packet_pool *local)
@@ -163,29 +140,12 @@ void packet_pool_collect(struct packet_pool *local)
     take_returned(local);
 }
 
-struct packet *packet_alloc(struct packet_pool *local)
+struct packet *packet_refill(struct packet_pool *local)
 {
-    if (UNLIKELY(local->free == NULL)) {
-        packet_pool_collect(local);
-        if (local->free == NULL) {
-            local->failed++;
-            return NULL;
-        }
-    }
-    struct packet *packet = local->free;
-    DCHECK(packet->data == NULL && "a packet in the pool was freed by nobody");
-    local->free = packet->next;
-    local->allocated++;
-
-    packet->data = packet_buffer(packet) + PACKET_HEADROOM_BYTES;
-    packet->length_bytes = 0;
-    packet->frame_length_bytes = 0;
-    packet->next_segment = NULL;
-    packet->next = NULL;
-    packet->port_in = PORT_NONE;
-    packet->port_out = PORT_NONE;
-    packet->flags = 0;
-    return packet;
+    packet_pool_collect(local);
+    if (local->free == NULL)
+        local->failed++;
+    return local->free;
 }
 
 static void free_segment(struct packet_pool *local, struct packet *packet)
@@ -198,7 +158,7 @@ static void free_segment(struct packet_pool *local, struct packet *packet)
         local->free = packet;
         return;
     }
-    struct outgoing *outgoing = &local->outgoing[packet->home];
+    struct packet_outgoing *outgoing = &local->outgoing[packet->home];
     packet->next = outgoing->first;
     outgoing->first = packet;
     if (outgoing->last == NULL)
@@ -207,7 +167,7 @@ static void free_segment(struct packet_pool *local, struct packet *packet)
         send_outgoing(local, packet->home);
 }
 
-void packet_free(struct packet_pool *local, struct packet *packet)
+void packet_free_slowly(struct packet_pool *local, struct packet *packet)
 {
     while (packet != NULL) {
         struct packet *next_segment = packet->next_segment;
@@ -218,7 +178,7 @@ void packet_free(struct packet_pool *local, struct packet *packet)
 
 void packet_pool_stats(const struct packet_pool *pool, struct packet_pool_stats *stats)
 {
-    uint64_t freed = 0;
+    uint64_t freed = pool->freed_home;
     for (unsigned i = 0; i < pool->all->pool_count; i++)
         freed += pool->all->pools[i].freed[pool->index];
     /* A packet is always allocated by its home. */

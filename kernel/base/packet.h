@@ -17,6 +17,8 @@
  * ever touches another core's free list. */
 #pragma once
 
+#include <stdatomic.h>
+
 #include "kernel/base/types.h"
 
 enum {
@@ -36,6 +38,10 @@ struct packet {
     struct packet *next_segment; /* NULL in the last */
     struct packet *next;         /* free list, waiting lists of its owner */
 
+    /* Set when the pool was made, never changed. */
+    uint64_t buffer_dma; /* what a device calls the first byte of this struct */
+    uint16_t home;       /* index of the pool it belongs to */
+
     /* What the datapath has found out, in the order of its stages. */
     uint16_t port_in; /* index of the port it came from; PORT_NONE where we made it */
     uint16_t port_out;
@@ -51,10 +57,6 @@ struct packet {
     uint8_t reason;                /* enum verdict of a packet set aside to be dropped */
     uint8_t error_offset;          /* byte of the IP header at fault: parameter problem */
     uint64_t received_ns;
-
-    /* Set when the pool was made, never changed. */
-    uint16_t home;       /* index of the pool it belongs to */
-    uint64_t buffer_dma; /* what a device calls the first byte of this struct */
 };
 _Static_assert(sizeof(struct packet) <= PACKET_META_BYTES, "headroom follows the metadata");
 
@@ -75,7 +77,29 @@ struct batch {
     struct packet *packets[BATCH_MAX];
 };
 
-struct packet_pool;
+/* Packets that a core has freed for another one and not sent there yet. */
+struct packet_outgoing {
+    struct packet *first;
+    struct packet *last;
+    unsigned count;
+};
+
+/* How it works is told in packet.c. Nobody else touches the fields. */
+struct packet_pool {
+    /* Owned by the pool's core. */
+    alignas(CACHE_LINE_BYTES) struct packet *free;
+    uint64_t allocated;  /* packet_alloc() that succeeded, ever */
+    uint64_t freed_home; /* packets of its own, ever, the quick way */
+    uint64_t failed;
+    uint16_t index; /* set when created, like the last two */
+    uint64_t total;
+    struct packet_pools *all;
+    /* Written by any core that frees packets of ours. */
+    alignas(CACHE_LINE_BYTES) _Atomic(struct packet *) returned;
+    /* Owned by the pool's core, again. */
+    alignas(CACHE_LINE_BYTES) uint64_t freed[CORE_MAX]; /* all others, ever, by home */
+    struct packet_outgoing outgoing[CORE_MAX];
+};
 
 /* pool_count pools of packet_count packets each (rounded up to whole chunks), or NULL. A pool's
  * index is its core's. */
@@ -84,11 +108,57 @@ struct packet_pools *packet_pools_create(unsigned pool_count, unsigned packet_co
 void packet_pools_destroy(struct packet_pools *pools); /* every packet must be back */
 struct packet_pool *packet_pool(struct packet_pools *pools, unsigned index);
 
+static inline uint8_t *packet_buffer(struct packet *packet)
+{
+    return (uint8_t *)packet + PACKET_META_BYTES;
+}
+
+static inline uint32_t packet_headroom(struct packet *packet)
+{
+    return (uint32_t)(packet->data - packet_buffer(packet));
+}
+
+/* The two that follow are the datapath's own and therefore inline; what they leave to packet.c. */
+struct packet *packet_refill(struct packet_pool *local) MUST_CHECK; /* the pool is empty */
+void packet_free_slowly(struct packet_pool *local, struct packet *packet);
+
 /* An empty packet, data at the end of the headroom, or NULL when the pool is empty. */
-struct packet *packet_alloc(struct packet_pool *local) MUST_CHECK;
+MUST_CHECK static inline struct packet *packet_alloc(struct packet_pool *local)
+{
+    struct packet *packet = local->free;
+    if (UNLIKELY(packet == NULL)) {
+        packet = packet_refill(local);
+        if (packet == NULL)
+            return NULL;
+    }
+    DCHECK(packet->data == NULL && "a packet in the pool was freed by nobody");
+    local->free = packet->next;
+    local->allocated++;
+
+    packet->data = packet_buffer(packet) + PACKET_HEADROOM_BYTES;
+    packet->length_bytes = 0;
+    packet->frame_length_bytes = 0;
+    packet->next_segment = NULL;
+    packet->next = NULL;
+    packet->port_in = PORT_NONE;
+    packet->port_out = PORT_NONE;
+    packet->flags = 0;
+    return packet;
+}
 
 /* Gives the packet and all its segments back. local is the pool of the core that runs this. */
-void packet_free(struct packet_pool *local, struct packet *packet);
+static inline void packet_free(struct packet_pool *local, struct packet *packet)
+{
+    if (UNLIKELY(packet == NULL || packet->next_segment != NULL || packet->home != local->index)) {
+        packet_free_slowly(local, packet);
+        return;
+    }
+    DCHECK(packet->data != NULL && "packet freed twice");
+    packet->data = NULL;
+    packet->next = local->free;
+    local->free = packet;
+    local->freed_home++;
+}
 
 /* Takes home what other cores have sent, and sends what waits for others; called once per step, and
  * by packet_alloc() when the pool is empty. */
@@ -114,16 +184,6 @@ uint8_t *packet_append(struct packet *packet, uint32_t length_bytes) MUST_CHECK;
  * shorter. */
 bool packet_copy_out(const struct packet *packet, uint32_t offset, void *out,
                      uint32_t length_bytes) MUST_CHECK;
-
-static inline uint8_t *packet_buffer(struct packet *packet)
-{
-    return (uint8_t *)packet + PACKET_META_BYTES;
-}
-
-static inline uint32_t packet_headroom(struct packet *packet)
-{
-    return (uint32_t)(packet->data - packet_buffer(packet));
-}
 
 /* Where a device finds `at`, a byte of this segment's buffer. */
 static inline uint64_t packet_dma(const struct packet *packet, const void *at)
