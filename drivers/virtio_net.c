@@ -46,12 +46,12 @@ static const char subject[] = "virtio-net";
 
 struct ring {
     struct virtio_ring shared;
-    uint16_t mask;
-    uint16_t offered; /* next entry of the available ring */
-    uint16_t shown;   /* `offered` as the device knows it */
-    uint16_t used_next;
-    uint16_t descriptor_next; /* transmit */
-    uint16_t posted;          /* receive: slots that have a packet, all at last */
+    /* Numbers that only grow; what the device sees of them is 16 bits wide. */
+    uint32_t offered; /* next entry of the available ring */
+    uint32_t shown;   /* `offered` as the device knows it */
+    uint32_t used_next;
+    uint32_t mask;
+    uint32_t posted; /* receive: slots that have a packet, all at last */
     struct packet *slots[RING_ENTRIES_MAX];
 };
 
@@ -92,7 +92,6 @@ struct virtio_nic {
     struct virtio_ring control_ring;
     struct control *control;
     uint16_t control_count; /* commands so far */
-    uint8_t *empty_header;  /* for frames without headroom */
     /* Control core. */
     bool reset_wanted;     /* has been logged */
     struct nic_stats past; /* of queues that are closed */
@@ -113,18 +112,15 @@ static void take_down(struct nic_queue *queue, const char *what, unsigned number
 
 /* ---- Receiving, 5.1.6.4 --------------------------------------------------------------------- */
 
-static inline void offer(struct ring *ring, uint16_t id)
+static inline void offer(struct ring *ring, uint32_t id)
 {
-    ring->shared.available->ring[ring->offered++ & ring->mask] = id;
+    ring->shared.available->ring[ring->offered++ & ring->mask] = (uint16_t)id;
 }
 
-/* Puts an empty packet into a slot; flags and length of the descriptor never change. */
-static inline void post(struct ring *ring, uint16_t id, struct packet *packet)
+/* Where the device is to put header and frame in an empty packet. */
+static inline uint64_t buffer_of(const struct packet *packet)
 {
-    ring->shared.descriptors[id].address =
-        packet->buffer_dma + PACKET_META_BYTES + PACKET_HEADROOM_BYTES - VIRTIO_NET_HEADER_BYTES;
-    ring->slots[id] = packet;
-    offer(ring, id);
+    return packet->buffer_dma + PACKET_META_BYTES + PACKET_HEADROOM_BYTES - VIRTIO_NET_HEADER_BYTES;
 }
 
 static void show(struct nic_queue *queue, struct ring *ring)
@@ -132,39 +128,34 @@ static void show(struct nic_queue *queue, struct ring *ring)
     if (ring->shown == ring->offered)
         return;
     ring->shown = ring->offered;
-    if (virtio_ring_publish(&ring->shared, ring->offered))
+    if (virtio_ring_publish(&ring->shared, (uint16_t)ring->offered))
         ++*queue->register_accesses;
+}
+
+/* Of the frame whose first buffer this packet has: in how many it is. */
+static inline unsigned buffer_count_of(struct packet *packet)
+{
+    return load_le16(packet_buffer(packet) + PACKET_HEADROOM_BYTES - VIRTIO_NET_HEADER_BYTES +
+                     VIRTIO_NET_HEADER_BUFFER_COUNT);
 }
 
 static void fill(struct nic_queue *queue)
 {
     struct ring *ring = &queue->receive;
     while (ring->posted < ring->shared.entries) {
-        struct packet *packet = packet_alloc(queue->pool);
+        struct packet *packet = packet_take(queue->pool);
         if (packet == NULL)
             break;
-        struct virtio_descriptor *descriptor = &ring->shared.descriptors[ring->posted];
-        descriptor->length_bytes = BUFFER_BYTES;
-        descriptor->flags = VIRTIO_DESCRIPTOR_WRITE;
-        post(ring, ring->posted++, packet);
+        /* But for the address it stays as it is. */
+        ring->shared.descriptors[ring->posted] = (struct virtio_descriptor){
+            .address = buffer_of(packet),
+            .length_bytes = BUFFER_BYTES,
+            .flags = VIRTIO_DESCRIPTOR_WRITE,
+        };
+        ring->slots[ring->posted] = packet;
+        offer(ring, ring->posted++);
     }
     show(queue, ring);
-}
-
-/* Takes the packet of one used buffer, of which length_bytes were written, and puts a fresh one
- * into its place. NULL where the pool is empty: then the buffer is offered again, and what it held
- * is lost. */
-static inline struct packet *exchange(struct nic_queue *queue, uint16_t id)
-{
-    struct ring *ring = &queue->receive;
-    struct packet *fresh = packet_alloc(queue->pool);
-    if (UNLIKELY(fresh == NULL)) {
-        offer(ring, id);
-        return NULL;
-    }
-    struct packet *packet = ring->slots[id];
-    post(ring, id, fresh);
-    return packet;
 }
 
 /* A frame in buffer_count buffers, which the caller knows to be there: as a chain, or NULL where it
@@ -189,14 +180,18 @@ static struct packet *gather(struct nic_queue *queue, unsigned buffer_count)
             break;
         }
         if (lost != NULL) {
-            offer(ring, (uint16_t)id);
+            offer(ring, id);
             continue;
         }
-        struct packet *packet = exchange(queue, (uint16_t)id);
-        if (packet == NULL) {
+        struct packet *packet = ring->slots[id];
+        struct packet *fresh = packet_take(queue->pool);
+        offer(ring, id);
+        if (fresh == NULL) {
             lost = &queue->stats.rx_no_buffer;
             continue;
         }
+        ring->shared.descriptors[id].address = buffer_of(fresh);
+        ring->slots[id] = fresh;
         *link = packet;
         link = &packet->next_segment;
         uint32_t header = i == 0 ? VIRTIO_NET_HEADER_BYTES : 0;
@@ -206,6 +201,7 @@ static struct packet *gather(struct nic_queue *queue, unsigned buffer_count)
             continue;
         }
         packet->data -= VIRTIO_NET_HEADER_BYTES - header;
+        packet->flags = 0;
         packet->length_bytes = length - header;
         frame_length_bytes += packet->length_bytes;
     }
@@ -218,6 +214,70 @@ static struct packet *gather(struct nic_queue *queue, unsigned buffer_count)
     return first;
 }
 
+/* Any frame, one or several buffers; of `ready` used entries it takes its own. */
+static void receive_frame(struct nic_queue *queue, uint32_t ready, struct batch *batch)
+{
+    struct ring *ring = &queue->receive;
+    uint32_t id = ring->shared.used->ring[ring->used_next & ring->mask].id;
+    if (id >= ring->posted) {
+        take_down(queue, "used a buffer it was not given", id);
+        return;
+    }
+    /* Without merged buffers the count means nothing. */
+    unsigned buffer_count = 1;
+    if (queue->card->features & VIRTIO_NET_F_MRG_RXBUF)
+        buffer_count = buffer_count_of(ring->slots[id]);
+    if (buffer_count == 0 || buffer_count > ready) {
+        take_down(queue, "spread a frame over buffers it did not use", buffer_count);
+        return;
+    }
+    struct packet *packet = gather(queue, buffer_count);
+    if (packet != NULL)
+        batch->packets[batch->count++] = packet;
+}
+
+/* The same with all in registers, while the ring is full and each frame is good and in one buffer.
+ * A buffer is offered again at the index at which it was used, as the two are a whole ring apart.
+ * Stops at the first frame that is otherwise. */
+static void receive_quickly(struct nic_queue *queue, uint32_t ready, struct batch *batch)
+{
+    struct ring *ring = &queue->receive;
+    const struct virtio_used_element *used = ring->shared.used->ring;
+    uint16_t *available = ring->shared.available->ring;
+    struct virtio_descriptor *descriptors = ring->shared.descriptors;
+    struct packet_pool *pool = queue->pool;
+    struct packet **out = &batch->packets[batch->count];
+    const uint32_t mask = ring->mask;
+    uint32_t used_next = ring->used_next;
+    const uint32_t used_end = used_next + MIN_OF(ready, BATCH_MAX - batch->count);
+
+    for (; used_next != used_end; used_next++) {
+        uint32_t at = used_next & mask;
+        uint32_t id = used[at].id;
+        uint32_t length = used[at].length_bytes - VIRTIO_NET_HEADER_BYTES;
+        if (UNLIKELY(id > mask))
+            break;
+        struct packet *packet = ring->slots[id];
+        if (UNLIKELY(buffer_count_of(packet) != 1))
+            break;
+        if (UNLIKELY(length - ETHERNET_HEADER_BYTES > PACKET_ROOM_BYTES - ETHERNET_HEADER_BYTES))
+            break;
+        struct packet *fresh = packet_take(pool);
+        if (UNLIKELY(fresh == NULL))
+            break;
+        descriptors[id].address = buffer_of(fresh);
+        ring->slots[id] = fresh;
+        available[at] = (uint16_t)id;
+        packet->flags = 0;
+        packet->length_bytes = length;
+        packet->frame_length_bytes = length;
+        *out++ = packet;
+    }
+    ring->offered += used_next - ring->used_next;
+    ring->used_next = used_next;
+    batch->count = (unsigned)(out - batch->packets);
+}
+
 static void virtio_net_receive(struct nic_queue *queue, struct batch *batch)
 {
     struct ring *ring = &queue->receive;
@@ -226,79 +286,82 @@ static void virtio_net_receive(struct nic_queue *queue, struct batch *batch)
     if (UNLIKELY(ring->posted < ring->shared.entries))
         fill(queue);
 
-    unsigned ready = virtio_ring_ready(&ring->shared, ring->used_next);
+    uint32_t ready = virtio_ring_ready(&ring->shared, (uint16_t)ring->used_next);
     if (ready == 0)
         return;
     if (UNLIKELY(ready > ring->posted)) {
         take_down(queue, "used more buffers than it was given", ready);
         return;
     }
+    const uint32_t used_end = ring->used_next + ready;
     while (ready > 0 && batch->count < BATCH_MAX) {
-        const struct virtio_used_element *element =
-            &ring->shared.used->ring[ring->used_next & ring->mask];
-        uint32_t id = element->id;
-        uint32_t length = element->length_bytes - VIRTIO_NET_HEADER_BYTES;
-        if (UNLIKELY(id >= ring->posted)) {
-            take_down(queue, "used a buffer it was not given", id);
-            return;
-        }
-        const uint8_t *frame = packet_buffer(ring->slots[id]) + PACKET_HEADROOM_BYTES;
-        unsigned buffer_count =
-            load_le16(frame - VIRTIO_NET_HEADER_BYTES + VIRTIO_NET_HEADER_BUFFER_COUNT);
-        if (LIKELY(buffer_count == 1 &&
-                   length - ETHERNET_HEADER_BYTES <= PACKET_ROOM_BYTES - ETHERNET_HEADER_BYTES)) {
-            ring->used_next++;
-            ready--;
-            struct packet *packet = exchange(queue, (uint16_t)id);
-            if (UNLIKELY(packet == NULL)) {
-                queue->stats.rx_no_buffer++;
-                continue;
-            }
-            packet->length_bytes = length;
-            packet->frame_length_bytes = length;
-            batch->packets[batch->count++] = packet;
-            continue;
-        }
-        /* Without merged buffers the count means nothing. */
-        if (!(queue->card->features & VIRTIO_NET_F_MRG_RXBUF))
-            buffer_count = 1;
-        if (buffer_count == 0 || buffer_count > ready) {
-            take_down(queue, "spread a frame over buffers that it did not use", buffer_count);
-            return;
-        }
-        ready -= buffer_count;
-        struct packet *packet = gather(queue, buffer_count);
+        if (LIKELY(ring->posted == ring->shared.entries))
+            receive_quickly(queue, ready, batch);
+        ready = used_end - ring->used_next;
+        if (LIKELY(ready == 0 || batch->count == BATCH_MAX))
+            break;
+        receive_frame(queue, ready, batch);
         if (queue->broken)
             return;
-        if (packet != NULL)
-            batch->packets[batch->count++] = packet;
+        ready = used_end - ring->used_next;
     }
     show(queue, ring);
 }
 
 /* ---- Transmitting, 5.1.6.2 ------------------------------------------------------------------ */
 
+/* The device has sent a chain: frees its slots and its packets. False where that cannot be. */
+static bool reclaim_chain(struct nic_queue *queue, uint32_t id)
+{
+    struct ring *ring = &queue->transmit;
+    struct packet *packet = ring->slots[id];
+    if (packet == &queue->chained)
+        return false;
+    ring->slots[id] = NULL;
+    for (const struct packet *at = packet->next_segment; at != NULL; at = at->next_segment) {
+        /* The links are in memory that the device could write. */
+        id = ring->shared.descriptors[id].next & ring->mask;
+        if (ring->slots[id] != &queue->chained)
+            break;
+        ring->slots[id] = NULL;
+    }
+    packet_free(queue->pool, packet);
+    return true;
+}
+
 /* Frees what the device has sent. */
 static void reclaim(struct nic_queue *queue)
 {
     struct ring *ring = &queue->transmit;
-    unsigned ready = virtio_ring_ready(&ring->shared, ring->used_next);
+    uint32_t used_next = ring->used_next;
+    const uint32_t ready = virtio_ring_ready(&ring->shared, (uint16_t)used_next);
+    if (ready == 0)
+        return;
     if (UNLIKELY(ready > ring->shared.entries)) {
         take_down(queue, "sent more frames than it was given", ready);
         return;
     }
-    for (; ready > 0; ready--) {
-        uint32_t id = ring->shared.used->ring[ring->used_next++ & ring->mask].id;
-        struct packet *packet = id < ring->shared.entries ? ring->slots[id] : NULL;
-        if (UNLIKELY(packet == NULL || packet == &queue->chained)) {
-            take_down(queue, "sent a frame that it was not given", id);
-            return;
+    const struct virtio_used_element *used = ring->shared.used->ring;
+    const uint32_t mask = ring->mask;
+    struct packet_pool *pool = queue->pool;
+    const uint32_t used_end = used_next + ready;
+
+    for (; used_next != used_end; used_next++) {
+        uint32_t id = used[used_next & mask].id;
+        struct packet *packet = id <= mask ? ring->slots[id] : NULL;
+        if (UNLIKELY(packet == NULL)) {
+            take_down(queue, "sent a frame it was not given", id);
+            break;
         }
-        ring->slots[id] = NULL;
-        while (UNLIKELY(ring->slots[++id & ring->mask] == &queue->chained))
-            ring->slots[id & ring->mask] = NULL;
-        packet_free(queue->pool, packet);
+        if (LIKELY(packet->next_segment == NULL)) {
+            ring->slots[id] = NULL;
+            packet_free(pool, packet);
+        } else if (!reclaim_chain(queue, id)) {
+            take_down(queue, "sent the middle of a frame", id);
+            break;
+        }
     }
+    ring->used_next = used_next;
 }
 
 static void virtio_net_flush(struct nic_queue *queue)
@@ -309,37 +372,28 @@ static void virtio_net_flush(struct nic_queue *queue)
     reclaim(queue);
 }
 
-/* True if the next `needed` descriptors are free, after the sent ones were collected if they were
- * not. */
-static bool make_room(struct nic_queue *queue, unsigned needed)
+/* A descriptor that is free, or mask + 1. Looked for half a ring ahead, so that the next frames
+ * still find the ones at their places. */
+static uint32_t find_free(const struct ring *ring)
 {
-    struct ring *ring = &queue->transmit;
-    for (unsigned tries = 0; tries < 2; tries++) {
-        unsigned free_count = 0;
-        while (free_count < needed &&
-               ring->slots[(ring->descriptor_next + free_count) & ring->mask] == NULL)
-            free_count++;
-        if (free_count == needed)
-            return true;
-        virtio_net_flush(queue);
+    for (uint32_t i = 0; i <= ring->mask; i++) {
+        uint32_t id = (ring->offered + ring->shared.entries / 2 + i) & ring->mask;
+        if (ring->slots[id] == NULL)
+            return id;
     }
-    return false;
+    return ring->mask + 1;
 }
 
-static void describe(struct ring *ring, uint16_t id, uint64_t address, uint32_t length_bytes,
-                     uint16_t flags)
+static bool has_room(const struct ring *ring, unsigned needed)
 {
-    ring->shared.descriptors[id] = (struct virtio_descriptor){
-        .address = address,
-        .length_bytes = length_bytes,
-        .flags = flags,
-        .next = (uint16_t)((id + 1) & ring->mask),
-    };
+    for (uint32_t id = 0; id <= ring->mask && needed > 0; id++)
+        needed -= ring->slots[id] == NULL;
+    return needed == 0;
 }
 
-/* Queues a frame that needs several descriptors: one for the header where there is no headroom for
- * it, one per segment. False where there is no room now. */
-static bool transmit_chain(struct nic_queue *queue, struct packet *packet)
+/* Any frame: of several segments; without headroom, then by a segment of its own for the header; or
+ * one that does not find the descriptor at its place free. False where there is no room now. */
+static bool transmit_frame(struct nic_queue *queue, struct packet *packet)
 {
     struct ring *ring = &queue->transmit;
     bool own_header = packet_headroom(packet) < VIRTIO_NET_HEADER_BYTES;
@@ -351,29 +405,40 @@ static bool transmit_chain(struct nic_queue *queue, struct packet *packet)
         packet_free(queue->pool, packet);
         return true;
     }
-    if (!make_room(queue, needed))
-        return false;
-
-    uint16_t first = ring->descriptor_next & ring->mask;
+    if (!has_room(ring, needed)) {
+        virtio_net_flush(queue);
+        if (!has_room(ring, needed))
+            return false;
+    }
     if (own_header) {
-        describe(ring, first, dma_address(queue->card->empty_header), VIRTIO_NET_HEADER_BYTES,
-                 VIRTIO_DESCRIPTOR_NEXT);
-        ring->descriptor_next++;
+        struct packet *header = packet_alloc(queue->pool);
+        if (header == NULL)
+            return false;
+        header->next_segment = packet;
+        packet = header;
     }
+
+    memset(packet->data - VIRTIO_NET_HEADER_BYTES, 0, VIRTIO_NET_HEADER_BYTES);
+    uint32_t header = VIRTIO_NET_HEADER_BYTES; /* before the first segment alone */
+    struct virtio_descriptor *previous = NULL;
     for (struct packet *segment = packet; segment != NULL; segment = segment->next_segment) {
-        uint32_t header = 0;
-        if (segment == packet && !own_header) {
-            header = VIRTIO_NET_HEADER_BYTES;
-            memset(segment->data - header, 0, header);
+        uint32_t id = find_free(ring);
+        struct virtio_descriptor *descriptor = &ring->shared.descriptors[id];
+        *descriptor = (struct virtio_descriptor){
+            .address = packet_dma(segment, segment->data - header),
+            .length_bytes = segment->length_bytes + header,
+        };
+        header = 0;
+        if (previous != NULL) {
+            previous->flags = VIRTIO_DESCRIPTOR_NEXT;
+            previous->next = (uint16_t)id;
+            ring->slots[id] = &queue->chained;
+        } else {
+            ring->slots[id] = packet;
+            offer(ring, id);
         }
-        uint16_t id = ring->descriptor_next++ & ring->mask;
-        describe(ring, id, packet_dma(segment, segment->data - header),
-                 segment->length_bytes + header,
-                 segment->next_segment != NULL ? VIRTIO_DESCRIPTOR_NEXT : 0);
-        ring->slots[id] = &queue->chained;
+        previous = descriptor;
     }
-    ring->slots[first] = packet;
-    offer(ring, first);
     return true;
 }
 
@@ -383,26 +448,33 @@ static unsigned virtio_net_transmit(struct nic_queue *queue, struct packet **pac
     struct ring *ring = &queue->transmit;
     if (UNLIKELY(queue->broken))
         return 0;
-    for (unsigned taken = 0; taken < count; taken++) {
-        struct packet *packet = packets[taken];
-        if (UNLIKELY(packet->next_segment != NULL ||
-                     packet_headroom(packet) < VIRTIO_NET_HEADER_BYTES)) {
-            if (!transmit_chain(queue, packet))
-                return taken;
+    struct virtio_descriptor *descriptors = ring->shared.descriptors;
+    uint16_t *available = ring->shared.available->ring;
+    const uint32_t mask = ring->mask;
+    struct packet **const end = packets + count;
+    struct packet **next = packets;
+
+    for (; next != end; next++) {
+        struct packet *packet = *next;
+        uint8_t *header = packet->data - VIRTIO_NET_HEADER_BYTES;
+        /* Usually the descriptor with the number of the ring's entry. */
+        uint32_t id = ring->offered & mask;
+        if (UNLIKELY(packet->next_segment != NULL || header < packet_buffer(packet) ||
+                     ring->slots[id] != NULL)) {
+            if (!transmit_frame(queue, packet))
+                break;
             continue;
         }
-        uint16_t id = ring->descriptor_next & ring->mask;
-        if (UNLIKELY(ring->slots[id] != NULL) && !make_room(queue, 1))
-            return taken;
-        ring->descriptor_next++;
-        uint8_t *header = packet->data - VIRTIO_NET_HEADER_BYTES;
         memset(header, 0, VIRTIO_NET_HEADER_BYTES);
-        describe(ring, id, packet_dma(packet, header),
-                 packet->length_bytes + VIRTIO_NET_HEADER_BYTES, 0);
+        struct virtio_descriptor *descriptor = &descriptors[id];
+        descriptor->address = packet_dma(packet, header);
+        descriptor->length_bytes = packet->length_bytes + VIRTIO_NET_HEADER_BYTES;
+        descriptor->flags = 0;
         ring->slots[id] = packet;
-        offer(ring, id);
+        available[id] = (uint16_t)id;
+        ring->offered++;
     }
-    return count;
+    return (unsigned)(next - packets);
 }
 
 /* ---- Interrupts ----------------------------------------------------------------------------- */
@@ -421,7 +493,7 @@ static bool virtio_net_arm(struct nic_queue *queue)
     }
     atomic_store_explicit(&ring->shared.available->flags, 0, memory_order_relaxed);
     io_fence();
-    return virtio_ring_ready(&ring->shared, ring->used_next) != 0;
+    return virtio_ring_ready(&ring->shared, (uint16_t)ring->used_next) != 0;
 }
 
 static void virtio_net_disarm(struct nic_queue *queue)
@@ -534,7 +606,7 @@ static enum error open_ring(struct nic_queue *queue, struct ring *ring, unsigned
                                         RING_ENTRIES_MAX, vector);
     if (error != OK)
         return error;
-    ring->mask = (uint16_t)(ring->shared.entries - 1);
+    ring->mask = ring->shared.entries - 1u;
     atomic_store_explicit(&ring->shared.available->flags, VIRTIO_AVAILABLE_NO_INTERRUPT,
                           memory_order_relaxed);
     return OK;
@@ -568,6 +640,7 @@ static enum error open_queue(struct virtio_nic *card, unsigned pair,
     queue->register_accesses = &card->nic.register_accesses[pair];
     queue->pair = pair;
     queue->interrupt = -1;
+    queue->chained.next_segment = &queue->chained; /* so that it is no frame of one segment */
 
     uint16_t vector = connect_message(card, queue, setup->core);
     enum error error = open_ring(queue, &queue->receive, 2 * pair, vector);
@@ -638,8 +711,6 @@ static void virtio_net_close(struct nic *nic, struct packet_pool *local)
     virtio_ring_close(&card->control_ring);
     dma_free(card->control);
     card->control = NULL;
-    dma_free(card->empty_header);
-    card->empty_header = NULL;
     if (card->pin >= 0)
         interrupt_free(card->pin);
     card->pin = -1;
@@ -658,9 +729,6 @@ static enum error prepare(struct virtio_nic *card, unsigned queue_count,
     enum error error = virtio_pci_negotiate(&card->virtio, card->features);
     if (error != OK)
         return error;
-    card->empty_header = dma_alloc(VIRTIO_NET_HEADER_BYTES, 0, MEMORY_DRIVER);
-    if (card->empty_header == NULL)
-        return fail(ERROR_NO_MEMORY);
     if (pci_msix_open(card->virtio.device, &card->msix) != OK)
         card->msix = (struct pci_msix){ .entry_count = 0 };
     for (unsigned i = 0; i < queue_count; i++) {

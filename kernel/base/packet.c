@@ -152,6 +152,7 @@ static void free_segment(struct packet_pool *local, struct packet *packet)
 {
     DCHECK(packet->data != NULL && "packet freed twice");
     packet->data = NULL;
+    packet->next_segment = NULL;
     local->freed[packet->home]++;
     if (LIKELY(packet->home == local->index)) {
         packet->next = local->free;

@@ -122,8 +122,9 @@ static inline uint32_t packet_headroom(struct packet *packet)
 struct packet *packet_refill(struct packet_pool *local) MUST_CHECK; /* the pool is empty */
 void packet_free_slowly(struct packet_pool *local, struct packet *packet);
 
-/* An empty packet, data at the end of the headroom, or NULL when the pool is empty. */
-MUST_CHECK static inline struct packet *packet_alloc(struct packet_pool *local)
+/* For a device to fill: data is at the end of the headroom, it is one segment, and nothing else is
+ * set. */
+MUST_CHECK static inline struct packet *packet_take(struct packet_pool *local)
 {
     struct packet *packet = local->free;
     if (UNLIKELY(packet == NULL)) {
@@ -132,13 +133,21 @@ MUST_CHECK static inline struct packet *packet_alloc(struct packet_pool *local)
             return NULL;
     }
     DCHECK(packet->data == NULL && "a packet in the pool was freed by nobody");
+    DCHECK(packet->next_segment == NULL);
     local->free = packet->next;
     local->allocated++;
-
     packet->data = packet_buffer(packet) + PACKET_HEADROOM_BYTES;
+    return packet;
+}
+
+/* An empty packet, data at the end of the headroom, or NULL when the pool is empty. */
+MUST_CHECK static inline struct packet *packet_alloc(struct packet_pool *local)
+{
+    struct packet *packet = packet_take(local);
+    if (UNLIKELY(packet == NULL))
+        return NULL;
     packet->length_bytes = 0;
     packet->frame_length_bytes = 0;
-    packet->next_segment = NULL;
     packet->next = NULL;
     packet->port_in = PORT_NONE;
     packet->port_out = PORT_NONE;
