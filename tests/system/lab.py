@@ -358,14 +358,13 @@ class Router:
         """Per port: received + originated = sent + delivered + dropped + held, once nothing is in flight."""
         def unbalanced():
             wrong = []
-            for interface in self.show("interfaces")["interfaces"]:
-                expect("books" in interface, "show interfaces | json has no books")
-                books = interface["books"]
+            for books in self.show("interfaces books")["books"]:
                 left = books["received"] + books["originated"]
                 right = books["sent"] + books["delivered"] + books["dropped"] + books["held"]
-                if left != right:
-                    wrong.append(f"{interface['name']}: {books}")
+                if left != right or not books["balanced"]:
+                    wrong.append(str(books))
             return wrong
+
         wrong = unbalanced()
         deadline = time.monotonic() + 5
         while wrong and time.monotonic() < deadline:
