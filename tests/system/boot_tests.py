@@ -2,6 +2,7 @@
 machines, firmwares and monitor."""
 import os
 import re
+import time
 
 from cases import Skip, matrix
 from lab import Lab, expect, expect_equal
@@ -99,8 +100,10 @@ def test_boot_is_quick():
         expect(kernel_ms < KERNEL_MS_MAX, f"the kernel took {kernel_ms} ms")
 
 
+test_boot_is_quick.alone = True
+
+
 def test_idle_router_costs_no_processor():
-    import time
     with Lab() as lab:
         router = lab.router([None, None], cores=2)
         time.sleep(2)
@@ -109,6 +112,9 @@ def test_idle_router_costs_no_processor():
         percent = (router.cpu_seconds() - before) / 5 * 100
         print(f"idle: {percent:.1f} % of a core")
         expect(percent < IDLE_CORE_PERCENT_MAX, f"idle takes {percent:.1f} % of a core")
+
+
+test_idle_router_costs_no_processor.alone = True
 
 
 def test_power_button_halts():
