@@ -196,9 +196,10 @@ static void e1000_receive(struct nic_queue *queue, struct batch *batch)
         if (LIKELY((state & (E1000_RECEIVE_EOP | E1000_RECEIVE_ERRORS)) == E1000_RECEIVE_EOP &&
                    length - ETHERNET_HEADER_BYTES <= PACKET_ROOM_BYTES - ETHERNET_HEADER_BYTES &&
                    queue->partial == NULL && !queue->skipping)) {
-            packet = packet_alloc(queue->pool);
+            packet = packet_take(queue->pool);
             if (packet != NULL) {
                 copy_blocks(packet->data, buffer, length);
+                packet->flags = 0;
                 packet->length_bytes = length;
                 packet->frame_length_bytes = length;
             } else {
