@@ -83,14 +83,28 @@ static enum verdict classify_other_ethertype(struct packet *packet, uint16_t eth
     return TAKEN;
 }
 
+/* All but the plain header. */
+static enum verdict check_header(struct packet *packet, const struct ipv4_header *header)
+{
+    enum ipv4_validity validity = ipv4_check(header, packet->length_bytes - ETHERNET_HEADER_BYTES,
+                                             packet->frame_length_bytes - ETHERNET_HEADER_BYTES);
+
+    if (validity != IPV4_GOOD)
+        return verdict_of_validity[validity];
+    packet->header_length_bytes = (uint16_t)ipv4_header_bytes(header);
+    if (packet->header_length_bytes != IPV4_HEADER_BYTES)
+        return check_options(packet, header);
+    return PASS;
+}
+
 static inline __attribute__((always_inline)) enum verdict classify_packet(struct core *core,
                                                                           struct packet *packet)
 {
     const struct forwarding_port *port = &core->forwarding->ports[packet->port_in];
     const uint8_t *frame = packet->data;
+    const struct ipv4_header *header = (const void *)(frame + ETHERNET_HEADER_BYTES);
 
     packet->flags &= PACKET_CHECKSUM_GOOD;
-    packet->network_protocol = PACKET_OTHER;
     if (UNLIKELY(packet->length_bytes < ETHERNET_HEADER_BYTES))
         return DROP_SHORT_FRAME;
     if (UNLIKELY(!port->admin_up))
@@ -105,21 +119,19 @@ static inline __attribute__((always_inline)) enum verdict classify_packet(struct
     uint16_t ethertype = load_be16(frame + 12);
     if (UNLIKELY(ethertype != ETHERTYPE_IPV4))
         return classify_other_ethertype(packet, ethertype);
-
-    const struct ipv4_header *header = (const void *)(frame + ETHERNET_HEADER_BYTES);
-    enum ipv4_validity validity = ipv4_check(header, packet->length_bytes - ETHERNET_HEADER_BYTES,
-                                             packet->frame_length_bytes - ETHERNET_HEADER_BYTES);
-    if (UNLIKELY(validity != IPV4_GOOD))
-        return verdict_of_validity[validity];
     packet->network_protocol = PACKET_IPV4;
     packet->network_offset = ETHERNET_HEADER_BYTES;
     packet->network_length_bytes = ipv4_total_bytes(header);
-    packet->header_length_bytes = (uint16_t)ipv4_header_bytes(header);
+    packet->header_length_bytes = IPV4_HEADER_BYTES;
+    packet->next_hop_be = header->destination_be;
+    if (UNLIKELY(!ipv4_is_plain(header, packet->length_bytes - ETHERNET_HEADER_BYTES))) {
+        enum verdict verdict = check_header(packet, header);
+        if (verdict != PASS)
+            return verdict;
+    }
     uint32_t length_bytes = ETHERNET_HEADER_BYTES + (uint32_t)packet->network_length_bytes;
     if (UNLIKELY(packet->frame_length_bytes != length_bytes))
         trim(core, packet, length_bytes);
-    if (UNLIKELY(packet->header_length_bytes != IPV4_HEADER_BYTES))
-        return check_options(packet, header);
     return PASS;
 }
 

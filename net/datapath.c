@@ -172,6 +172,7 @@ void datapath_originate(struct core *core, struct packet *packet)
     packet->network_offset = 0;
     packet->network_length_bytes = ipv4_total_bytes(header);
     packet->header_length_bytes = (uint16_t)ipv4_header_bytes(header);
+    packet->next_hop_be = header->destination_be;
     if (core->originated.count == BATCH_MAX) {
         core->ports[packet->port_in].dropped[DROP_NO_BUFFER]++;
         packet_free(core->pool, packet);

@@ -8,13 +8,17 @@
 #include "kernel/base/bytes.h"
 #include "kernel/platform.h"
 
-enum { NEST_MAX = 33 }; /* lengths 0 to 32 */
+enum {
+    NEST_MAX = 33, /* lengths 0 to 32 */
+    FIRST_BYTES = 256,
+};
 
 struct fib4 {
-    unsigned count;    /* ranges; the first starts at 0.0.0.0 */
-    unsigned top_step; /* greatest power of two <= count */
-    uint32_t *starts;  /* host order, ascending */
+    unsigned count;   /* ranges; the first starts at 0.0.0.0 */
+    uint32_t *starts; /* host order, ascending */
     uint16_t *next_hops;
+    /* The range in which the address byte.0.0.0 lies; one more for the end. */
+    uint32_t first[FIRST_BYTES + 1];
 };
 
 /* ---- Sorting ----------------------------------------------------------------------------------
@@ -123,6 +127,18 @@ static void flatten(struct fib4 *fib, const struct fib4_route *routes, unsigned 
         add_range(fib, open[depth - 1].last + 1, open[depth - 2].next_hop);
 }
 
+static void index_first_bytes(struct fib4 *fib)
+{
+    uint32_t at = 0;
+
+    for (uint32_t byte = 0; byte < FIRST_BYTES; byte++) {
+        while (at + 1 < fib->count && fib->starts[at + 1] <= byte << 24)
+            at++;
+        fib->first[byte] = at;
+    }
+    fib->first[FIRST_BYTES] = fib->count - 1;
+}
+
 struct fib4 *fib4_create(struct fib4_route *routes, unsigned count)
 {
     /* Each prefix opens one range and closes one. */
@@ -138,8 +154,7 @@ struct fib4 *fib4_create(struct fib4_route *routes, unsigned count)
         return NULL;
     }
     flatten(fib, routes, count);
-    for (fib->top_step = 1; fib->top_step <= fib->count / 2;)
-        fib->top_step *= 2;
+    index_first_bytes(fib);
     return fib;
 }
 
@@ -155,19 +170,19 @@ void fib4_destroy(struct fib4 *fib)
 /* ---- Looking up -------------------------------------------------------------------------------
  */
 
-/* The last range that starts at or before the address. The steps depend on the table's size alone,
- * and each is a conditional move: nothing to mispredict. */
+/* The last range that starts at or before the address. */
 static inline uint16_t search(const struct fib4 *fib, uint32_t address)
 {
-    const uint32_t *starts = fib->starts;
-    unsigned at = 0;
+    uint32_t low = fib->first[address >> 24], high = fib->first[(address >> 24) + 1];
 
-    for (unsigned step = fib->top_step; step > 0; step /= 2) {
-        unsigned next = at + step;
-        if (next < fib->count && starts[next] <= address)
-            at = next;
+    while (low < high) {
+        uint32_t middle = (low + high + 1) / 2;
+        if (fib->starts[middle] <= address)
+            low = middle;
+        else
+            high = middle - 1;
     }
-    return fib->next_hops[at];
+    return fib->next_hops[low];
 }
 
 uint16_t fib4_lookup(const struct fib4 *fib, uint32_t address_be)

@@ -5,7 +5,8 @@
  *   10.0.0.0/8 -> 1, 10.1.0.0/16 -> 2     starts:  0.0.0.0  10.0.0.0  10.1.0.0  10.2.0.0  11.0.0.0
  *                                         answers: 0        1         2         1         0
  *
- * so a lookup is one binary search, and how prefixes nest costs nothing. */
+ * so a lookup is one binary search, and how prefixes nest costs nothing. It begins between the
+ * ranges where the addresses with the same first byte begin and end. */
 #pragma once
 
 #include "kernel/base/types.h"

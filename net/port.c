@@ -183,29 +183,28 @@ void port_receive(struct core *core, const struct port *port, struct batch *batc
 /* ---- Out --------------------------------------------------------------------------------------
  */
 
-/* The card takes what it has room for; the rest is lost. */
+/* The card takes what it has room for; the rest is lost. What it has taken may be gone, so all is
+ * counted before, and what it did not take is uncounted. */
 static void send_by_queue(struct core *core, struct port_lane *lane, struct port_counters *port_out)
 {
     struct batch *pending = &lane->pending;
-    uint32_t lengths[BATCH_MAX];
-    uint16_t ports_in[BATCH_MAX];
-
-    /* Noted before: what the card has taken may be gone. */
-    for (unsigned i = 0; i < pending->count; i++) {
-        lengths[i] = pending->packets[i]->frame_length_bytes;
-        ports_in[i] = pending->packets[i]->port_in;
-    }
-    unsigned sent = lane->ops->transmit(lane->queue, pending->packets, pending->count);
+    unsigned count = pending->count;
     uint64_t bytes = 0;
-    for (unsigned i = 0; i < sent; i++) {
-        bytes += lengths[i];
-        core->ports[ports_in[i]].sent++;
+
+    for (unsigned i = 0; i < count; i++) {
+        bytes += pending->packets[i]->frame_length_bytes;
+        core->ports[pending->packets[i]->port_in].sent++;
     }
-    port_out->transmitted += sent;
+    unsigned taken = lane->ops->transmit(lane->queue, pending->packets, count);
+    for (unsigned i = taken; i < count; i++) {
+        struct packet *packet = pending->packets[i];
+        bytes -= packet->frame_length_bytes;
+        core->ports[packet->port_in].sent--;
+        datapath_drop(core, packet, DROP_TX_RING_FULL);
+    }
+    port_out->transmitted += taken;
     port_out->transmitted_bytes += bytes;
-    port_out->transmit_dropped += pending->count - sent;
-    for (unsigned i = sent; i < pending->count; i++)
-        datapath_drop(core, pending->packets[i], DROP_TX_RING_FULL);
+    port_out->transmit_dropped += count - taken;
     pending->count = 0;
 }
 
@@ -227,7 +226,7 @@ static void lane_send(struct core *core, uint16_t port)
     lane->pending.count = 0;
 }
 
-static inline void lane_put(struct core *core, struct packet *packet)
+static void lane_put(struct core *core, struct packet *packet)
 {
     uint16_t port = packet->port_out;
     struct port_lane *lane = &core->lanes[port];
@@ -238,10 +237,23 @@ static inline void lane_put(struct core *core, struct packet *packet)
     core->lanes_pending |= UINT64_C(1) << port;
 }
 
+/* Packets of a batch often leave by one port: its lane is looked up when the port changes. */
 void enqueue_batch(struct core *core, struct batch *batch)
 {
-    for (unsigned i = 0; i < batch->count; i++)
-        lane_put(core, batch->packets[i]);
+    unsigned port = PORT_NONE;
+    struct port_lane *lane = NULL;
+
+    for (unsigned i = 0; i < batch->count; i++) {
+        struct packet *packet = batch->packets[i];
+        if (packet->port_out != port) {
+            port = packet->port_out;
+            lane = &core->lanes[port];
+            core->lanes_pending |= UINT64_C(1) << port;
+        }
+        if (UNLIKELY(lane->pending.count == BATCH_MAX))
+            lane_send(core, (uint16_t)port);
+        lane->pending.packets[lane->pending.count++] = packet;
+    }
     batch->count = 0;
 }
 

@@ -12,22 +12,27 @@ static inline const struct ipv4_header *header_of(const struct packet *packet)
     return (const void *)(packet->data + packet->network_offset);
 }
 
-/* RFC 1812 5.3.7. 0.0.0.0 asks for its first address, which goes to the limited broadcast alone. */
-static enum verdict check_source(const struct forwarding *view, const struct ipv4_header *header,
+/* RFC 1812 5.3.7, what is left when the quick look of source_is_good() says no. 0.0.0.0 asks for
+ * its first address, which goes to the limited broadcast alone. */
+static enum verdict check_source(const struct forwarding *view, uint32_t source_be,
                                  enum next_hop_kind destination)
 {
-    uint32_t source_be = header->source_be;
-
     if (source_be == 0 && destination == NEXT_HOP_LIMITED_BROADCAST)
         return PASS;
     if (!ipv4_is_station(source_be))
         return DROP_MARTIAN_SOURCE;
-    if (forwarding_source_is_suspect(view, source_be)) {
-        enum next_hop_kind kind = forwarding_kind(view, source_be);
-        if (kind == NEXT_HOP_LOCAL || kind == NEXT_HOP_BROADCAST)
-            return DROP_MARTIAN_SOURCE;
-    }
+    enum next_hop_kind kind = forwarding_kind(view, source_be);
+    if (kind == NEXT_HOP_LOCAL || kind == NEXT_HOP_BROADCAST)
+        return DROP_MARTIAN_SOURCE;
     return PASS;
+}
+
+static inline bool source_is_good(const struct forwarding *view, uint32_t source_be)
+{
+    uint8_t first = (uint8_t)source_be;
+
+    return (uint8_t)(first - 1) < 223 && first != 127 &&
+           !forwarding_source_is_suspect(view, source_be);
 }
 
 static enum verdict to_us(struct packet *packet)
@@ -101,41 +106,44 @@ static void consider_redirect(struct core *core, const struct packet *packet,
         datapath_redirect(core, packet);
 }
 
+/* Packets that are not plain unicast from outside. */
+enum { UNUSUAL_FLAGS = PACKET_LOCAL | PACKET_LINK_BROADCAST | PACKET_LINK_MULTICAST };
+
 static inline __attribute__((always_inline)) enum verdict route_packet(struct core *core,
                                                                        struct packet *packet)
 {
     const struct forwarding *view = core->forwarding;
     const struct ipv4_header *header = header_of(packet);
     const struct next_hop *next_hop = &view->next_hops[packet->adjacency];
+    bool ours = UNLIKELY(packet->flags & UNUSUAL_FLAGS) && (packet->flags & PACKET_LOCAL);
 
-    if (LIKELY(!(packet->flags & PACKET_LOCAL))) {
-        enum verdict verdict = check_source(view, header, next_hop->kind);
-        if (UNLIKELY(verdict != PASS))
+    if (!ours && UNLIKELY(!source_is_good(view, header->source_be))) {
+        enum verdict verdict = check_source(view, header->source_be, next_hop->kind);
+        if (verdict != PASS)
             return verdict;
-        /* RFC 1122 3.3.6, RFC 1812 5.3.4. */
-        if (UNLIKELY(packet->flags & (PACKET_LINK_BROADCAST | PACKET_LINK_MULTICAST)) &&
-            !is_broadcast_kind(next_hop->kind))
-            return DROP_LINK_BROADCAST;
     }
+    /* RFC 1122 3.3.6, RFC 1812 5.3.4. */
+    if (UNLIKELY(packet->flags & UNUSUAL_FLAGS) && !ours && !is_broadcast_kind(next_hop->kind))
+        return DROP_LINK_BROADCAST;
     if (UNLIKELY(next_hop->kind < NEXT_HOP_CONNECTED)) {
         enum verdict verdict = route_inward(packet, next_hop);
         return verdict == TAKEN ? to_us(packet) : verdict;
     }
-    packet->next_hop_be = header->destination_be;
-    packet->port_out = next_hop->port;
+    uint16_t port_out = next_hop->port;
     if (next_hop->kind == NEXT_HOP_GATEWAY) {
         unsigned chosen = 0;
         if (UNLIKELY(next_hop->gateway_count > 1))
             chosen = choose_gateway(packet, header, next_hop->gateway_count);
         packet->next_hop_be = next_hop->gateways[chosen].address_be;
-        packet->port_out = next_hop->gateways[chosen].port;
+        port_out = next_hop->gateways[chosen].port;
     }
-    packet->mtu_bytes = view->ports[packet->port_out].mtu_bytes;
-    if (packet->flags & PACKET_LOCAL)
+    packet->port_out = port_out;
+    packet->mtu_bytes = view->ports[port_out].mtu_bytes;
+    if (ours)
         return PASS;
     if (UNLIKELY(header->ttl <= 1)) /* RFC 1812 5.3.1: only what is forwarded pays */
         return DROP_TTL_EXPIRED;
-    if (UNLIKELY(packet->port_in == packet->port_out))
+    if (UNLIKELY(packet->port_in == port_out))
         consider_redirect(core, packet, header);
     return PASS;
 }
@@ -146,7 +154,7 @@ void route_batch(struct core *core, struct batch *batch)
     uint16_t next_hops[BATCH_MAX];
 
     for (unsigned i = 0; i < batch->count; i++)
-        destinations_be[i] = header_of(batch->packets[i])->destination_be;
+        destinations_be[i] = batch->packets[i]->next_hop_be; /* as it came */
     fib4_lookup_batch(core->forwarding->fib4, destinations_be, next_hops, batch->count);
     for (unsigned i = 0; i < batch->count; i++)
         batch->packets[i]->adjacency = next_hops[i];

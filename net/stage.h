@@ -39,7 +39,9 @@ batch_run(struct core *core, struct batch *batch,
     batch->count = passed;
 }
 
-/* The stages, in their order. */
+/* The stages, in their order. Until route says otherwise, a packet's next_hop_be is its
+ * destination.
+ */
 void classify_batch(struct core *core,
                     struct batch *batch);                 /* classify.c: what is it, is it valid */
 void route_batch(struct core *core, struct batch *batch); /* route.c: where does it go */

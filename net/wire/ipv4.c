@@ -111,16 +111,6 @@ void ipv4_seal(struct ipv4_header *header)
     header->checksum_be = checksum_of(header, ipv4_header_bytes(header));
 }
 
-void ipv4_decrement_ttl(struct ipv4_header *header)
-{
-    uint16_t old_be, new_be;
-
-    memcpy(&old_be, &header->ttl, sizeof(old_be)); /* the word of TTL and protocol */
-    header->ttl--;
-    memcpy(&new_be, &header->ttl, sizeof(new_be));
-    header->checksum_be = checksum_replace(header->checksum_be, old_be, new_be);
-}
-
 uint64_t ipv4_pseudo_sum(uint32_t source_be, uint32_t destination_be, uint8_t protocol,
                          uint16_t length_bytes)
 {
