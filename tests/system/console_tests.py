@@ -60,6 +60,7 @@ def test_json_answers_are_one_line_each():
         expect(bad["ok"] is False, bad)
         for field in ("id", "text", "column"):
             expect(field in bad["error"], bad)
+        router.command("terminal format text")
 
 
 def test_documents_have_the_fields_that_rigs_read():
@@ -74,7 +75,7 @@ def test_documents_have_the_fields_that_rigs_read():
         "arp": {"neighbors": {"address", "mac", "interface", "state", "age_s"}},
         "cores": {"cores": {"core", "role", "packets", "busy_percent", "cycles_per_packet", "batch_mean",
                             "longest_slice_us", "register_accesses"}},
-        "drops": {"drops": {"reason", "packets"}},
+        "drops all": {"drops": {"reason", "packets"}},
         "memory": {"heap", "packets", "tags"},
     }
     with Lab() as lab:

@@ -99,6 +99,8 @@ class Host:
         self.tap_files = self._open_tap(queue_count)
         # No autoconfiguration chatter: the tests count packets.
         self.run("sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6")
+        # A host answers only some of traceroute's probes at once, unless told otherwise.
+        self.run("sh", "-c", "echo 0 > /proc/sys/net/ipv4/icmp_ratelimit")
         self.ip("link", "set", "lo", "up")
         self.ip("link", "set", "eth0", "mtu", str(mtu), "up")
         self.ip("address", "add", address, "dev", "eth0")
