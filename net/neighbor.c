@@ -752,6 +752,15 @@ static void set_static(struct neighbor_table *table, uint16_t port, const struct
 }
 _Static_assert((int)CONFIG_ARP_MAX < (int)NEIGHBOR_MAX, "all static entries have room");
 
+/* With the addresses as they are now. */
+static bool is_possible(const struct neighbor *entry)
+{
+    const struct forwarding *view = entry->table->core->forwarding;
+
+    return forwarding_is_connected(view, entry->port, entry->address_be) &&
+           forwarding_kind(view, entry->address_be) == NEXT_HOP_CONNECTED;
+}
+
 void neighbor_reconfigure(struct neighbor_table *table, const struct config *config,
                           uint64_t now_ns)
 {
@@ -765,7 +774,8 @@ void neighbor_reconfigure(struct neighbor_table *table, const struct config *con
     }
     for (unsigned i = 0; i < NEIGHBOR_MAX; i++) {
         struct neighbor *entry = &table->pool[i];
-        if (entry->state == NEIGHBOR_STATIC && !entry->wanted)
+        bool is_static = entry->state == NEIGHBOR_STATIC;
+        if (entry->state != NEIGHBOR_NONE && (is_static ? !entry->wanted : !is_possible(entry)))
             entry_remove(table, entry, DROP_NEIGHBOR_FAILED);
     }
 }

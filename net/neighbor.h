@@ -120,8 +120,9 @@ void neighbor_announce(struct neighbor_table *table, uint16_t port, uint32_t add
  * forgets what was learned there; coming up announces all of its addresses. */
 void neighbor_port_changed(struct neighbor_table *table, uint16_t port, uint64_t now_ns);
 
-/* Makes the static entries those of that configuration. Cannot fail: what has no room now gets it
- * within a second. */
+/* Makes the static entries those of that configuration, and forgets who is on no net of ours any
+ * more; core->forwarding is the new view. Cannot fail: what has no room now gets it within a
+ * second. */
 void neighbor_reconfigure(struct neighbor_table *table, const struct config *config,
                           uint64_t now_ns);
 

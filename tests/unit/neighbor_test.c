@@ -550,6 +550,21 @@ TEST(neighbor_static_entry_neither_ages_nor_learns)
     finish(stand, table);
 }
 
+TEST(neighbor_of_a_net_that_is_gone_is_forgotten)
+{
+    struct stand *stand = stand_create();
+    struct neighbor_table *table = with_reachable_host(stand);
+    struct prefix prefix = { .address = address_of_ipv4(US), .length = 24 };
+
+    neighbor_reconfigure(table, stand->router.config, stand->core.now_ns);
+    EXPECT(mac_of(table, HOST));
+    EXPECT_EQUAL(config_remove_address(stand->router.config, "eth0", &prefix), OK);
+    stand_view(stand);
+    neighbor_reconfigure(table, stand->router.config, stand->core.now_ns);
+    EXPECT(!mac_of(table, HOST));
+    finish(stand, table);
+}
+
 TEST(neighbor_clear_forgets_one_or_all)
 {
     struct stand *stand = stand_create();
