@@ -162,22 +162,11 @@ struct local *local_create(struct router *router)
     if (!local)
         return NULL;
     local->reassembly = reassembly_create(core, &(struct reassembly_uses){ .drop = datapath_drop });
-    if (!local->reassembly)
-        goto no_reassembly;
     local->udp = udp_create(router);
-    if (!local->udp)
-        goto no_udp;
     local->probes = probes_create(core);
-    if (!local->probes)
-        goto no_probes;
-    return local;
-
-no_probes:
-    udp_destroy(local->udp);
-no_udp:
-    reassembly_destroy(local->reassembly);
-no_reassembly:
-    memory_free(local);
+    if (local->reassembly && local->udp && local->probes)
+        return local;
+    local_destroy(local);
     return NULL;
 }
 

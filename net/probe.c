@@ -381,6 +381,8 @@ struct probes *probes_create(struct core *core)
 
 void probes_destroy(struct probes *probes)
 {
+    if (!probes)
+        return;
     for (unsigned i = 0; i < PROBE_MAX; i++)
         if (probes->active[i])
             probe_stop(probes->active[i]);

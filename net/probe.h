@@ -57,7 +57,7 @@ struct icmp4_header;
 struct probes;
 
 struct probes *probes_create(struct core *core) MUST_CHECK; /* the control core; NULL: no memory */
-void probes_destroy(struct probes *probes);                 /* stops those that are left */
+void probes_destroy(struct probes *probes); /* stops those that are left; NULL is allowed */
 
 /* An echo reply, or an error about an echo request of ours, has come. False where nobody waits for
  * it: too late, twice, or never asked. */

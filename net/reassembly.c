@@ -332,6 +332,8 @@ struct reassembly *reassembly_create(struct core *core, const struct reassembly_
 
 void reassembly_destroy(struct reassembly *reassembly)
 {
+    if (!reassembly)
+        return;
     for (unsigned i = 0; i < REASSEMBLY_MAX; i++) {
         struct partial *partial = &reassembly->partials[i];
         while (partial->fragments)

@@ -32,7 +32,7 @@ struct reassembly_uses {
 struct reassembly;
 struct reassembly *reassembly_create(struct core *core,
                                      const struct reassembly_uses *uses) MUST_CHECK;
-void reassembly_destroy(struct reassembly *reassembly); /* frees what waits */
+void reassembly_destroy(struct reassembly *reassembly); /* frees what waits; NULL is allowed */
 
 /* Takes a fragment, its header checked. NULL while pieces are missing, else the whole datagram: a
  * packet of as many segments as it takes, with a header that says so, data at the IP header. */

@@ -38,7 +38,7 @@ struct udp_sockets;
 struct udp_socket;
 
 struct udp_sockets *udp_create(struct router *router) MUST_CHECK; /* NULL: no memory */
-void udp_destroy(struct udp_sockets *sockets);                    /* closes those that are left */
+void udp_destroy(struct udp_sockets *sockets);                    /* NULL is allowed */
 
 /* address_be 0: any of ours. port 0: one that nobody has. ERROR_EXISTS, ERROR_FULL. */
 enum error udp_bind(struct udp_sockets *sockets, uint32_t address_be, uint16_t port,

@@ -2,6 +2,8 @@
 /* covers: net/icmp.c */
 /* covers: net/local.c */
 /* covers: net/reassembly.c */
+/* covers: net/rewrite.c */
+/* covers: net/route.c */
 /* Frames into a router with two cards and two cores. After each input everything that was taken is
  * given back, the books balance, and what was sent was well formed.
  *
@@ -15,15 +17,25 @@
 #include "drivers/nic.h"
 #include "kernel/base/bytes.h"
 #include "net/control.h"
+#include "net/local.h"
 #include "net/neighbor.h"
 #include "net/router.h"
+#include "net/udp.h"
 #include "net/wire/checksum.h"
 #include "net/wire/ethernet.h"
 #include "net/wire/ipv4.h"
 #include "tests/host/host.h"
 #include "tests/host/wire_nic.h"
 
-enum { CORES = 2, PORTS = 2, FRAMES_MAX = 200 };
+enum {
+    CORES = 2,
+    PORTS = 2,
+    FRAMES_MAX = 200,
+    REPEATS = 80,         /* more than a table of datagrams, or a burst of errors */
+    SEGMENT_BYTES = 96,   /* eth1 receives in pieces of that length */
+    INPUTS_PER_LIFE = 16, /* of one router */
+    IDENTIFICATION_AT = ETHERNET_HEADER_BYTES + 5, /* its low byte */
+};
 
 enum how {
     HOW_PORT = 1 << 0,
@@ -33,17 +45,20 @@ enum how {
     HOW_ICMP = 1 << 4,
     HOW_SECOND = 1 << 5, /* a second passes afterwards */
     HOW_MINUTE = 1 << 6,
+    HOW_REPEAT = 1 << 7, /* many times, with the next identification each */
 };
 
-/* Built for the first input and used for all: building one takes longer than most inputs. */
+/* Serves many inputs: building one takes longer than most of them. */
 static struct {
     struct router *router;
+    unsigned inputs;
     struct wire_nic *cards[PORTS];
     uint64_t now_ns;
     uint64_t packets_at_rest;
 } lab;
 
 static const uint8_t macs[PORTS][MAC_BYTES] = { { 2, 0, 0, 0, 0, 1 }, { 2, 0, 0, 0, 0, 2 } };
+static const uint16_t mtus[PORTS] = { MTU_DEFAULT, MTU_MIN };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -65,7 +80,7 @@ static void look_at_sent(unsigned port)
         const uint8_t *packet = frame + ETHERNET_HEADER_BYTES;
         size_t bytes = length - ETHERNET_HEADER_BYTES;
         CHECK(ipv4_check(packet, bytes, bytes) == IPV4_GOOD);
-        CHECK(ipv4_total_bytes((const void *)packet) <= MTU_DEFAULT);
+        CHECK(ipv4_total_bytes((const void *)packet) <= mtus[port]);
     }
 }
 
@@ -98,12 +113,32 @@ static uint64_t packets_in_use(void)
     return in_use;
 }
 
+/* A socket on port 53 that reads every byte. */
+static void hear(void *context, const struct udp_datagram *datagram, uint64_t now_ns)
+{
+    static uint8_t payload[IPV4_PACKET_MAX_BYTES];
+
+    (void)context;
+    (void)now_ns;
+    CHECK(packet_copy_out(datagram->packet, datagram->payload_offset, payload,
+                          datagram->payload_bytes));
+}
+
+static void hear_error(void *context, const struct icmp4_error *error, uint32_t from_be,
+                       uint64_t now_ns)
+{
+    (void)context;
+    (void)error;
+    (void)from_be;
+    (void)now_ns;
+}
+
 static void create(void)
 {
     struct nic *nics[PORTS];
     struct commit_report report;
 
-    lab.now_ns = NS_PER_S;
+    lab.now_ns += NS_PER_S;
     host_clock_virtual(lab.now_ns);
     host_random_seed(1);
     host_cores(CORES, HOST_STEPPED);
@@ -111,31 +146,56 @@ static void create(void)
         lab.cards[i] = wire_nic_create(macs[i], CORES);
         nics[i] = wire_nic_card(lab.cards[i]);
     }
+    wire_nic_set_segment(lab.cards[1], SEGMENT_BYTES);
     lab.router = router_create(&(struct router_setup){
         .core_count = CORES, .nics = nics, .nic_count = PORTS, .now_ns = lab.now_ns });
     CHECK(lab.router);
 
-    /* eth0 10.0.0.1/24, eth1 10.0.1.1/24; 10.0.1.2 is known, all else must be asked for; 10.2/16 is
-     * behind 10.0.1.2. */
+    /* eth0 10.0.0.1/24, eth1 10.0.1.1/24; 10.0.1.2 is known, all else must be asked for. Behind it
+     * are 10.2/16, and 10.3/16, to which 10.0.0.2 knows a way too. 10.4/16 is refused, 10.5/16
+     * swallowed. */
     struct config *config = config_create();
     CHECK(config);
     struct config_arp arp = { .address_be = address(10, 0, 1, 2),
                               .mac = { 2, 0, 0, 0, 9, 2 },
                               .interface = "eth1" };
-    struct config_route route = { .prefix = prefix_of_ipv4(address(10, 2, 0, 0), 16),
-                                  .distance = DISTANCE_STATIC,
-                                  .gateway_count = 1,
-                                  .gateways = { address_of_ipv4(arp.address_be) } };
+    struct config_route routes[] = {
+        { .prefix = prefix_of_ipv4(address(10, 2, 0, 0), 16), .gateway_count = 1 },
+        { .prefix = prefix_of_ipv4(address(10, 3, 0, 0), 16), .gateway_count = 2 },
+        { .prefix = prefix_of_ipv4(address(10, 4, 0, 0), 16), .kind = ROUTE_REJECT },
+        { .prefix = prefix_of_ipv4(address(10, 5, 0, 0), 16), .kind = ROUTE_BLACKHOLE },
+    };
+    for (unsigned i = 0; i < ARRAY_COUNT(routes); i++) {
+        routes[i].distance = DISTANCE_STATIC;
+        routes[i].gateways[routes[i].gateway_count == 2] = address_of_ipv4(arp.address_be);
+        if (routes[i].gateway_count == 2)
+            routes[i].gateways[0] = address_of_ipv4(address(10, 0, 0, 2));
+        if (routes[i].gateway_count == 0)
+            memset(routes[i].gateways, 0, sizeof(routes[i].gateways));
+        CHECK(config_set_route(config, &routes[i]) == OK);
+    }
     for (unsigned i = 0; i < PORTS; i++) {
         struct config_address own = { .prefix = prefix_of_ipv4(address(10, 0, i, 1), 24) };
         memcpy(own.interface, i ? "eth1" : "eth0", 5);
         CHECK(config_set_address(config, &own) == OK);
     }
+    struct config_interface eth1 = { .name = "eth1", .mtu_bytes = MTU_MIN };
+    CHECK(config_set_interface(config, &eth1) == OK);
     CHECK(config_set_arp(config, &arp) == OK);
-    CHECK(config_set_route(config, &route) == OK);
     CHECK(control_commit(lab.router, config, &report) == OK);
+    struct udp_socket *socket;
+    CHECK(udp_bind(lab.router->local->udp, 0, 53, &(struct udp_handlers){ hear, hear_error, NULL },
+                   &socket) == OK);
     pass(5);
     lab.packets_at_rest = packets_in_use();
+}
+
+static void destroy(void)
+{
+    router_destroy(lab.router);
+    for (unsigned i = 0; i < PORTS; i++)
+        wire_nic_destroy(lab.cards[i]);
+    lab.router = NULL;
 }
 
 /* Frame bytes that a host could have sent, where `how` wants it. */
@@ -163,6 +223,15 @@ static void repair(uint8_t *frame, size_t length, unsigned how, unsigned port)
     }
 }
 
+static void put(uint8_t *frame, size_t length, unsigned how)
+{
+    unsigned port = how & HOW_PORT ? 1 : 0;
+
+    repair(frame, length, how, port);
+    wire_nic_put(lab.cards[port], how & HOW_QUEUE ? 1 : 0, frame, length);
+    step(10 * NS_PER_US);
+}
+
 static void expect_rest(void)
 {
     pass(40); /* longer than anything is kept for */
@@ -186,21 +255,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (unsigned i = 0; i < FRAMES_MAX && reader_left(&reader) > 0; i++) {
         static uint8_t frame[WIRE_FRAME_MAX];
         unsigned how = read_u8(&reader);
-        size_t length = MIN_OF(read_be16(&reader), reader_left(&reader));
-        length = MIN_OF(length, sizeof(frame));
+        size_t length = read_be16(&reader);
+        length = MIN_OF(length, MIN_OF(reader_left(&reader), sizeof(frame)));
         if (length == 0)
             continue;
         memcpy(frame, reader_take(&reader, length), length);
-        unsigned port = how & HOW_PORT ? 1 : 0;
-        repair(frame, length, how, port);
-        wire_nic_put(lab.cards[port], how & HOW_QUEUE ? 1 : 0, frame, length);
-        if (i % 8 == 7 || how & (HOW_SECOND | HOW_MINUTE))
-            step(NS_PER_MS);
+        for (unsigned n = 0; n < (how & HOW_REPEAT ? REPEATS : 1u); n++) {
+            put(frame, length, how);
+            if (length > IDENTIFICATION_AT)
+                frame[IDENTIFICATION_AT]++;
+        }
         if (how & HOW_SECOND)
             pass(1);
         if (how & HOW_MINUTE)
             pass(60);
     }
     expect_rest();
+    if (++lab.inputs % INPUTS_PER_LIFE == 0)
+        destroy();
     return 0;
 }
