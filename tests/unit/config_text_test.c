@@ -1,0 +1,245 @@
+/* Configuration as text and back. */
+#include "shell/config_text.h"
+
+#include <string.h>
+
+#include "kernel/base/text.h"
+#include "kernel/platform.h"
+#include "shell/parse.h"
+#include "shell/secret.h"
+#include "shell/shell.h"
+#include "tests/unit/test.h"
+
+static const struct command_table *const tables[] = { &session_commands, &statement_commands };
+static const struct command_set all = { .tables = tables, .table_count = 2 };
+static struct problem problem;
+
+static bool append(void *context, const char *line)
+{
+    text_print(context, "%s\n", line);
+    return true;
+}
+
+static void print(const struct config *config, char *out, size_t size)
+{
+    struct text text = text_of(out, size);
+    struct line_sink sink = { .put = append, .context = &text };
+    EXPECT(config_print(&all, config, &sink));
+    EXPECT(!text.cut);
+}
+
+static struct config *read(const char *text)
+{
+    struct config *config;
+    if (config_from_text(&all, text, strlen(text), &config, &problem) != OK)
+        test_fail(__FILE__, __LINE__, "line %u: %s", problem.line, problem.text);
+    return config;
+}
+
+/* What a text becomes when it is read and printed; and that once more is the same. */
+static const char *round_trip(const char *text)
+{
+    static char first[8192], second[8192];
+    struct config *config = read(text);
+    print(config, first, sizeof(first));
+    struct config *again = read(first);
+    print(again, second, sizeof(second));
+    EXPECT_TEXT(second, first);
+    EXPECT(config_equal(config, again));
+    config_destroy(config);
+    config_destroy(again);
+    return first;
+}
+
+static const char everything[] =
+    "system name r1\n"
+    "system login bob password "
+    "$s$1000$000102030405060708090a0b0c0d0e0f$"
+    "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f role operator\n"
+    "system console com1 login on\n"
+    "system watchdog 10s\n"
+    "interface eth0 down\n"
+    "interface eth0 mtu 1400\n"
+    "interface eth0 mac 02:00:00:00:00:01\n"
+    "interface eth1 mtu 9000\n"
+    "ip eth0 address 192.0.2.1/24\n"
+    "ip eth0 address 192.0.2.2/24 secondary\n"
+    "ip route default gateway 192.0.2.254\n"
+    "ip route 10.0.0.0/8 gateway 192.0.2.7 gateway 192.0.2.8 distance 7\n"
+    "ip route 10.1.0.0/16 blackhole\n"
+    "ip route 10.2.0.0/16 reject\n"
+    "arp 192.0.2.7 02:00:00:00:00:07 eth0\n";
+
+TEST(config_text_round_trips_every_statement)
+{
+    EXPECT_TEXT(round_trip(everything), everything);
+    EXPECT_TEXT(round_trip(""), "");
+}
+
+TEST(config_text_takes_any_order_and_defaults_away)
+{
+    EXPECT_TEXT(round_trip("arp 192.0.2.8 02:00:00:00:00:08 eth0\r\n"
+                           "# a comment\n\n   ! another\n"
+                           "arp 192.0.2.7 02:00:00:00:00:07 eth0\n"
+                           "interface eth0 up\ninterface eth1 down\ninterface eth1 up\n"
+                           "system watchdog off\nsystem name r1\nsystem name r2\n"
+                           "ip route 10.0.0.0/8 gateway 192.0.2.8\n"
+                           "ip route 10.0.0.0/8 gateway 192.0.2.7"),
+                "system name r2\n"
+                "ip route 10.0.0.0/8 gateway 192.0.2.7 gateway 192.0.2.8\n"
+                "arp 192.0.2.7 02:00:00:00:00:07 eth0\n"
+                "arp 192.0.2.8 02:00:00:00:00:08 eth0\n");
+}
+
+static const char *after(const char *text, const char *change)
+{
+    static char out[8192];
+    struct config *base = read(text), *next;
+    if (config_merge_text(&all, base, change, strlen(change), &next, &problem) == OK) {
+        print(next, out, sizeof(out));
+        config_destroy(next);
+    } else {
+        text_format(out, sizeof(out), "%u:%d %s", problem.line, problem.column, problem.id);
+    }
+    config_destroy(base);
+    return out;
+}
+
+TEST(config_text_no_takes_back_what_it_names)
+{
+    static const char routes[] = "ip route 10.0.0.0/8 gateway 192.0.2.7 gateway 192.0.2.8\n"
+                                 "ip route 10.0.0.0/8 gateway 192.0.2.9 distance 5\n"
+                                 "ip route 10.1.0.0/16 blackhole\n";
+    EXPECT_TEXT(after(routes, "no ip route 10.0.0.0/8"), "ip route 10.1.0.0/16 blackhole\n");
+    EXPECT_TEXT(after(routes, "no ip route 10.0.0.0/8 gateway 192.0.2.7"),
+                "ip route 10.0.0.0/8 gateway 192.0.2.8\n"
+                "ip route 10.0.0.0/8 gateway 192.0.2.9 distance 5\n"
+                "ip route 10.1.0.0/16 blackhole\n");
+    EXPECT_TEXT(after(routes, "no ip route 10.0.0.0/8 gateway 192.0.2.9"),
+                "ip route 10.0.0.0/8 gateway 192.0.2.7 gateway 192.0.2.8\n"
+                "ip route 10.1.0.0/16 blackhole\n");
+    EXPECT_TEXT(after(routes, "no ip route 10.0.0.0/8 gateway 192.0.2.9 distance 1"),
+                "1:12 not-found");
+    EXPECT_TEXT(after(routes, "no ip route 10.1.0.0/16 reject"), "1:12 not-found");
+    EXPECT_TEXT(after(routes, "no ip route"), "1:-1 incomplete");
+    EXPECT_TEXT(after("system name x\n", "no system"), "");
+    EXPECT_TEXT(after("ip eth1 address 10.0.0.1/8\nip eth10 address 11.0.0.1/8\n", "no ip eth1"),
+                "ip eth10 address 11.0.0.1/8\n");
+    EXPECT_TEXT(after(everything, "no interface eth0\nno ip eth0\nno system login bob\n"
+                                  "no system console com1\nno arp 192.0.2.7\n"
+                                  "no ip route default\nno ip route 10.0.0.0/8\n"
+                                  "no ip route 10.1.0.0/16\nno ip route 10.2.0.0/16\n"
+                                  "no system watchdog 10s\n"),
+                "system name r1\ninterface eth1 mtu 9000\n");
+}
+
+TEST(config_text_names_the_bad_line)
+{
+    static const struct {
+        const char *text, *id;
+        unsigned line;
+        int column;
+    } bad[] = {
+        { "system name a\n\nbogus\n", "unknown-command", 3, 0 },
+        { "sys name a\n", "unknown-command", 1, 0 },
+        { "show configuration\n", "unknown-command", 1, 0 },
+        { "interface eth0 mtu 575", "bad-value", 1, 19 },
+        { "interface eth0 mac 01:00:5e:00:00:01", "bad-value", 1, 19 },
+        { "interface eth0 mac 00:00:00:00:00:00", "bad-value", 1, 19 },
+        { "system login bob password $s$1$2$3", "bad-value", 1, 26 },
+        { "system login aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa password x", "bad-value", 1, 13 },
+        { "system watchdog 2d", "bad-value", 1, 16 },
+        { "no system name", "not-found", 1, -1 },
+        { "ip route default gateway 1.1.1.1 gateway 1.1.1.2 gateway 1.1.1.3 gateway 1.1.1.4 "
+          "gateway 1.1.1.5 gateway 1.1.1.6 gateway 1.1.1.7 gateway 1.1.1.8 gateway 1.1.1.9",
+          "full", 1, 153 },
+    };
+    for (unsigned i = 0; i < ARRAY_COUNT(bad); i++) {
+        struct config *config = NULL;
+        EXPECT(config_from_text(&all, bad[i].text, strlen(bad[i].text), &config, &problem) != OK);
+        EXPECT(config == NULL);
+        EXPECT_TEXT(problem.id, bad[i].id);
+        EXPECT_EQUAL(problem.line, bad[i].line);
+        EXPECT_EQUAL(problem.column, bad[i].column);
+    }
+}
+
+TEST(config_text_compares)
+{
+    char out[512];
+    struct text text = text_of(out, sizeof(out));
+    struct line_sink sink = { .put = append, .context = &text };
+    struct config *old = read("system name a\ninterface eth0 down\ninterface eth1 down\n");
+    struct config *new = read("system name b\ninterface eth1 down\ninterface eth1 mtu 1400\n");
+    EXPECT(config_compare(&all, old, new, &sink) == OK);
+    EXPECT_TEXT(out, "- system name a\n- interface eth0 down\n"
+                     "+ system name b\n+ interface eth1 mtu 1400\n");
+    config_destroy(old);
+    config_destroy(new);
+}
+
+TEST(config_text_takes_full_tables)
+{
+    enum { LINES = 20000 };
+    size_t room = LINES * 48ull;
+    char *text = memory_alloc(room, 0, MEMORY_TEST);
+    struct text lines = text_of(text, room);
+    for (unsigned i = 0; i < LINES; i++)
+        text_print(&lines, "ip route 10.%u.%u.0/24 gateway 192.0.2.1\n", i >> 8, i & 255);
+    EXPECT(!lines.cut);
+    struct config *config = read(text);
+    EXPECT_EQUAL(config->route_count, LINES);
+    config_destroy(config);
+    memory_free(text);
+}
+
+TEST(config_text_fails_whole_when_memory_is_short)
+{
+    static const char change[] = "no interface eth0\nip eth1 address 10.9.9.9/24\n";
+    struct config *base = read(everything);
+    bool failed = true;
+    for (uint64_t n = 0; failed; n++) {
+        struct config *next = NULL;
+        host_fail_allocation(n);
+        failed = config_merge_text(&all, base, change, strlen(change), &next, &problem) != OK;
+        host_fail_allocation(UINT64_MAX);
+        EXPECT(failed == (next == NULL));
+        if (failed)
+            EXPECT_TEXT(problem.id, "no-memory");
+        config_destroy(next);
+    }
+    config_destroy(base);
+}
+
+TEST(secret_hash_is_sha256)
+{
+    /* FIPS 180-4 examples, and one that fills the block up to its length. */
+    static const struct {
+        const char *text;
+        uint8_t first[4];
+    } known[] = {
+        { "abc", { 0xba, 0x78, 0x16, 0xbf } },
+        { "", { 0xe3, 0xb0, 0xc4, 0x42 } },
+        { "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq", { 0x24, 0x8d, 0x6a, 0x61 } },
+    };
+    for (unsigned i = 0; i < ARRAY_COUNT(known); i++) {
+        uint8_t hash[SECRET_HASH_BYTES];
+        sha256(known[i].text, strlen(known[i].text), hash);
+        EXPECT(memcmp(hash, known[i].first, 4) == 0);
+    }
+}
+
+TEST(secret_is_recognized_and_nothing_else)
+{
+    static const uint8_t salt[SECRET_SALT_BYTES] = { 1, 2, 3 };
+    char stored[SECRET_STORED_MAX];
+    secret_store("open sesame", salt, stored);
+    EXPECT(secret_is_stored(stored));
+    EXPECT(secret_matches(stored, "open sesame"));
+    EXPECT(!secret_matches(stored, "open sesam"));
+    EXPECT(!secret_matches(stored, ""));
+    EXPECT(!secret_matches("plain", "plain"));
+    EXPECT(!secret_is_stored("$s$"));
+    stored[strlen(stored) - 1] = 'x';
+    EXPECT(!secret_is_stored(stored));
+}
