@@ -1,0 +1,215 @@
+/* The shows and actions over a real router on software cards: the shapes of their JSON, which rigs
+ * rely on. */
+#include <string.h>
+
+#include "net/router.h"
+#include "shell/shell.h"
+#include "tests/unit/lab.h"
+
+static const struct command_table *const tables[] = { &session_commands, &statement_commands,
+                                                      &show_net_commands, &action_commands };
+
+static struct lab lab;
+static struct shell *shell;
+static char shown[1 << 16];
+static size_t shown_length;
+static const char *typed;
+
+static size_t read_typed(void *context, char *out, size_t size)
+{
+    (void)context;
+    size_t length = MIN_OF(size, strlen(typed));
+    memcpy(out, typed, length);
+    typed += length;
+    return length;
+}
+
+static size_t write_shown(void *context, const char *text, size_t size)
+{
+    (void)context;
+    EXPECT(size < sizeof(shown) - shown_length);
+    memcpy(shown + shown_length, text, size);
+    shown_length += size;
+    shown[shown_length] = '\0';
+    return size;
+}
+
+static void start(void)
+{
+    static const struct terminal_io terminal = {
+        .read = read_typed, .write = write_shown, .name = "test", .columns = 80
+    };
+    lab = lab_create(2, 2);
+    struct shell_setup setup = { .router = lab.router,
+                                 .commands = { .tables = tables, .table_count = 4 } };
+    shell = shell_create(&setup);
+    EXPECT(shell != NULL);
+    typed = "";
+    EXPECT(shell_open(shell, &terminal) == OK);
+    lab.router->control_work = shell_work;
+    lab.router->control_context = shell;
+    lab_step(&lab, 3);
+}
+
+static void stop(void)
+{
+    shell_destroy(shell);
+    lab.router->control_work = NULL;
+    lab_destroy(&lab);
+}
+
+/* The answer to a line, after some virtual time. */
+static const char *ask_for(const char *line, uint64_t ms)
+{
+    char keys[256];
+    strcpy(keys, line);
+    strcat(keys, "\r");
+    shown_length = 0;
+    typed = keys;
+    lab_step(&lab, 50);
+    lab_wait(&lab, ms);
+    EXPECT(*typed == '\0');
+    char *answer = strchr(shown, '\n');
+    char *end = strrchr(shown, '\n');
+    EXPECT(answer && end);
+    *end = '\0';
+    return end > answer ? answer + 1 : "";
+}
+
+static const char *ask(const char *line)
+{
+    return ask_for(line, 0);
+}
+
+static void expect_in(const char *answer, const char *part)
+{
+    if (!strstr(answer, part))
+        test_fail(__FILE__, __LINE__, "no %s in\n%s", part, answer);
+}
+
+TEST(show_interfaces_has_its_shape)
+{
+    start();
+    const char *answer = ask("show interfaces | json");
+    expect_in(answer, "{\"interfaces\":[{\"name\":\"eth0\",\"driver\":\"");
+    expect_in(answer,
+              "\"admin\":\"up\",\"link\":\"up\",\"mtu\":1500,\"addresses\":[\"10.0.0.1/24\"],"
+              "\"queues\":");
+    expect_in(answer, "\"rx_packets\":");
+    expect_in(answer, "\"tx_dropped\":");
+    EXPECT(strstr(answer, "\"lo\"") == NULL);
+    answer = ask("show interfaces eth1 | json");
+    expect_in(answer, "{\"interfaces\":[{\"name\":\"eth1\",");
+    EXPECT(strstr(answer, "eth0") == NULL);
+    expect_in(ask("show interfaces eth7"), "error: there is no interface eth7");
+    answer = ask("show interfaces queues | json");
+    expect_in(answer,
+              "{\"queues\":[{\"interface\":\"eth0\",\"queue\":0,\"core\":0,\"rx_packets\":0,");
+    answer = ask("show interfaces books | json");
+    expect_in(answer, "{\"interface\":\"lo\",");
+    EXPECT(strstr(answer, "\"balanced\":false") == NULL);
+    stop();
+}
+
+TEST(show_ip_route_has_its_shape)
+{
+    start();
+    ask("ip route 172.16.0.0/12 gateway 10.0.0.2 gateway 10.0.1.2");
+    ask("ip route 10.9.0.0/16 reject distance 9");
+    expect_in(
+        ask("show ip route 10.0.0.0/24 | json"),
+        "{\"routes\":[{\"prefix\":\"10.0.0.0/24\",\"next_hop\":null,\"interface\":\"eth0\","
+        "\"protocol\":\"connected\",\"distance\":0,\"active\":true,\"kind\":\"connected\"}]}");
+    expect_in(ask("show ip route 172.16.0.0/12 | json"),
+              "{\"prefix\":\"172.16.0.0/12\",\"next_hop\":\"10.0.1.2\",\"interface\":\"eth1\","
+              "\"protocol\":\"static\",\"distance\":1,\"active\":true,\"kind\":\"gateway\"}");
+    expect_in(ask("show ip route | json"),
+              "{\"prefix\":\"10.9.0.0/16\",\"next_hop\":null,\"interface\":null,"
+              "\"protocol\":\"static\",\"distance\":9,\"active\":true,\"kind\":\"reject\"}");
+    expect_in(ask("show ip route 172.20.1.1 | json"), "\"prefix\":\"172.16.0.0/12\"");
+    expect_in(ask("show ip route 8.8.8.8"), "error: there is no route to 8.8.8.8");
+    expect_in(ask("show ip route summary | json"), "{\"routes\":4,\"fib_bytes\":");
+    stop();
+}
+
+TEST(show_arp_cores_drops_version_and_log_have_their_shapes)
+{
+    start();
+    const char *answer = ask("show arp | json");
+    expect_in(answer, "{\"neighbors\":[{\"address\":\"10.0.0.2\",\"mac\":\"");
+    expect_in(answer, "\",\"interface\":\"eth0\",\"state\":\"static\",\"age_s\":");
+    answer = ask("show cores | json");
+    expect_in(answer, "{\"cores\":[{\"core\":0,\"role\":\"");
+    expect_in(answer, "\"cycles_per_packet\":");
+    expect_in(answer, "\"register_accesses\":");
+    EXPECT_TEXT(ask("show drops | json"), "{\"drops\":[]}\r");
+    expect_in(ask("show drops all | json"), "{\"reason\":\"no-route\",\"packets\":0,");
+    answer = ask("show version | json");
+    expect_in(answer, "{\"name\":\"tsuji\",\"version\":\"");
+    expect_in(answer, "\"platform\":\"process\",\"uptime_s\":");
+    expect_in(ask("show log | json"), "{\"log\":[");
+    expect_in(ask("write"), "there is no storage yet");
+    EXPECT_TEXT(ask("clear counters"), "");
+    EXPECT_TEXT(ask("clear arp"), "");
+    EXPECT_TEXT(ask("clear arp 10.0.0.2"), "");
+    expect_in(ask("exit 3"), "error: ");
+    stop();
+}
+
+TEST(show_drops_tells_what_was_dropped)
+{
+    start();
+    struct lab_packet packet = { .source = "10.0.0.2", .destination = "9.9.9.9" };
+    struct lab_frame frame = lab_frame(0, &packet);
+    lab_put(&lab, 0, &frame);
+    lab_step(&lab, 5);
+    expect_in(ask("show drops | json"),
+              "{\"drops\":[{\"reason\":\"no-route\",\"packets\":1,\"text\":");
+    expect_in(ask("show interfaces | match eth0"), "1");
+    ask("clear counters");
+    EXPECT_TEXT(ask("show drops | json"), "{\"drops\":[]}\r");
+    stop();
+}
+
+TEST(ping_tells_timeouts_and_ends_by_itself)
+{
+    start();
+    const char *answer = ask_for("ping 10.0.0.2 count 2 interval 10 | json", 4000);
+    expect_in(answer, "{\"replies\":[{\"sequence\":0,\"answer\":\"timeout\",\"from\":null,");
+    expect_in(answer, "],\"sent\":2,\"received\":0,\"loss_percent\":100}");
+    expect_in(ask_for("ping 9.9.9.9 count 1", 100), "no-route");
+    expect_in(ask_for("ping 10.0.0.1 count 1 size 100 df", 100), "reply");
+    stop();
+}
+
+TEST(ping_stops_at_ctrl_c)
+{
+    start();
+    ask_for("ping 10.0.0.2 count 1000 interval 100", 500);
+    shown_length = 0;
+    typed = "\x03";
+    lab_step(&lab, 20);
+    expect_in(shown, "^C");
+    expect_in(shown, "loss percent");
+    expect_in(shown, "tsuji# ");
+    stop();
+}
+
+TEST(traceroute_tells_each_hop)
+{
+    start();
+    expect_in(ask_for("traceroute 10.0.0.1 | json", 300),
+              "{\"hops\":[{\"hop\":1,\"answer\":\"reply\",");
+    stop();
+}
+
+TEST(configuration_statements_reach_the_router)
+{
+    start();
+    EXPECT_TEXT(ask("interface eth1 mtu 1400"), "");
+    EXPECT_EQUAL(router_port(lab.router, "eth1")->mtu_bytes, 1400);
+    expect_in(ask("interface eth9 down"), "error: ");
+    EXPECT_TEXT(ask("no interface eth1"), "");
+    EXPECT_EQUAL(router_port(lab.router, "eth1")->mtu_bytes, 1500);
+    stop();
+}
