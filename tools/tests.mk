@@ -46,4 +46,5 @@ soak:
 	SOAK=1 tools/test.sh $(T)
 	tests/fuzz/run.py --seconds 600 $(T)
 
--include $(TEST_LIB:.o=.d) $(UNIT_OBJECTS:.o=.d) $(HOST_OBJECTS:.o=.d) $(FUZZ_LIB:.o=.d)
+-include $(TEST_LIB:.o=.d) $(UNIT_OBJECTS:.o=.d) $(HOST_OBJECTS:.o=.d) $(FUZZ_LIB:.o=.d) \
+         $(FUZZERS:build/fuzz/%=build/fuzz/tests/fuzz/%.d)

@@ -109,10 +109,15 @@ static inline struct shell_fixture *fixture_try_create(const struct command_set 
     return fixture;
 }
 
+/* Until nothing happens any more. */
 static inline void fixture_poll(struct shell_fixture *fixture)
 {
-    while (shell_poll(fixture->shell, fixture->now_ns) || fixture->typed_length > 0)
-        continue;
+    size_t before;
+    bool worked;
+    do {
+        before = fixture->typed_length;
+        worked = shell_poll(fixture->shell, fixture->now_ns);
+    } while (worked || fixture->typed_length < before);
 }
 
 static inline enum error fixture_open(struct shell_fixture *fixture, enum console_kind kind,
