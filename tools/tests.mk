@@ -46,5 +46,12 @@ soak:
 	SOAK=1 tools/test.sh $(T)
 	tests/fuzz/run.py --seconds 600 $(T)
 
+# Figures, not tests: see tests/bench/README.md.
+bench: all
+	tests/bench/boot_bench.py
+bench-qemu: all
+	tests/bench/forward_bench.sh nic=virtio
+	tests/bench/forward_bench.sh nic=e1000
+
 -include $(TEST_LIB:.o=.d) $(UNIT_OBJECTS:.o=.d) $(HOST_OBJECTS:.o=.d) $(FUZZ_LIB:.o=.d) \
          $(FUZZERS:build/fuzz/%=build/fuzz/tests/fuzz/%.d)
