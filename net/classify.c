@@ -16,7 +16,7 @@ static const enum verdict verdict_of_validity[] = {
 
 /* Rare: Ethernet pads to 60 bytes (IEEE 802.3 3.2.8), some devices hand over more. The IP packet
  * ends where its own header says. */
-static void trim(struct core *core, struct packet *packet, uint32_t length_bytes)
+static RARE void trim(struct core *core, struct packet *packet, uint32_t length_bytes)
 {
     struct packet *segment = packet;
     uint32_t left = length_bytes;
@@ -33,7 +33,7 @@ static void trim(struct core *core, struct packet *packet, uint32_t length_bytes
     packet->frame_length_bytes = length_bytes;
 }
 
-static bool has_too_many_segments(const struct packet *packet)
+static RARE bool has_too_many_segments(const struct packet *packet)
 {
     unsigned count = 0;
 
@@ -54,9 +54,9 @@ static enum verdict check_options(struct packet *packet, const struct ipv4_heade
     return options.source_route ? DROP_SOURCE_ROUTE : PASS;
 }
 
-static enum verdict classify_group_or_other(struct core *core, struct packet *packet)
+static RARE enum verdict classify_group_or_other(struct packet *packet,
+                                                 const struct forwarding_port *port)
 {
-    const struct forwarding_port *port = &core->forwarding->ports[packet->port_in];
     const uint8_t *frame = packet->data;
 
     if (mac_equal(frame, mac_broadcast))
@@ -74,7 +74,7 @@ static inline bool is_for_us(const struct forwarding_port *port, const uint8_t *
            load_le16(frame + 4) == load_le16(port->mac + 4);
 }
 
-static enum verdict classify_other_ethertype(struct packet *packet, uint16_t ethertype)
+static RARE enum verdict classify_other_ethertype(struct packet *packet, uint16_t ethertype)
 {
     if (ethertype != ETHERTYPE_ARP)
         return DROP_UNKNOWN_ETHERTYPE;
@@ -84,7 +84,7 @@ static enum verdict classify_other_ethertype(struct packet *packet, uint16_t eth
 }
 
 /* All but the plain header. */
-static enum verdict check_header(struct packet *packet, const struct ipv4_header *header)
+static RARE enum verdict check_header(struct packet *packet, const struct ipv4_header *header)
 {
     enum ipv4_validity validity = ipv4_check(header, packet->length_bytes - ETHERNET_HEADER_BYTES,
                                              packet->frame_length_bytes - ETHERNET_HEADER_BYTES);
@@ -97,20 +97,18 @@ static enum verdict check_header(struct packet *packet, const struct ipv4_header
     return PASS;
 }
 
-static inline __attribute__((always_inline)) enum verdict classify_packet(struct core *core,
-                                                                          struct packet *packet)
+static inline __attribute__((always_inline)) enum verdict
+classify_packet(struct core *core, struct packet *packet, const void *context)
 {
-    const struct forwarding_port *port = &core->forwarding->ports[packet->port_in];
+    const struct forwarding_port *port = context;
     const uint8_t *frame = packet->data;
     const struct ipv4_header *header = (const void *)(frame + ETHERNET_HEADER_BYTES);
 
     packet->flags &= PACKET_CHECKSUM_GOOD;
     if (UNLIKELY(packet->length_bytes < ETHERNET_HEADER_BYTES))
         return DROP_SHORT_FRAME;
-    if (UNLIKELY(!port->admin_up))
-        return DROP_PORT_DOWN;
     if (UNLIKELY(!is_for_us(port, frame))) {
-        enum verdict verdict = classify_group_or_other(core, packet);
+        enum verdict verdict = classify_group_or_other(packet, port);
         if (verdict != PASS)
             return verdict;
     }
@@ -135,7 +133,21 @@ static inline __attribute__((always_inline)) enum verdict classify_packet(struct
     return PASS;
 }
 
+static void drop_all(struct core *core, struct batch *batch, enum verdict why)
+{
+    for (unsigned i = 0; i < batch->count; i++)
+        datapath_drop(core, batch->packets[i], why);
+    batch->count = 0;
+}
+
 void classify_batch(struct core *core, struct batch *batch)
 {
-    batch_run(core, batch, classify_packet);
+    /* A batch comes from one port. */
+    uint16_t port_in = batch->packets[0]->port_in;
+    const struct forwarding_port *port = &core->forwarding->ports[port_in];
+
+    if (UNLIKELY(!port->admin_up))
+        drop_all(core, batch, DROP_PORT_DOWN);
+    else
+        batch_run(core, batch, classify_packet, port);
 }

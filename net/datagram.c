@@ -22,7 +22,7 @@ uint32_t datagram_source(const struct core *core, uint32_t destination_be)
     case NEXT_HOP_BROADCAST:
         return forwarding_source(view, way->port, destination_be);
     case NEXT_HOP_GATEWAY:
-        return forwarding_source(view, way->gateways[0].port, way->gateways[0].address_be);
+        return forwarding_source(view, way->gateway_ports[0], way->gateways_be[0]);
     case NEXT_HOP_NONE:
     case NEXT_HOP_LIMITED_BROADCAST:
     case NEXT_HOP_MULTICAST:

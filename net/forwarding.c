@@ -109,7 +109,7 @@ static uint32_t hash_of_set(const struct next_hop *set)
     uint32_t hash = set->gateway_count;
 
     for (unsigned i = 0; i < set->gateway_count; i++)
-        hash = (hash ^ set->gateways[i].address_be) * 0x9e3779b1u + (hash >> 15);
+        hash = (hash ^ set->gateways_be[i]) * 0x9e3779b1u + (hash >> 15);
     return hash ^ hash >> 16;
 }
 
@@ -118,8 +118,7 @@ static bool same_set(const struct next_hop *a, const struct next_hop *b)
     if (a->gateway_count != b->gateway_count)
         return false;
     for (unsigned i = 0; i < a->gateway_count; i++)
-        if (a->gateways[i].address_be != b->gateways[i].address_be ||
-            a->gateways[i].port != b->gateways[i].port)
+        if (a->gateways_be[i] != b->gateways_be[i] || a->gateway_ports[i] != b->gateway_ports[i])
             return false;
     return true;
 }
@@ -158,8 +157,8 @@ static enum error index_of_route(struct builder *builder, const struct rib *rib,
         uint16_t port = rib_connected_port(rib, &route->gateways[i]);
         if (port == PORT_NONE)
             continue;
-        set.gateways[set.gateway_count].address_be = address_ipv4_be(&route->gateways[i]);
-        set.gateways[set.gateway_count++].port = port;
+        set.gateways_be[set.gateway_count] = address_ipv4_be(&route->gateways[i]);
+        set.gateway_ports[set.gateway_count++] = port;
     }
     return index_of_set(builder, &set, index);
 }

@@ -31,17 +31,15 @@ enum next_hop_kind {
 
 enum { NEXT_HOP_MAX = 32768 }; /* distinct ones: 15 bits in the FIB */
 
-struct next_hop_gateway {
-    uint32_t address_be;
-    uint16_t port;
-};
-
 struct next_hop {
-    uint8_t kind; /* enum next_hop_kind */
+    alignas(CACHE_LINE_BYTES) uint8_t kind; /* enum next_hop_kind */
     uint8_t gateway_count;
-    uint16_t port;
-    struct next_hop_gateway gateways[ROUTE_GATEWAY_MAX]; /* equal cost; only reachable ones */
+    uint16_t port; /* of the first gateway */
+    /* Equal cost; only reachable ones. */
+    uint32_t gateways_be[ROUTE_GATEWAY_MAX];
+    uint16_t gateway_ports[ROUTE_GATEWAY_MAX];
 };
+_Static_assert(sizeof(struct next_hop) == CACHE_LINE_BYTES, "one line per packet");
 
 /* An address of ours. */
 struct own_address {

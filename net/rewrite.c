@@ -9,7 +9,7 @@
 #include "net/wire/ipv4.h"
 
 /* RFC 1812 4.2.2.7. */
-static enum verdict too_long(struct packet *packet, const struct ipv4_header *header)
+static RARE enum verdict too_long(struct packet *packet, const struct ipv4_header *header)
 {
     if (ipv4_fragment(header) & IPV4_DONT_FRAGMENT)
         return DROP_FRAGMENT_NEEDED;
@@ -44,9 +44,10 @@ static inline struct adjacency *lookup(struct core *core, const struct packet *p
     return recent->adjacency;
 }
 
-static inline __attribute__((always_inline)) enum verdict rewrite_packet(struct core *core,
-                                                                         struct packet *packet)
+static inline __attribute__((always_inline)) enum verdict
+rewrite_packet(struct core *core, struct packet *packet, const void *context)
 {
+    (void)context;
     struct ipv4_header *header = (void *)(packet->data + packet->network_offset);
     struct adjacency *adjacency = lookup(core, packet);
 
@@ -67,5 +68,5 @@ static inline __attribute__((always_inline)) enum verdict rewrite_packet(struct 
 void rewrite_batch(struct core *core, struct batch *batch)
 {
     core->recent_neighbor.port = PORT_NONE;
-    batch_run(core, batch, rewrite_packet);
+    batch_run(core, batch, rewrite_packet, NULL);
 }

@@ -14,8 +14,8 @@ static inline const struct ipv4_header *header_of(const struct packet *packet)
 
 /* RFC 1812 5.3.7, what is left when the quick look of source_is_good() says no. 0.0.0.0 asks for
  * its first address, which goes to the limited broadcast alone. */
-static enum verdict check_source(const struct forwarding *view, uint32_t source_be,
-                                 enum next_hop_kind destination)
+static RARE enum verdict check_source(const struct forwarding *view, uint32_t source_be,
+                                      enum next_hop_kind destination)
 {
     if (source_be == 0 && destination == NEXT_HOP_LIMITED_BROADCAST)
         return PASS;
@@ -42,7 +42,7 @@ static enum verdict to_us(struct packet *packet)
 }
 
 /* All that does not leave by a port. */
-static enum verdict route_inward(const struct packet *packet, const struct next_hop *next_hop)
+static RARE enum verdict route_inward(const struct packet *packet, const struct next_hop *next_hop)
 {
     bool ours = packet->flags & PACKET_LOCAL;
 
@@ -77,8 +77,8 @@ static bool is_broadcast_kind(enum next_hop_kind kind)
 
 /* Which of several gateways: the same for all packets of a flow, in both directions. Fragments
  * have no ports, so they and what travels with them go by addresses alone. */
-static unsigned choose_gateway(const struct packet *packet, const struct ipv4_header *header,
-                               unsigned count)
+static RARE uint16_t choose_gateway(struct packet *packet, const struct ipv4_header *header,
+                                    const struct next_hop *next_hop)
 {
     uint32_t hash = header->source_be ^ header->destination_be ^ header->protocol;
     bool has_ports = header->protocol == PROTOCOL_TCP || header->protocol == PROTOCOL_UDP;
@@ -90,13 +90,15 @@ static unsigned choose_gateway(const struct packet *packet, const struct ipv4_he
         hash ^= (uint32_t)(load_be16(ports) ^ load_be16(ports + 2)) << 8;
     }
     hash *= 0x9e3779b1u; /* Fibonacci hashing: the high bits are the good ones */
-    return (unsigned)(((hash >> 16) * count) >> 16);
+    unsigned chosen = ((hash >> 16) * next_hop->gateway_count) >> 16;
+    packet->next_hop_be = next_hop->gateways_be[chosen];
+    return next_hop->gateway_ports[chosen];
 }
 
 /* RFC 1812 5.2.7.2: the sender is on the same net as the next hop and could reach it himself. The
  * packet goes on all the same. */
-static void consider_redirect(struct core *core, const struct packet *packet,
-                              const struct ipv4_header *header)
+static RARE void consider_redirect(struct core *core, const struct packet *packet,
+                                   const struct ipv4_header *header)
 {
     const struct forwarding *view = core->forwarding;
 
@@ -109,10 +111,10 @@ static void consider_redirect(struct core *core, const struct packet *packet,
 /* Packets that are not plain unicast from outside. */
 enum { UNUSUAL_FLAGS = PACKET_LOCAL | PACKET_LINK_BROADCAST | PACKET_LINK_MULTICAST };
 
-static inline __attribute__((always_inline)) enum verdict route_packet(struct core *core,
-                                                                       struct packet *packet)
+static inline __attribute__((always_inline)) enum verdict
+route_packet(struct core *core, struct packet *packet, const void *context)
 {
-    const struct forwarding *view = core->forwarding;
+    const struct forwarding *view = context;
     const struct ipv4_header *header = header_of(packet);
     const struct next_hop *next_hop = &view->next_hops[packet->adjacency];
     bool ours = UNLIKELY(packet->flags & UNUSUAL_FLAGS) && (packet->flags & PACKET_LOCAL);
@@ -131,11 +133,9 @@ static inline __attribute__((always_inline)) enum verdict route_packet(struct co
     }
     uint16_t port_out = next_hop->port;
     if (next_hop->kind == NEXT_HOP_GATEWAY) {
-        unsigned chosen = 0;
+        packet->next_hop_be = next_hop->gateways_be[0];
         if (UNLIKELY(next_hop->gateway_count > 1))
-            chosen = choose_gateway(packet, header, next_hop->gateway_count);
-        packet->next_hop_be = next_hop->gateways[chosen].address_be;
-        port_out = next_hop->gateways[chosen].port;
+            port_out = choose_gateway(packet, header, next_hop);
     }
     packet->port_out = port_out;
     packet->mtu_bytes = view->ports[port_out].mtu_bytes;
@@ -158,5 +158,5 @@ void route_batch(struct core *core, struct batch *batch)
     fib4_lookup_batch(core->forwarding->fib4, destinations_be, next_hops, batch->count);
     for (unsigned i = 0; i < batch->count; i++)
         batch->packets[i]->adjacency = next_hops[i];
-    batch_run(core, batch, route_packet);
+    batch_run(core, batch, route_packet, core->forwarding);
 }

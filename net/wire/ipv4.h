@@ -2,8 +2,7 @@
  * fixed struct may be laid over the bytes, at any alignment. */
 #pragma once
 
-#include <string.h>
-
+#include "kernel/base/bytes.h"
 #include "kernel/base/types.h"
 
 enum {
@@ -53,14 +52,14 @@ enum ipv4_validity ipv4_check(const void *data, size_t header_bytes,
 static inline bool ipv4_is_plain(const void *data, size_t packet_bytes)
 {
     const struct ipv4_header *header = data;
-    uint32_t words[IPV4_HEADER_BYTES / sizeof(uint32_t)];
 
     if (packet_bytes < IPV4_HEADER_BYTES || header->version_and_length != 0x45)
         return false;
-    memcpy(words, data, sizeof(words));
     /* The one's complement sum of 16-bit words is all ones, or zero, exactly where the plain sum is
      * a multiple of 0xffff; and 32-bit words sum up to the same remainder. */
-    uint64_t sum = (uint64_t)words[0] + words[1] + words[2] + words[3] + words[4];
+    const uint8_t *bytes = data;
+    uint64_t sum = (uint64_t)load_le32(bytes) + load_le32(bytes + 4) + load_le32(bytes + 8) +
+                   load_le32(bytes + 12) + load_le32(bytes + 16);
     uint16_t total_bytes = __builtin_bswap16(header->total_length_be);
     return sum % 0xffff == 0 && total_bytes >= IPV4_HEADER_BYTES && total_bytes <= packet_bytes;
 }
