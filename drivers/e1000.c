@@ -444,12 +444,18 @@ static void write_ring(const struct e1000_nic *card, unsigned base_low, const vo
     write_register(card, base_low + LENGTH, RING_ENTRIES * sizeof(struct e1000_receive_descriptor));
 }
 
-/* [14.4, 14.5] Addresses, then rings, then the two units on. */
-static void start(const struct e1000_nic *card, const struct nic_queue *queue)
+/* The address that the card takes frames for [13.4.54, 13.4.55]. */
+static void write_mac(const struct e1000_nic *card)
 {
     const uint8_t *mac = card->nic.mac;
     write_register(card, E1000_RAL0, load_le32(mac));
     write_register(card, E1000_RAH0, load_le16(mac + 4) | E1000_RAH_AV);
+}
+
+/* [14.4, 14.5] Addresses, then rings, then the two units on. */
+static void start(const struct e1000_nic *card, const struct nic_queue *queue)
+{
+    write_mac(card);
     for (unsigned i = 0; i < E1000_MTA_WORDS; i++)
         write_register(card, E1000_MTA + i * 4, 0);
 
@@ -548,11 +554,11 @@ static bool e1000_link_up(struct nic *nic)
 
 static enum error e1000_set_mac(struct nic *nic, const uint8_t mac[6])
 {
-    if (nic->queue_count != 0)
-        return fail(ERROR_BUSY);
     if (mac[0] & ETHERNET_GROUP_BIT)
         return fail(ERROR_BAD_VALUE);
     memcpy(nic->mac, mac, sizeof(nic->mac));
+    if (nic->queue_count != 0) /* else open() tells it */
+        write_mac(card_of(nic));
     return OK;
 }
 

@@ -2,7 +2,7 @@
  *
  * A card has queue pairs; a queue pair belongs to one core for as long as it is open, and only that
  * core calls receive, transmit, flush and arm. All else is called by the control core while the
- * queues are closed, except link_up() and stats(), which only read.
+ * queues are closed, except link_up() and stats(), which only read, and set_mac().
  *
  * Packets: receive() gives packets that the driver had taken from the queue's pool; transmit()
  * takes those it accepts and frees them when the card has sent them. */
@@ -54,6 +54,7 @@ struct nic_ops {
     void (*disarm)(struct nic_queue *queue);
 
     bool (*link_up)(struct nic *nic); /* asks the card; cheap enough for 10 Hz */
+    /* Of an open card, too, while the cores go on; after an error the card has its old address. */
     enum error (*set_mac)(struct nic *nic, const uint8_t mac[6]);
     void (*stats)(struct nic *nic, struct nic_stats *stats);
 };

@@ -743,6 +743,11 @@ static enum error prepare(struct virtio_nic *card, unsigned queue_count,
     return open_control(card, (uint16_t)(2 * pairs));
 }
 
+static enum error command_mac(struct virtio_nic *card, const uint8_t mac[6])
+{
+    return command(card, VIRTIO_NET_CONTROL_MAC, VIRTIO_NET_CONTROL_MAC_ADDRESS_SET, mac, 6);
+}
+
 /* What the live device is told by commands. */
 static enum error instruct(struct virtio_nic *card, unsigned queue_count)
 {
@@ -754,8 +759,7 @@ static enum error instruct(struct virtio_nic *card, unsigned queue_count)
             return error;
     }
     if (card->features & VIRTIO_NET_F_CTRL_MAC_ADDR && card->mac_is_ours) {
-        enum error error = command(card, VIRTIO_NET_CONTROL_MAC, VIRTIO_NET_CONTROL_MAC_ADDRESS_SET,
-                                   card->nic.mac, sizeof(card->nic.mac));
+        enum error error = command_mac(card, card->nic.mac);
         if (error != OK)
             return error;
     }
@@ -821,8 +825,6 @@ static bool virtio_net_link_up(struct nic *nic)
 static enum error virtio_net_set_mac(struct nic *nic, const uint8_t mac[6])
 {
     struct virtio_nic *card = card_of(nic);
-    if (nic->queue_count != 0)
-        return fail(ERROR_BUSY);
     if (mac[0] & ETHERNET_GROUP_BIT)
         return fail(ERROR_BAD_VALUE);
     if (memcmp(nic->mac, mac, sizeof(nic->mac)) == 0)
@@ -830,6 +832,11 @@ static enum error virtio_net_set_mac(struct nic *nic, const uint8_t mac[6])
     uint64_t needed = VIRTIO_NET_F_CTRL_VQ | VIRTIO_NET_F_CTRL_MAC_ADDR;
     if ((card->offered & needed) != needed)
         return fail(ERROR_UNSUPPORTED);
+    if (nic->queue_count != 0) { /* else open() tells it */
+        enum error error = command_mac(card, mac);
+        if (error != OK)
+            return error;
+    }
     memcpy(nic->mac, mac, sizeof(nic->mac));
     card->mac_is_ours = true;
     return OK;
