@@ -163,4 +163,8 @@ struct command_set {
     const struct command_table *const *tables;
     unsigned table_count;
     bool test; /* with the commands that are only there in a test */
+    /* Called now and then in the middle of long texts, so that packets are not held up; NULL:
+     * nobody waits. */
+    void (*breathe)(struct router *router);
+    struct router *router;
 };

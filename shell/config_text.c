@@ -9,11 +9,35 @@
 #include "kernel/platform.h"
 #include "shell/parse.h"
 
+enum { LINES_PER_BREATH = 32 }; /* read or printed in well under 500 us */
+
+static void breathe(const struct command_set *set, unsigned lines)
+{
+    if (set->breathe && lines % LINES_PER_BREATH == 0)
+        set->breathe(set->router);
+}
+
+/* Counts the lines on their way to the sink. */
+struct breathing_sink {
+    const struct command_set *set;
+    struct line_sink *to;
+    unsigned lines;
+};
+
+static bool put_and_breathe(void *context, const char *line)
+{
+    struct breathing_sink *breathing = context;
+    breathe(breathing->set, ++breathing->lines);
+    return breathing->to->put(breathing->to->context, line);
+}
+
 bool config_print(const struct command_set *set, const struct config *config,
                   struct line_sink *sink)
 {
+    struct breathing_sink breathing = { .set = set, .to = sink };
+    struct line_sink counted = { .put = put_and_breathe, .context = &breathing };
     for (unsigned i = 0; i < set->table_count; i++) {
-        if (set->tables[i]->print && !set->tables[i]->print(config, sink))
+        if (set->tables[i]->print && !set->tables[i]->print(config, &counted))
             return false;
     }
     return true;
@@ -158,6 +182,7 @@ static enum error read_text(const struct command_set *set, const char *text, siz
             line_length--;
         if (line_is_blank(start, line_length))
             continue;
+        breathe(set, number);
         error = read_line(set, start, line_length, config, line, problem);
         problem->line = number;
     }

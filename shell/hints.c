@@ -66,7 +66,7 @@ void hints_show(struct session *session)
     bool may_end = false;
     for (unsigned i = 0; i < expectation.count; i++) {
         const struct expected *item = &expectation.items[i];
-        const char *help = item->help ? item->help : word_help(item->word);
+        const char *help = item->help[0] ? item->help : word_help(item->word);
         unsigned length = (unsigned)strlen(item->word);
         sink_print(&sink, "  %s", item->word);
         sink_spaces(&sink, length < HELP_COLUMN ? HELP_COLUMN - length : 1);
@@ -164,31 +164,71 @@ void hints_complete(struct session *session)
         editor_insert(editor, " ", 1);
 }
 
-/* Keywords that stand in front of several commands. A unit test finds those that are missing here.
- */
+/* Keywords that stand in front of several commands, or behind where the command is known. A unit
+ * test finds those that are missing here. */
 const char *word_help(const char *word)
 {
     static const struct {
         const char *word, *help;
     } words[] = {
         { "address", "an address" },
+        { "admin", "may do everything" },
+        { "all", "also those that never happened" },
+        { "and-quit", "and leave configure" },
         { "arp", "neighbors by IPv4 address" },
+        { "blackhole", "drop in silence" },
+        { "books", "where all packets have gone" },
+        { "candidate", "what `configure` edits" },
+        { "check", "only look whether it would work" },
         { "clear", "set counters to zero, forget what was learned" },
+        { "com1", "the serial port" },
         { "commit", "check the candidate, and apply it" },
         { "configuration", "the configuration as statements" },
         { "console", "a local console" },
+        { "count", "how many" },
+        { "default", "every destination that has no other route" },
+        { "df", "do not fragment on the way" },
         { "distance", "of several routes the one with the smallest distance wins" },
+        { "down", "out of service" },
+        { "exit", "leave configure, or log out" },
         { "format", "how answers are printed" },
+        { "from", "the address to ask from" },
         { "gateway", "the next router on the way" },
         { "interface", "a network interface" },
         { "interfaces", "network interfaces" },
+        { "interval", "milliseconds between them" },
         { "ip", "IPv4" },
+        { "json", "one line of JSON for each" },
+        { "length", "lines of a page" },
         { "load", "read statements" },
         { "login", "who may log in" },
+        { "mac", "MAC address" },
+        { "memory", "memory and who has it" },
+        { "merge", "into what is there" },
+        { "monitor", "log lines as they come" },
+        { "mtu", "the longest packet to send" },
+        { "name", "the host name" },
+        { "off", "no" },
+        { "on", "yes" },
+        { "operator", "may also clear and reset" },
+        { "password", "what the login has to know" },
+        { "queues", "the queues of each card" },
+        { "reject", "drop, and tell the sender" },
+        { "replace", "instead of what is there" },
+        { "role", "what the login may do" },
         { "route", "routes" },
+        { "secondary", "another address of the same network" },
         { "show", "tell something and change nothing" },
+        { "size", "bytes behind the ICMP header" },
+        { "summary", "only how many" },
         { "system", "the router as a whole" },
         { "terminal", "this console" },
+        { "text", "for people" },
+        { "up", "in service" },
+        { "vga", "the screen and the keyboard" },
+        { "view", "may only look" },
+        { "watchdog", "restart when a core stands still" },
+        { "width", "characters of a line" },
     };
     for (unsigned i = 0; i < ARRAY_COUNT(words); i++) {
         if (strcmp(words[i].word, word) == 0)

@@ -673,6 +673,7 @@ size_t line_print(const struct parsed_line *line, bool show_secrets, char *out, 
 
 struct collect {
     struct expectation *out;
+    bool identified; /* there is only one command that it can be */
     const char *partial;
     size_t partial_length;
 };
@@ -689,7 +690,7 @@ static void expect_item(struct expectation *out, enum token_type type, struct sp
         int order = strcmp(shown, out->items[i].word);
         if (order == 0) { /* several commands go on with it: none of them says what it is */
             if (out->items[i].help != help)
-                out->items[i].help = NULL;
+                out->items[i].help = "";
             return;
         }
         bool before = type == TOKEN_WORD ? item_is_value || order < 0 : item_is_value && order < 0;
@@ -716,7 +717,8 @@ static void collect_word(void *context, const struct command *command, unsigned 
     while (grammar_keyword(&expected, &keyword_at, &keyword)) {
         if (keyword.length >= collect->partial_length &&
             memcmp(keyword.start, collect->partial, collect->partial_length) == 0)
-            expect_item(collect->out, TOKEN_WORD, keyword, command->help);
+            expect_item(collect->out, TOKEN_WORD, keyword,
+                        collect->identified ? "" : command->help);
     }
     if (expected.type != TOKEN_WORD)
         expect_item(collect->out, expected.type, expected.name, token_type_help(expected.type));
@@ -764,6 +766,11 @@ enum error parse_expect(const struct command_set *set, const char *text, size_t 
         error = matcher_take(&matcher, &words.list[i], problem);
         if (error)
             return error;
+    }
+    collect.identified = matcher.begun;
+    for (unsigned i = matcher.first; i < matcher.count; i++) {
+        if (matcher.states[i].command != matcher.states[matcher.first].command)
+            collect.identified = false;
     }
     visit_next(&matcher, collect_word, &collect);
     bool no_possible = !matcher.begun && whole == 0 && has_statements(&matcher) &&

@@ -37,8 +37,8 @@ void print_quoted(struct text *out, const char *string);
 enum { EXPECTED_MAX = 96 };
 
 struct expected {
-    char word[40]; /* the keyword, "<gateway>", or "<enter>" */
-    const char *help;
+    char word[40];    /* the keyword, "<gateway>", or "<enter>" */
+    const char *help; /* "": the word says it by itself, in whatever command */
     enum token_type type;
     bool end; /* the line may be over here */
 };

@@ -23,6 +23,8 @@ struct shell *shell_create(const struct shell_setup *setup)
         return NULL;
     shell->router = setup->router;
     shell->commands = setup->commands;
+    shell->commands.breathe = control_yield;
+    shell->commands.router = setup->router;
     shell->check = setup->check ? setup->check : control_check;
     shell->commit = setup->commit ? setup->commit : control_commit;
     shell->wake_up.expired = be_awake;

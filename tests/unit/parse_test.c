@@ -6,11 +6,19 @@
 #include "kernel/base/text.h"
 #include "shell/grammar.h"
 #include "shell/pipe.h"
-#include "shell/shell.h"
+#include "shell/session.h"
 #include "tests/unit/test.h"
 
 static const struct command_table *const tables[] = { &session_commands, &statement_commands };
 static const struct command_set all = { .tables = tables, .table_count = 2 };
+
+static const struct command_table *const hosted_tables[] = { &session_commands, &statement_commands,
+                                                             &show_net_commands,
+                                                             &show_memory_commands,
+                                                             &action_commands };
+static const struct command_set hosted = { .tables = hosted_tables,
+                                           .table_count = 5,
+                                           .test = true };
 
 static struct parsed_line line;
 static struct problem problem;
@@ -228,4 +236,41 @@ TEST(command_tables_are_well_formed)
             EXPECT((command->kind == COMMAND_STATEMENT) == (command->run == NULL));
         }
     }
+}
+
+/* `?` has something to say of every word at every place. */
+static void expect_help(const char *line_so_far, unsigned depth)
+{
+    struct expectation expectation;
+    if (parse_expect(&hosted, line_so_far, strlen(line_so_far), ROLE_ADMIN, &expectation,
+                     &problem) != OK)
+        return;
+    for (unsigned i = 0; i < expectation.count; i++) {
+        const struct expected *item = &expectation.items[i];
+        if (item->help[0] == '\0' && word_help(item->word)[0] == '\0')
+            test_fail(__FILE__, __LINE__, "no help for \"%s\" behind \"%s\"", item->word,
+                      line_so_far);
+        bool deeper = item->type == TOKEN_WORD && !item->end && depth < 4;
+        char longer[256];
+        text_format(longer, sizeof(longer), "%s%s ", line_so_far, item->word);
+        if (deeper)
+            expect_help(longer, depth + 1);
+        static const struct {
+            enum token_type type;
+            const char *example;
+        } examples[] = { { TOKEN_IFNAME, "eth0" },        { TOKEN_NAME, "x" },
+                         { TOKEN_ADDR4, "192.0.2.1" },    { TOKEN_PREFIX4, "192.0.2.0/24" },
+                         { TOKEN_HOST4, "192.0.2.1/24" }, { TOKEN_SECRET, "x" } };
+        for (unsigned k = 0; k < ARRAY_COUNT(examples) && depth < 4; k++) {
+            if (item->type != examples[k].type)
+                continue;
+            text_format(longer, sizeof(longer), "%s%s ", line_so_far, examples[k].example);
+            expect_help(longer, depth + 1);
+        }
+    }
+}
+
+TEST(command_help_knows_every_word)
+{
+    expect_help("", 0);
 }

@@ -187,7 +187,7 @@ TEST(session_helps_at_that_point)
                 "tsuji# ip eth0 address ");
     EXPECT_TEXT(fixture_type(fixture, "10.0.0.1/8 ?"),
                 "10.0.0.1/8 \n"
-                "  secondary               an address of an interface\n"
+                "  secondary               another address of the same network\n"
                 "  <enter>                 an address of an interface\n"
                 "  |                       filter the answer\n"
                 "tsuji# ip eth0 address 10.0.0.1/8 ");
