@@ -162,13 +162,32 @@ static bool type_of(struct span name, struct grammar_word *word)
     return false;
 }
 
+static bool ends_keyword(char c)
+{
+    switch (c) {
+    case '\0':
+    case ' ':
+    case '[':
+    case ']':
+    case '{':
+    case '}':
+    case '|':
+    case '<':
+    case '>':
+    case '*':
+        return true;
+    default:
+        return false;
+    }
+}
+
 bool grammar_word_at(const char *grammar, unsigned at, struct grammar_word *word)
 {
     *word = (struct grammar_word){ .type = TOKEN_WORD };
     const char *start = grammar + at;
     if (*start != '<') {
         word->name.start = start;
-        while (strchr(" []{}|<>*", start[word->name.length]) == NULL)
+        while (!ends_keyword(start[word->name.length]))
             word->name.length++;
         word->after = at + word->name.length;
         return word->name.length > 0;

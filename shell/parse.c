@@ -155,7 +155,8 @@ size_t line_find_bar(const char *text, size_t length, size_t from)
 static enum error split_words(const char *text, size_t length, struct words *words,
                               struct problem *problem)
 {
-    *words = (struct words){ 0 };
+    words->count = 0;
+    words->open = false;
     if (length > LINE_BYTES_MAX) {
         problem_at(problem, "too-long", LINE_BYTES_MAX);
         text_format(problem->text, sizeof(problem->text), "a line has at most %d characters",
@@ -300,15 +301,16 @@ static enum match match_word(const struct matcher *matcher, const struct grammar
     return fits ? MATCH_VALUE : MATCH_NONE;
 }
 
-/* First pass over a word of the line: how well can it match, and what would have matched. */
+/* First pass over a word of the line: how well can it match; and, once it is clear that the line is
+ * wrong, what would have matched. */
 struct survey {
     const struct matcher *matcher;
     const struct word *word;
+    bool describing;
     enum match best;
     struct span keyword; /* best is MATCH_BEGINNING: the first such keyword */
     bool ambiguous;
-    char why[96];         /* what a value that nearly fitted says */
-    unsigned value_count; /* kinds of values that may stand here */
+    char why[96]; /* what a value that nearly fitted says */
     struct span nearest;
     unsigned nearest_distance;
     struct text told; /* "gateway, blackhole" */
@@ -343,6 +345,17 @@ static void tell_word(struct survey *survey, const struct grammar_word *expected
         tell(survey, "<", expected->name, ">");
 }
 
+static void describe_word(struct survey *survey, const struct grammar_word *expected)
+{
+    unsigned at = 0;
+    struct span keyword;
+    tell_word(survey, expected);
+    while (survey->word && grammar_keyword(expected, &at, &keyword)) {
+        struct span typed = { survey->word->start, (uint32_t)survey->word->length };
+        survey->nearest = nearest_word(typed, keyword, survey->nearest, &survey->nearest_distance);
+    }
+}
+
 static void survey_word(void *context, const struct command *command, unsigned at, int previous)
 {
     (void)previous;
@@ -354,37 +367,45 @@ static void survey_word(void *context, const struct command *command, unsigned a
     enum match match = MATCH_NONE;
     if (survey->word)
         match = match_word(survey->matcher, &expected, survey->word, &keyword, &why);
-    if (match == MATCH_BEGINNING && survey->best == MATCH_BEGINNING &&
-        !span_is(survey->keyword, keyword.start, keyword.length)) {
-        survey->ambiguous = true;
-        tell(survey, "", keyword, "");
-    }
+    bool another = match == MATCH_BEGINNING && survey->best == MATCH_BEGINNING &&
+                   !span_is(survey->keyword, keyword.start, keyword.length);
+    survey->ambiguous = match > survey->best ? false : survey->ambiguous || another;
     if (match > survey->best) {
         survey->best = match;
         survey->keyword = keyword;
-        survey->ambiguous = false;
+        survey->told_text[0] = '\0'; /* what did not match before tells nothing now */
         survey->told = text_of(survey->told_text, sizeof(survey->told_text));
         survey->told_count = 0;
-        if (match == MATCH_BEGINNING)
-            tell(survey, "", keyword, "");
     }
-    if (survey->best > MATCH_NONE)
+    if (!survey->describing)
         return;
     if (why.length > 0)
         text_format(survey->why, sizeof(survey->why), "%s", why_text);
-    tell_word(survey, &expected);
-    unsigned keyword_at = 0;
-    while (survey->word && grammar_keyword(&expected, &keyword_at, &keyword))
-        survey->nearest =
-            nearest_word((struct span){ survey->word->start, (uint32_t)survey->word->length },
-                         keyword, survey->nearest, &survey->nearest_distance);
+    if (match == MATCH_BEGINNING)
+        tell(survey, "", keyword, "");
+    else if (match == MATCH_NONE && survey->best == MATCH_NONE)
+        describe_word(survey, &expected);
 }
 
 /* What may come next, and how well `word` (NULL: none) fits. */
 static void survey_next(const struct matcher *matcher, const struct word *word,
                         struct survey *survey)
 {
-    *survey = (struct survey){ .matcher = matcher, .word = word, .nearest_distance = UINT32_MAX };
+    survey->matcher = matcher;
+    survey->word = word;
+    survey->describing = false;
+    survey->best = MATCH_NONE;
+    survey->ambiguous = false;
+    visit_next(matcher, survey_word, survey);
+}
+
+/* The same, once more, with words for an error. */
+static void survey_in_words(const struct matcher *matcher, const struct word *word,
+                            struct survey *survey)
+{
+    *survey = (struct survey){
+        .matcher = matcher, .word = word, .describing = true, .nearest_distance = UINT32_MAX
+    };
     survey->told = text_of(survey->told_text, sizeof(survey->told_text));
     visit_next(matcher, survey_word, survey);
 }
@@ -421,8 +442,9 @@ static void advance_word(void *context, const struct command *command, unsigned 
 }
 
 static enum error describe_mismatch(const struct matcher *matcher, const struct word *word,
-                                    const struct survey *survey, struct problem *problem)
+                                    struct survey *survey, struct problem *problem)
 {
+    survey_in_words(matcher, word, survey);
     problem_at(problem, "unknown-word", word->column);
     struct text text = text_of(problem->text, sizeof(problem->text));
     const char *more = survey->told_count > TOLD_MAX ? ", ..." : "";
@@ -521,7 +543,7 @@ static enum error describe_incomplete(const struct matcher *matcher, size_t leng
                                       struct problem *problem)
 {
     struct survey survey;
-    survey_next(matcher, NULL, &survey);
+    survey_in_words(matcher, NULL, &survey);
     problem_at(problem, "incomplete", (unsigned)length);
     text_format(problem->text, sizeof(problem->text), "incomplete, expected %s%s", survey.told_text,
                 survey.told_count > TOLD_MAX ? ", ..." : "");
