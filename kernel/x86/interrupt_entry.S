@@ -11,7 +11,11 @@ interrupt_entries:
     .set vector, 0
     .rept 256
     .balign ENTRY_BYTES
-    .if vector >= 32 || !((ERROR_CODE_VECTORS >> vector) & 1)
+    .set has_error_code, 0
+    .if vector < 32         /* apart: the assembler warns of wider shifts, taken or not */
+    .set has_error_code, (ERROR_CODE_VECTORS >> vector) & 1
+    .endif
+    .if !has_error_code
     push $0
     .endif
     push $vector
