@@ -76,6 +76,12 @@ static NOINLINE void selftest_stall(void)
         core_relax();
 }
 
+static NOINLINE void selftest_deaf(void)
+{
+    interrupts_off();
+    selftest_stall();
+}
+
 static void panic_there(void *argument)
 {
     (void)argument;
@@ -124,6 +130,7 @@ static const struct {
     { "divide", selftest_divide },
     { "nmi", selftest_nmi },
     { "stall", selftest_stall },
+    { "deaf", selftest_deaf },
 };
 
 void selftest_run(const struct boot_info *info)

@@ -10,6 +10,12 @@
 #include "kernel/x86/descriptors.h"
 #include "kernel/x86/interrupt.h"
 
+/* How often in a row one that looks for progress has found none. */
+struct stall {
+    uint64_t progress_seen;
+    unsigned looks;
+};
+
 struct x86_cpu {
     /* Set before the core starts. */
     struct cpu cpu; /* first: core_current() */
@@ -32,8 +38,14 @@ struct x86_cpu {
     alignas(CACHE_LINE_BYTES) uint64_t deadline_cycles; /* of core_idle(); UINT64_MAX: none */
     uint64_t tick_cycles;                               /* the watchdog's next */
     uint64_t cycles_per_tick;
-    uint64_t progress_seen;
-    unsigned stalled_ticks;
+    struct stall stall_by_tick;
+    struct stall stall_by_nudge;
+    uint32_t neighbor_ticks; /* of the neighbor, when we looked last */
+    _Atomic uint32_t ticks;  /* so far */
+    _Atomic bool nudged;     /* by the core whose neighbor we are: an NMI of it is on the way */
+
+    /* Set by core 0 once all cores are there: the next one, whom this one nudges; NULL: none. */
+    struct x86_cpu *_Atomic neighbor;
 
     /* Device interrupts: vector less VECTOR_DEVICE to handle, -1 where there is none. */
     int16_t interrupts[VECTOR_DEVICE_END - VECTOR_DEVICE];

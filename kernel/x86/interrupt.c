@@ -77,6 +77,8 @@ void interrupt_dispatch(struct interrupt_frame *frame)
         if (vector == VECTOR_NMI &&
             atomic_load_explicit(&interrupt_stop_requested, memory_order_acquire))
             stop_for_panic(cpu, frame);
+        if (vector == VECTOR_NMI && sleep_nudge_came(cpu, frame))
+            return;
         panic_exception(frame);
     }
     if (vector == VECTOR_SPURIOUS || (vector >= VECTOR_LEGACY && vector < VECTOR_TIMER))

@@ -14,7 +14,14 @@
  *
  * One timer serves two purposes: the deadline of core_idle(), and the tick of a second by which the
  * watchdog sees that the core's loop still goes round. It is set to the earlier of both. Since the
- * core counts its own ticks, a host that stalls a virtual processor stalls the count as well. */
+ * core counts its own ticks, a host that stalls a virtual processor stalls the count as well.
+ *
+ * A core that hangs with interrupts off has no ticks. So each core looks at its neighbor's at each
+ * tick of its own, and where there are none it sends an NMI, a nudge, which the neighbor counts as
+ * it would have counted the tick. Of many nudges to a processor that does not run, one is left when
+ * it runs again: a host's stall is no panic here either. (An NMI between `sti` and `hlt` may end
+ * the former's grace, and then a wake-up may wait for the next tick. Who is asleep gets none, so
+ * that takes a nudge in the very moment in which a core, silent for a second, goes to sleep.) */
 #include "kernel/x86/sleep.h"
 
 #include "kernel/clock.h"

@@ -12,6 +12,10 @@ struct x86_cpu;
 void sleep_init_core(struct x86_cpu *cpu);
 void sleep_set_timer(struct x86_cpu *cpu);
 
-/* From handlers: VECTOR_TIMER came. */
+/* How many ticks without progress are a panic: WATCHDOG_TICKS where nobody says. */
+void sleep_set_watchdog(unsigned ticks);
+
+/* From handlers: VECTOR_TIMER came. An NMI came; false: it was not the neighbor's nudge. */
 void sleep_timer_came(struct x86_cpu *cpu, const struct interrupt_frame *frame);
+bool sleep_nudge_came(struct x86_cpu *cpu, const struct interrupt_frame *frame);
 void sleep_wake(struct x86_cpu *cpu);

@@ -231,6 +231,14 @@ static void close_slots(unsigned slot_count)
     }
 }
 
+/* Each watches the next, the last one the first. */
+static void introduce_neighbors(void)
+{
+    for (unsigned i = 0; running_count > 1 && i < running_count; i++)
+        atomic_store_explicit(&cpus[i]->neighbor, cpus[(i + 1) % running_count],
+                              memory_order_release);
+}
+
 void smp_start(const struct boot_info *info)
 {
     const struct acpi_info *acpi = acpi_get();
@@ -255,4 +263,5 @@ void smp_start(const struct boot_info *info)
     send_startups(slot_count, trampoline);
     wait_for_cores(slot_count, trampoline);
     close_slots(slot_count);
+    introduce_neighbors();
 }
