@@ -21,6 +21,7 @@
 #include "kernel/x86/pci_config.h"
 #include "kernel/x86/pins.h"
 #include "kernel/x86/random.h"
+#include "kernel/x86/sleep.h"
 #include "kernel/x86/smp.h"
 #include "net/control.h"
 #include "net/router.h"
@@ -34,12 +35,8 @@ static struct router *router;
 static struct shell *shell;
 
 static const struct command_table *const command_tables[] = {
-    &session_commands,
-    &statement_commands,
-    &show_net_commands,
-    &show_memory_commands,
-    &action_commands,
-    &machine_commands,
+    &session_commands,     &statement_commands, &show_net_commands,
+    &show_memory_commands, &action_commands,    &machine_commands,
 };
 
 static void start_machine(unsigned protocol, uint64_t information)
@@ -48,7 +45,7 @@ static void start_machine(unsigned protocol, uint64_t information)
     cpu_init();
     boot_phase_start(boot_first_cycles);
     loader_read(&boot, protocol, information);
-    panic_set_ending(boot_option_is(&boot, "test", ""), false);
+    panic_set_test(boot_option_is(&boot, "test", ""));
 
     boot_phase("memory");
     const struct memory_hole image = { (uint64_t)image_start - BOOT_IMAGE_OFFSET,
@@ -109,6 +106,13 @@ static void start_router(unsigned nic_count)
     CHECK(shell != NULL);
 }
 
+/* `system watchdog TIME`: a stall of that long, and any other panic, restarts the machine. */
+static void follow_watchdog(uint32_t watchdog_s)
+{
+    sleep_set_watchdog(watchdog_s > 0 ? watchdog_s : WATCHDOG_TICKS);
+    panic_set_restart(watchdog_s > 0);
+}
+
 /* A text that is refused leaves the built-in configuration, and a console that says why. */
 static void start_configuration(void)
 {
@@ -135,6 +139,7 @@ static void control_work(void *context, uint64_t now_ns)
 {
     (void)context;
     shell_work(shell, now_ns);
+    follow_watchdog(router->config->watchdog_s);
     if (acpi_power_button_pressed()) {
         log_info("acpi", "power button pressed: powering off");
         platform_power_off();
@@ -152,6 +157,7 @@ _Noreturn void kernel_main(unsigned protocol, uint64_t information)
     unsigned nic_count = start_devices();
     start_router(nic_count);
     start_configuration();
+    follow_watchdog(router->config->watchdog_s);
     selftest_run(&boot);
 
     router->control_work = control_work;

@@ -46,9 +46,13 @@ void panic_set_screen(void (*write)(const char *text, size_t length))
     screen_write = write;
 }
 
-void panic_set_ending(bool test, bool restart)
+void panic_set_test(bool test)
 {
     ends_test = test;
+}
+
+void panic_set_restart(bool restart)
+{
     ends_restart = restart;
 }
 
@@ -273,7 +277,7 @@ _Noreturn void panic_at(const struct interrupt_frame *frame, const char *cause)
     print_others(self);
     for (unsigned i = 0; i < core_count(); i++)
         print_trace(cpus[i]);
-    print("halted\n");
+    print(ends_restart ? "restarting\n" : "halted\n");
     end();
 }
 

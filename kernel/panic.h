@@ -19,5 +19,7 @@ _Noreturn void panic_exception(const struct interrupt_frame *frame);
  * was doing. */
 void panic_set_screen(void (*write)(const char *text, size_t length));
 
-/* test: ends QEMU by isa-debug-exit. restart: instead of halting, as `system watchdog` wants. */
-void panic_set_ending(bool test, bool restart);
+/* How it ends other than by halting: QEMU by isa-debug-exit, as the word `test` wants; a restart,
+ * as `system watchdog` wants. */
+void panic_set_test(bool test);
+void panic_set_restart(bool restart);

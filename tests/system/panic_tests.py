@@ -38,6 +38,14 @@ def test_panic_names_cause_and_functions(mistake):
         expect("core 0" in text or "core 1" in text, "nothing of the other core")
 
 
+def test_watchdog_follows_the_configuration():
+    with Lab() as lab:
+        router = lab.router([], words="selftest=stall", config="system watchdog 2s\n", wait=False)
+        expect_equal(router.wait_end(8), PANIC_STATUS, "QEMU's status after a panic")
+        expect("watchdog" in router.console.all, "the watchdog is not named")
+        expect("restarting" in router.console.all, "the machine would not be restarted")
+
+
 @matrix(mistake=["double-free", "overrun", "use-after-free"])
 def test_debug_allocator_catches(mistake):
     with Lab() as lab:
