@@ -13,7 +13,7 @@ static const uint16_t class_bytes[HEAP_CLASS_COUNT] = {
 
 /* At the start of a slab. */
 struct heap_slab {
-    uint64_t magic; /* SLAB_MAGIC ^ its own address: something else is hardly taken for a slab */
+    struct heap_slab *next_known;       /* in heap->slabs */
     struct heap_slab *next, **previous; /* in heap->partial; previous is NULL while it is full */
     void *free;                         /* first free slot; each holds the next */
     uint16_t class_index;
@@ -22,8 +22,6 @@ struct heap_slab {
     uint32_t first_slot; /* its offset in the slab */
     uint8_t owners[];    /* of each slot: 0 while free, else memory_tag + 1 */
 };
-
-#define SLAB_MAGIC 0x5462616c53707548ull
 
 /* Memory of whole pages. Records live in the heap's own slots. */
 struct heap_large {
@@ -95,6 +93,16 @@ static void slab_unlink(struct heap_slab *slab)
     slab->previous = NULL;
 }
 
+/* The link to the slab that begins there, or the one at the end of its list. Addresses alone are
+ * compared: what a wrong pointer points to is never looked at, it may not even be mapped. */
+static struct heap_slab **slab_find(struct heap *heap, uintptr_t start)
+{
+    struct heap_slab **link = &heap->slabs[start / HEAP_SLAB_BYTES % HEAP_SLAB_BUCKETS];
+    while (*link && (uintptr_t)*link != start)
+        link = &(*link)->next_known;
+    return link;
+}
+
 static void *slab_slot(const struct heap_slab *slab, unsigned index)
 {
     return (char *)slab + slab->first_slot + (size_t)index * class_bytes[slab->class_index];
@@ -113,7 +121,6 @@ static struct heap_slab *slab_create(struct heap *heap, unsigned class_index)
     count = MIN_OF(count, (HEAP_SLAB_BYTES - first) / size);
 
     *slab = (struct heap_slab){
-        .magic = SLAB_MAGIC ^ (uintptr_t)slab,
         .class_index = (uint16_t)class_index,
         .slot_count = (uint16_t)count,
         .first_slot = (uint32_t)first,
@@ -125,16 +132,24 @@ static struct heap_slab *slab_create(struct heap *heap, unsigned class_index)
         slab->free = slot;
     }
     slab_link(heap, slab);
+    *slab_find(heap, (uintptr_t)slab) = slab;
     return slab;
 }
 
-/* Where `pointer` is a slot, the slab and the slot's number. */
-static struct heap_slab *slab_of(const void *pointer, unsigned *slot)
+static void slab_destroy(struct heap *heap, struct heap_slab *slab)
 {
-    struct heap_slab *slab = (void *)((uintptr_t)pointer & ~(uintptr_t)(HEAP_SLAB_BYTES - 1));
-    if (slab->magic != (SLAB_MAGIC ^ (uintptr_t)slab))
+    slab_unlink(slab);
+    *slab_find(heap, (uintptr_t)slab) = slab->next_known;
+    heap->pages.give(heap->pages.context, slab, SLAB_PAGES);
+}
+
+/* Where `pointer` is a slot, the slab and the slot's number. */
+static struct heap_slab *slab_of(struct heap *heap, const void *pointer, unsigned *slot)
+{
+    size_t offset = (uintptr_t)pointer % HEAP_SLAB_BYTES;
+    struct heap_slab *slab = *slab_find(heap, (uintptr_t)pointer - offset);
+    if (!slab)
         return NULL;
-    size_t offset = (uintptr_t)pointer - (uintptr_t)slab;
     size_t size = class_bytes[slab->class_index];
     if (offset < slab->first_slot || (offset - slab->first_slot) % size != 0)
         return NULL;
@@ -152,7 +167,8 @@ static void *slab_take(struct heap *heap, unsigned class_index, enum memory_tag 
 
     void **slot = slab->free;
     unsigned index;
-    CHECK(slab_of(slot, &index) == slab); /* a link overwritten by a use after free ends here */
+    CHECK(slab_of(heap, slot, &index) ==
+          slab); /* a link overwritten by a use after free ends here */
     CHECK(slab->owners[index] == 0);
     slab->free = *slot;
     slab->owners[index] = (uint8_t)(tag + 1);
@@ -173,11 +189,8 @@ static void slab_give(struct heap *heap, struct heap_slab *slab, unsigned index)
         slab_link(heap, slab);
 
     bool last = heap->partial[slab->class_index] == slab && !slab->next;
-    if (slab->used_count == 0 && !last) {
-        slab_unlink(slab);
-        slab->magic = 0;
-        heap->pages.give(heap->pages.context, slab, SLAB_PAGES);
-    }
+    if (slab->used_count == 0 && !last)
+        slab_destroy(heap, slab);
 }
 
 /* ---- Whole pages ---------------------------------------------------------------------------- */
@@ -199,7 +212,7 @@ static struct heap_large *record_take(struct heap *heap)
 static void record_give(struct heap *heap, struct heap_large *record)
 {
     unsigned index;
-    struct heap_slab *slab = slab_of(record, &index);
+    struct heap_slab *slab = slab_of(heap, record, &index);
     slab_give(heap, slab, index);
 }
 
@@ -277,7 +290,7 @@ enum heap_verdict heap_free(struct heap *heap, void *pointer)
     spinlock_take(&heap->lock);
     struct heap_large **large = large_at(heap, pointer);
     unsigned index;
-    struct heap_slab *slab = large ? NULL : slab_of(pointer, &index);
+    struct heap_slab *slab = large ? NULL : slab_of(heap, pointer, &index);
     if (large) {
         account_given(heap, (*large)->page_count * PAGE_BYTES, (*large)->tag);
         large_give(heap, large);
@@ -303,7 +316,7 @@ size_t heap_size(struct heap *heap, const void *pointer)
     spinlock_take(&heap->lock);
     struct heap_large **large = large_at(heap, pointer);
     unsigned index;
-    struct heap_slab *slab = large ? NULL : slab_of(pointer, &index);
+    struct heap_slab *slab = large ? NULL : slab_of(heap, pointer, &index);
     if (large)
         size = (*large)->page_count * PAGE_BYTES;
     else if (slab && slab->owners[index] != 0)

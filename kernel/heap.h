@@ -8,7 +8,8 @@
  *   above         whole pages, with a record in a hash table by address
  *
  * A slot's byte tells for certain whether it is in use, so a double free is noticed in every build.
- * Slabs are aligned to their size: a pointer finds its slab by masking. All memory is handed out
+ * Slabs are aligned to their size: masking a pointer gives its slab, if it is one that a hash table
+ * by address knows; so nothing is read through a wrong pointer. All memory is handed out
  * zeroed and is physically contiguous, because pages are; so device memory comes from here too.
  *
  * Pure: pages come from a `struct heap_pages`. */
@@ -23,6 +24,7 @@ enum {
     HEAP_SLOT_BYTES_MAX = 8192,
     HEAP_CLASS_COUNT = 19,
     HEAP_LARGE_BUCKETS = 1024,
+    HEAP_SLAB_BUCKETS = 1024, /* lists of one slab each, up to 64 MiB of them */
 };
 
 /* Where the heap gets its pages from. take: count pages in a run aligned to align pages, or NULL.
@@ -47,6 +49,7 @@ struct heap {
     struct spinlock lock; /* guards all below */
     struct heap_pages pages;
     struct heap_slab *partial[HEAP_CLASS_COUNT]; /* slabs with a free slot */
+    struct heap_slab *slabs[HEAP_SLAB_BUCKETS];  /* all, by address */
     struct heap_large *large[HEAP_LARGE_BUCKETS];
     struct memory_stats stats; /* sizes as taken: a slot's, or whole pages */
 };

@@ -137,6 +137,18 @@ TEST(heap_notices_a_double_free_in_every_build)
     end();
 }
 
+TEST(heap_looks_at_no_memory_behind_a_wrong_pointer)
+{
+    start(1000);
+    char *block = heap_alloc(&heap, 100000, 0, MEMORY_TEST);
+    EXPECT(heap_free(&heap, block) == HEAP_FREED);
+    EXPECT(heap_free(&heap, block) == HEAP_NOT_OURS); /* it went back: sanitizers watch it */
+    EXPECT(heap_free(&heap, (void *)PAGE_BYTES) == HEAP_NOT_OURS); /* nothing is mapped there */
+    EXPECT_EQUAL(heap_size(&heap, (void *)PAGE_BYTES), 0);
+    EXPECT_EQUAL(heap.stats.double_frees, 2);
+    end();
+}
+
 TEST(heap_without_pages_answers_null_and_stays_whole)
 {
     start(HEAP_SLAB_BYTES / PAGE_BYTES);
