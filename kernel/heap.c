@@ -247,31 +247,40 @@ static void large_give(struct heap *heap, struct heap_large **link)
 
 /* ---- The heap ------------------------------------------------------------------------------- */
 
-void *heap_alloc(struct heap *heap, size_t size, size_t align, enum memory_tag tag)
+/* *size: what was asked for, then what was taken. */
+static void *take(struct heap *heap, size_t *size, size_t align, enum memory_tag tag)
 {
     align = align ? align : ALIGN_DEFAULT;
     CHECK((align & (align - 1)) == 0);
     CHECK(tag < MEMORY_TAG_COUNT);
-    if (size > SIZE_MAX - PAGE_BYTES)
+    if (*size > SIZE_MAX - PAGE_BYTES)
         return NULL;
 
     spinlock_take(&heap->lock);
-    unsigned class_index = class_for(size, align);
+    unsigned class_index = class_for(*size, align);
     void *memory;
     if (class_index < HEAP_CLASS_COUNT) {
-        size = class_bytes[class_index];
+        *size = class_bytes[class_index];
         memory = slab_take(heap, class_index, tag);
     } else {
-        size = (MAX_OF(size, 1u) + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
-        memory = large_take(heap, size / PAGE_BYTES, align, tag);
+        *size = (MAX_OF(*size, 1u) + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+        memory = large_take(heap, *size / PAGE_BYTES, align, tag);
     }
     if (memory)
-        account_taken(heap, size, tag);
+        account_taken(heap, *size, tag);
     spinlock_release(&heap->lock);
-
-    if (memory)
-        memset(memory, 0, size);
     return memory;
+}
+
+void *heap_alloc(struct heap *heap, size_t size, size_t align, enum memory_tag tag)
+{
+    void *memory = take(heap, &size, align, tag);
+    return memory ? memset(memory, 0, size) : NULL;
+}
+
+void *heap_alloc_uncleared(struct heap *heap, size_t size, size_t align, enum memory_tag tag)
+{
+    return take(heap, &size, align, tag);
 }
 
 /* Only a page's first byte can be a run of pages; a slot may be there too, so both are asked. */

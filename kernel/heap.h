@@ -9,8 +9,8 @@
  *
  * A slot's byte tells for certain whether it is in use, so a double free is noticed in every build.
  * Slabs are aligned to their size: masking a pointer gives its slab, if it is one that a hash table
- * by address knows; so nothing is read through a wrong pointer. All memory is handed out
- * zeroed and is physically contiguous, because pages are; so device memory comes from here too.
+ * by address knows; so nothing is read through a wrong pointer. All memory is physically
+ * contiguous, because pages are; so device memory comes from here too.
  *
  * Pure: pages come from a `struct heap_pages`. */
 #pragma once
@@ -58,6 +58,8 @@ void heap_init(struct heap *heap, const struct heap_pages *pages);
 
 /* Zeroed memory or NULL; align is a power of two, 0 means 16. */
 void *heap_alloc(struct heap *heap, size_t size, size_t align, enum memory_tag tag) MUST_CHECK;
+void *heap_alloc_uncleared(struct heap *heap, size_t size, size_t align,
+                           enum memory_tag tag) MUST_CHECK;
 enum heap_verdict heap_free(struct heap *heap, void *pointer) MUST_CHECK;
 
 /* How many bytes the block that begins there really has; 0 where none is in use there. */

@@ -101,6 +101,12 @@ void memory_free_at(void *pointer, const char *file, int line); /* NULL is allow
 #define dma_free(pointer)           dma_free_at((pointer), __FILE__, __LINE__)
 void *dma_alloc_at(size_t size, size_t align, enum memory_tag tag, const char *file,
                    int line) MUST_CHECK;
+
+/* The same with anything in it, for much memory that is written before it is read. */
+#define dma_alloc_uncleared(size, align, tag) \
+    dma_alloc_uncleared_at((size), (align), (tag), __FILE__, __LINE__)
+void *dma_alloc_uncleared_at(size_t size, size_t align, enum memory_tag tag, const char *file,
+                             int line) MUST_CHECK;
 void dma_free_at(void *pointer, const char *file, int line); /* NULL is allowed */
 uint64_t dma_address(const void *pointer); /* what the device calls a byte of dma_alloc() memory */
 

@@ -123,6 +123,15 @@ void *dma_alloc_at(size_t size, size_t align, enum memory_tag tag, const char *f
     return memory_alloc_at(size, align, tag, file, line);
 }
 
+/* So that nobody takes it for zeroed. */
+void *dma_alloc_uncleared_at(size_t size, size_t align, enum memory_tag tag, const char *file,
+                             int line)
+{
+    enum { UNCLEARED_FILL = 0xcd };
+    void *memory = memory_alloc_at(size, align, tag, file, line);
+    return memory ? memset(memory, UNCLEARED_FILL, size) : NULL;
+}
+
 void dma_free_at(void *pointer, const char *file, int line)
 {
     memory_free_at(pointer, file, line);

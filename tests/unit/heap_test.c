@@ -106,6 +106,16 @@ TEST(heap_gives_large_pages_without_waste)
     end();
 }
 
+TEST(heap_touches_no_memory_that_is_wanted_uncleared)
+{
+    enum { BLOCK = 100000 };
+    start(1000);
+    uint8_t *block = heap_alloc_uncleared(&heap, BLOCK, 0, MEMORY_PACKET);
+    EXPECT(block && block[0] == 0xee && block[BLOCK - 1] == 0xee); /* as it came from take() */
+    EXPECT(heap_free(&heap, block) == HEAP_FREED);
+    end();
+}
+
 TEST(heap_counts_by_tag)
 {
     start(1000);
