@@ -8,6 +8,10 @@
  * Whoever sends to `returned` only pushes and the owner only takes all, so the list needs neither a
  * lock nor a generation count. It cannot overflow: there are only so many packets.
  *
+ * A chunk is touched when its packets are first needed: the free list begins empty and is filled
+ * from the chunks, a few packets at a time, until all have been in it. So neither the boot nor a
+ * core that forwards nothing pays for memory that nobody uses.
+ *
  * A packet in a pool has data NULL. That is how a second packet_free() is noticed. */
 #include "kernel/base/packet.h"
 
@@ -18,6 +22,7 @@
 enum {
     OUTGOING_BATCH = 32, /* packets for one home before they are sent without waiting for a step */
     CHUNK_PACKETS = PACKET_CHUNK_BYTES / PACKET_BUFFER_BYTES,
+    REFILL_PACKETS = 64,
 };
 
 struct packet_pools {
@@ -26,22 +31,6 @@ struct packet_pools {
     void **chunks;
     struct packet_pool pools[];
 };
-
-static void add_chunk(struct packet_pool *pool, uint8_t *chunk)
-{
-    uint64_t chunk_dma = dma_address(chunk);
-    /* From the end, so that packets are given out in the order of their addresses. */
-    for (unsigned i = CHUNK_PACKETS; i-- > 0;) {
-        size_t offset = (size_t)i * PACKET_BUFFER_BYTES;
-        struct packet *packet = (void *)(chunk + offset);
-        packet->home = pool->index;
-        packet->buffer_dma = chunk_dma + offset;
-        packet->data = NULL;
-        packet->next = pool->free;
-        pool->free = packet;
-    }
-    pool->total += CHUNK_PACKETS;
-}
 
 struct packet_pools *packet_pools_create(unsigned pool_count, unsigned packet_count)
 {
@@ -63,12 +52,14 @@ struct packet_pools *packet_pools_create(unsigned pool_count, unsigned packet_co
         struct packet_pool *pool = &pools->pools[i];
         pool->index = (uint16_t)i;
         pool->all = pools;
+        pool->chunks = pools->chunks + pools->chunk_count;
+        pool->total = (uint64_t)chunks_per_pool * CHUNK_PACKETS;
         for (unsigned c = 0; c < chunks_per_pool; c++) {
-            void *chunk = dma_alloc(PACKET_CHUNK_BYTES, PACKET_CHUNK_BYTES, MEMORY_PACKET);
+            void *chunk =
+                dma_alloc_uncleared(PACKET_CHUNK_BYTES, PACKET_CHUNK_BYTES, MEMORY_PACKET);
             if (chunk == NULL)
                 goto no_chunk;
             pools->chunks[pools->chunk_count++] = chunk;
-            add_chunk(pool, chunk);
         }
     }
     return pools;
@@ -140,9 +131,28 @@ void packet_pool_collect(struct packet_pool *local)
     take_returned(local);
 }
 
+static void begin_packets(struct packet_pool *local)
+{
+    uint64_t end = MIN_OF(local->begun + REFILL_PACKETS, local->total);
+    /* From the end, so that packets are given out in the order of their addresses. */
+    for (uint64_t i = end; i-- > local->begun;) {
+        uint8_t *chunk = local->chunks[i / CHUNK_PACKETS];
+        struct packet *packet = (void *)(chunk + i % CHUNK_PACKETS * PACKET_BUFFER_BYTES);
+        *packet = (struct packet){
+            .next = local->free,
+            .home = local->index,
+            .buffer_dma = dma_address(packet),
+        };
+        local->free = packet;
+    }
+    local->begun = end;
+}
+
 struct packet *packet_refill(struct packet_pool *local)
 {
     packet_pool_collect(local);
+    if (local->free == NULL)
+        begin_packets(local);
     if (local->free == NULL)
         local->failed++;
     return local->free;

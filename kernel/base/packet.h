@@ -91,9 +91,11 @@ struct packet_pool {
     uint64_t allocated;  /* packet_alloc() that succeeded, ever */
     uint64_t freed_home; /* packets of its own, ever, the quick way */
     uint64_t failed;
-    uint16_t index; /* set when created, like the last two */
+    uint64_t begun; /* packets that have been in the free list, from the first chunk on */
+    uint16_t index; /* set when created, like all that follow here */
     uint64_t total;
     struct packet_pools *all;
+    void **chunks;
     /* Written by any core that frees packets of ours. */
     alignas(CACHE_LINE_BYTES) _Atomic(struct packet *) returned;
     /* Owned by the pool's core, again. */
