@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cases import matrix
 from forwarding_tests import two_sided
-from lab import expect, expect_equal, wait_until, Lab
+from lab import Lab, expect, expect_equal
 
 ATTACK = str(Path(__file__).resolve().parent / "attack.py")
 PACKETS = 100000
@@ -18,10 +18,7 @@ def test_survives_random_packets(target, nic, seed):
     with Lab() as lab:
         h1, router, h2 = two_sided(lab, nic, 2)
         h1.expect_ping("10.2.0.2")
-
-        def free_packets():
-            return sum(pool["free"] for pool in router.show("memory")["packets"])
-        free, before = free_packets(), router.interface("eth0")["rx_packets"]
+        free, before = router.free_packets(), router.interface("eth0")["rx_packets"]
         sent = h1.run("/usr/bin/python3", ATTACK, "eth0", router.interface("eth0")["mac"], target, str(PACKETS), str(seed),
                       limit_s=100)
         taken = router.interface("eth0")["rx_packets"] - before
@@ -30,7 +27,7 @@ def test_survives_random_packets(target, nic, seed):
         h1.expect_ping("10.2.0.2")
         h2.expect_ping("10.1.0.2")
         h1.expect_ping("10.1.0.1")
-        wait_until(lambda: free_packets() == free, SETTLE_S, f"{free} packets back in their pools")
+        router.expect_packets_back(free, SETTLE_S)
         heap = router.show("memory")["heap"]
         expect_equal((heap["double_frees"], heap["corruptions"]), (0, 0), "double frees, corruptions")
 

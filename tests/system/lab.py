@@ -356,6 +356,16 @@ class Router:
         """Reason -> packets, without those of no packets."""
         return {drop["reason"]: drop["packets"] for drop in self.show("drops")["drops"] if drop["packets"]}
 
+    def free_packets(self):
+        return sum(pool["free"] for pool in self.show("memory")["packets"])
+
+    def expect_packets_back(self, free_before, limit_s):
+        """All packets are in their pools again, but for the last that each transmit queue has sent: a driver frees
+        it when it sends the next."""
+        queue_count = sum(interface["queues"] for interface in self.show("interfaces")["interfaces"])
+        wait_until(lambda: self.free_packets() >= free_before - queue_count, limit_s,
+                   f"{free_before} packets back in their pools but {queue_count}")
+
     def check_books(self):
         """Per port: received + originated = sent + delivered + dropped + held, once nothing is in flight."""
         def unbalanced():
