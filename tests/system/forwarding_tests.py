@@ -246,3 +246,23 @@ def test_flood_at_the_router_leaks_nothing(nic):
             h1.run("ping", "-q", "-f", "-c", "3000", "-W", "1", address, limit_s=60, check=False)
         router.expect_packets_back(before, 10)
         h1.expect_ping("10.2.0.2")
+
+
+@matrix(nic=CARDS)
+def test_mac_address_by_configuration(nic):
+    """A card takes another address at the boot and in service, and its neighbors follow at once."""
+    first, second = "02:00:00:00:00:11", "02:00:00:00:00:12"
+    with Lab() as lab:
+        h1, router, _ = two_sided(lab, nic, 2, config=CONFIG + f"interface eth0 mac {first}\n")
+
+        def neighbor():
+            return h1.ip("neighbor", "show", "10.1.0.1")
+
+        h1.expect_ping("10.2.0.2")
+        expect(first in neighbor(), "h1 knows:", neighbor())
+        router.configure(f"interface eth0 mac {second}")
+        wait_until(lambda: second in neighbor(), 5, f"h1 to learn {second}")
+        h1.expect_ping("10.2.0.2")
+        router.configure("no interface eth0 mac")
+        wait_until(lambda: "52:54:00:00:00:01" in neighbor(), 5, "h1 to learn the card's own address")
+        h1.expect_ping("10.2.0.2")
