@@ -3,6 +3,8 @@
  * is whole when the lengths add up to the end that the last fragment has told. */
 #include "net/reassembly.h"
 
+#include <string.h>
+
 #include "kernel/base/timer_wheel.h"
 #include "kernel/platform.h"
 #include "net/datagram.h"
@@ -227,6 +229,31 @@ static bool make_room(struct reassembly *reassembly, const struct partial *parti
     return true;
 }
 
+/* Adds a fragment's payload to the chain that ends in `end`: fills what room there is before it
+ * hangs on more buffers. So however small the fragments are, the chain is about as short as that of
+ * a received packet, and a card can send it. The chain's new end. */
+static struct packet *append(struct core *core, struct packet *end, struct packet *piece)
+{
+    while (piece) {
+        struct packet *next = piece->next_segment;
+        uint32_t fits = MIN_OF(piece->length_bytes, packet_tailroom(end));
+
+        memcpy(end->data + end->length_bytes, piece->data, fits);
+        end->length_bytes += fits;
+        piece->data += fits;
+        piece->length_bytes -= fits;
+        piece->next_segment = NULL;
+        if (piece->length_bytes == 0) {
+            packet_free(core->pool, piece);
+        } else {
+            end->next_segment = piece;
+            end = piece;
+        }
+        piece = next;
+    }
+    return end;
+}
+
 /* All fragments in one chain of segments behind the first one's header. */
 static struct packet *assemble(struct partial *partial)
 {
@@ -237,17 +264,17 @@ static struct packet *assemble(struct partial *partial)
     datagram_trim(core, whole);
     struct packet *end = whole;
 
+    while (end->next_segment)
+        end = end->next_segment;
     while (partial->fragments) {
         struct packet *fragment = take_first(partial);
         core->ports[fragment->port_in].delivered++;
         datagram_trim(core, fragment);
         bool pulled = packet_pull(fragment, fragment->header_length_bytes);
         CHECK(pulled);
-        while (end->next_segment)
-            end = end->next_segment;
-        end->next_segment = fragment;
         whole->frame_length_bytes += fragment->frame_length_bytes;
         whole->flags |= fragment->flags & (PACKET_LINK_BROADCAST | PACKET_LINK_MULTICAST);
+        end = append(core, end, fragment);
     }
     struct ipv4_header *header = (void *)whole->data;
     whole->network_length_bytes = (uint16_t)whole->frame_length_bytes;

@@ -35,7 +35,7 @@ struct reassembly *reassembly_create(struct core *core,
 void reassembly_destroy(struct reassembly *reassembly); /* frees what waits; NULL is allowed */
 
 /* Takes a fragment, its header checked. NULL while pieces are missing, else the whole datagram: a
- * packet of as many segments as it takes, with a header that says so, data at the IP header. */
+ * packet of as few segments as it takes, with a header that says so, data at the IP header. */
 struct packet *reassembly_input(struct reassembly *reassembly, struct packet *packet,
                                 uint64_t now_ns) MUST_CHECK;
 

@@ -224,7 +224,7 @@ uint8_t *packet_append(struct packet *packet, uint32_t length_bytes)
 {
     DCHECK(packet->next_segment == NULL);
     uint8_t *end = packet->data + packet->length_bytes;
-    if (length_bytes > (size_t)((uint8_t *)packet + PACKET_BUFFER_BYTES - end))
+    if (length_bytes > packet_tailroom(packet))
         return NULL;
     packet->length_bytes += length_bytes;
     packet->frame_length_bytes += length_bytes;

@@ -120,6 +120,13 @@ static inline uint32_t packet_headroom(struct packet *packet)
     return (uint32_t)(packet->data - packet_buffer(packet));
 }
 
+static inline uint32_t packet_tailroom(const struct packet *packet)
+{
+    const uint8_t *buffer_end = (const uint8_t *)packet + PACKET_BUFFER_BYTES;
+
+    return (uint32_t)(buffer_end - (packet->data + packet->length_bytes));
+}
+
 /* The two that follow are the datapath's own and therefore inline; what they leave to packet.c. */
 struct packet *packet_refill(struct packet_pool *local) MUST_CHECK; /* the pool is empty */
 void packet_free_slowly(struct packet_pool *local, struct packet *packet);

@@ -119,6 +119,21 @@ TEST(reassembly_puts_fragments_of_any_order_together)
     finish(stand, reassembly);
 }
 
+/* A card sends a chain of so many buffers and no more: an echo reply is made of what came. */
+TEST(reassembly_of_the_smallest_fragments_takes_few_buffers)
+{
+    struct stand *stand = stand_create();
+    struct reassembly *reassembly = start(stand);
+    unsigned length = REASSEMBLY_FRAGMENT_MAX * IPV4_FRAGMENT_UNIT, at;
+
+    for (at = 0; length - at > IPV4_FRAGMENT_UNIT; at += IPV4_FRAGMENT_UNIT)
+        EXPECT(!put(stand, reassembly, 1, at, IPV4_FRAGMENT_UNIT, true));
+    struct packet *whole = put(stand, reassembly, 1, at, IPV4_FRAGMENT_UNIT, false);
+    EXPECT(whole && !whole->next_segment);
+    expect_whole(stand, whole, length);
+    finish(stand, reassembly);
+}
+
 TEST(reassembly_of_the_longest_packet)
 {
     struct stand *stand = stand_create();
