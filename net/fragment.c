@@ -100,8 +100,14 @@ void fragment_packet(struct core *core, struct packet *packet)
     struct port_counters *books = &core->ports[packet->port_in];
     unsigned fragments = 0;
 
-    if (!cut.adjacency) {
-        datapath_drop(core, packet, DROP_NEIGHBOR_FAILED);
+    if (!cut.adjacency) { /* the entry has moved or gone since: the control core knows */
+        packet->purpose = MAIL_RESOLVE;
+        batch_set_aside(core, packet, TAKEN);
+        return;
+    }
+    /* A "ping of death": the offsets of its pieces would begin again at 0. */
+    if (ipv4_fragment_offset_bytes(cut.header) + cut.payload_bytes > IPV4_PACKET_MAX_BYTES) {
+        datapath_drop(core, packet, DROP_REASSEMBLY_BAD);
         return;
     }
     neighbor_touch(cut.adjacency);

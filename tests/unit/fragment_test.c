@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernel/base/bytes.h"
 #include "net/wire/checksum.h"
 #include "net/wire/ethernet.h"
 #include "net/wire/ipv4.h"
@@ -149,5 +150,55 @@ TEST(options_are_copied_as_their_flag_says)
     cut(&lab, 1400, 576, both, sizeof(both), 0, &pieces);
     EXPECT_EQUAL(pieces.first_header_bytes, 36);
     EXPECT_EQUAL(pieces.other_header_bytes, 24);
+    lab_destroy(&lab);
+}
+
+/* Its second piece would have an offset of 14 bits, and so another "more" flag. */
+TEST(a_fragment_beyond_the_longest_packet_is_not_cut)
+{
+    struct lab lab = create_lab(576);
+    struct lab_packet packet = { .source = "10.0.0.2",
+                                 .destination = "10.0.1.2",
+                                 .payload_bytes = 1400,
+                                 .fragment = IPV4_FRAGMENT_OFFSET };
+    struct lab_frame frame = lab_frame(0, &packet);
+
+    lab_put(&lab, 0, &frame);
+    lab_step(&lab, 1);
+    EXPECT(!lab_take(&lab, 1, &frame));
+    EXPECT_EQUAL(lab_dropped(&lab, 0, DROP_REASSEMBLY_BAD), 1);
+    lab_expect_books(&lab);
+    lab_destroy(&lab);
+}
+
+/* Between the stage that sets a long packet aside and the cutting, the control core may have moved
+ * or removed the neighbor: that is no reason to tell the sender that the host cannot be reached. */
+TEST(what_is_to_be_cut_waits_for_a_neighbor_that_has_gone)
+{
+    struct lab lab = create_lab(576);
+    struct core *core = lab.router->cores[CONTROL_CORE];
+    struct lab_packet wish = { .source = "10.0.0.2",
+                               .destination = "10.0.1.9",
+                               .payload_bytes = 600 };
+    struct lab_frame frame = lab_frame(0, &wish);
+    struct packet *packet = packet_alloc(core->pool);
+
+    memcpy(packet_append(packet, (uint32_t)frame.length_bytes), frame.bytes, frame.length_bytes);
+    packet->port_in = 0;
+    packet->port_out = 1;
+    packet->next_hop_be = ipv4_of("10.0.1.9");
+    packet->mtu_bytes = 576;
+    packet->network_offset = ETHERNET_HEADER_BYTES;
+    packet->network_length_bytes = (uint16_t)(frame.length_bytes - ETHERNET_HEADER_BYTES);
+    packet->header_length_bytes = IPV4_HEADER_BYTES;
+    core->ports[0].received++;
+    fragment_packet(core, packet);
+    lab_step(&lab, 1);
+    EXPECT(lab_take(&lab, 1, &frame));
+    EXPECT_EQUAL(load_be16(frame.bytes + 12), ETHERTYPE_ARP); /* who has 10.0.1.9? */
+    EXPECT_EQUAL(lab_counters(&lab, 0).held, 1);
+    lab_wait(&lab, 4000); /* nobody has */
+    EXPECT_EQUAL(lab_dropped(&lab, 0, DROP_NEIGHBOR_FAILED), 1);
+    lab_expect_books(&lab);
     lab_destroy(&lab);
 }
