@@ -453,13 +453,23 @@ static void become_probe(struct neighbor *entry, uint64_t now_ns)
     set_timer(entry, ms_later(now_ns, NEIGHBOR_RETRANSMIT_MS));
 }
 
+/* Sends what has waited. The datapath may hand a packet back at once, so the list is taken off
+ * first. */
+static void release_waiting(struct neighbor_table *table, struct neighbor *entry)
+{
+    while (entry->waiting)
+        table->uses.resume(table->core, take_waiting(table, entry));
+}
+
 /* The operator's word stays, even if it must wait for a record. */
 static void static_publish(struct neighbor *entry, uint64_t now_ns)
 {
-    if (entry_publish(entry->table, entry))
-        timer_cancel(&entry->table->core->timers, &entry->timer);
-    else
+    if (!entry_publish(entry->table, entry)) {
         set_timer(entry, ms_later(now_ns, NEIGHBOR_RETRANSMIT_MS));
+        return;
+    }
+    timer_cancel(&entry->table->core->timers, &entry->timer);
+    release_waiting(entry->table, entry);
 }
 
 /* The timer of an entry: what silence means in each state. */
@@ -497,14 +507,6 @@ static void neighbor_expired(struct timer *timer, uint64_t now_ns)
     case NEIGHBOR_NONE:
         CHECK(entry->state != NEIGHBOR_NONE); /* a free entry has no timer */
     }
-}
-
-/* Sends what has waited. The datapath may hand a packet back at once, so the list is taken off
- * first. */
-static void release_waiting(struct neighbor_table *table, struct neighbor *entry)
-{
-    while (entry->waiting)
-        table->uses.resume(table->core, take_waiting(table, entry));
 }
 
 /* Somebody says that entry's address is at `mac`. */
@@ -747,18 +749,18 @@ static void set_static(struct neighbor_table *table, uint16_t port, const struct
     memcpy(entry->mac, wish->mac, MAC_BYTES);
     list_remove(entry);
     static_publish(entry, now_ns);
-    if (entry->adjacency)
-        release_waiting(table, entry);
 }
 _Static_assert((int)CONFIG_ARP_MAX < (int)NEIGHBOR_MAX, "all static entries have room");
 
-/* With the addresses as they are now. */
+/* With the addresses as they are now. Whatever route leads to the entry's own address, it may be
+ * somebody's gateway. */
 static bool is_possible(const struct neighbor *entry)
 {
     const struct forwarding *view = entry->table->core->forwarding;
+    enum next_hop_kind kind = forwarding_kind(view, entry->address_be);
 
     return forwarding_is_connected(view, entry->port, entry->address_be) &&
-           forwarding_kind(view, entry->address_be) == NEXT_HOP_CONNECTED;
+           kind != NEXT_HOP_LOCAL && kind != NEXT_HOP_BROADCAST;
 }
 
 void neighbor_reconfigure(struct neighbor_table *table, const struct config *config,

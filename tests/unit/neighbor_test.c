@@ -565,6 +565,22 @@ TEST(neighbor_of_a_net_that_is_gone_is_forgotten)
     finish(stand, table);
 }
 
+/* A gateway inside a net of ours may itself lie behind a longer route. */
+TEST(neighbor_of_a_connected_net_survives_a_commit_whatever_routes_say)
+{
+    struct stand *stand = stand_create();
+    struct neighbor_table *table = with_reachable_host(stand);
+    struct config_route route = { .prefix = prefix_of_ipv4(HOST, 32),
+                                  .kind = ROUTE_BLACKHOLE,
+                                  .distance = DISTANCE_STATIC };
+
+    EXPECT_EQUAL(config_set_route(stand->router.config, &route), OK);
+    stand_view(stand);
+    neighbor_reconfigure(table, stand->router.config, stand->core.now_ns);
+    EXPECT(mac_of(table, HOST));
+    finish(stand, table);
+}
+
 TEST(neighbor_clear_forgets_one_or_all)
 {
     struct stand *stand = stand_create();
