@@ -51,6 +51,12 @@ static enum error create_cores(struct router *router, const struct router_setup 
     return OK;
 }
 
+static void free_batch(struct core *core, struct batch *batch)
+{
+    while (batch->count > 0)
+        packet_free(core->pool, batch->packets[--batch->count]);
+}
+
 static void destroy_core(struct core *core, unsigned core_count)
 {
     if (!core)
@@ -63,8 +69,8 @@ static void destroy_core(struct core *core, unsigned core_count)
             packet_free(core->pool, packet);
         ring_destroy(&core->inbox[from]);
     }
-    for (unsigned i = 0; i < core->originated.count; i++)
-        packet_free(core->pool, core->originated.packets[i]);
+    free_batch(core, &core->originated);
+    free_batch(core, &core->taken);
     packet_pool_collect(core->pool);
     memory_free(core);
 }

@@ -36,7 +36,7 @@ enum verdict {
     /* Forwarding */
     DROP_NO_ROUTE, /* net unreachable */
     DROP_BLACKHOLE,
-    DROP_REJECT, /* host unreachable, administratively */
+    DROP_REJECT, /* administratively prohibited */
     DROP_TTL_EXPIRED,
     DROP_FRAGMENT_NEEDED, /* DF set and too long for the way out */
     DROP_TX_RING_FULL,
