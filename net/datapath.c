@@ -33,15 +33,14 @@ void datapath_poll(struct core *core, const struct port *port)
     route_batch(core, &batch);
     rewrite_batch(core, &batch);
     enqueue_batch(core, &batch);
-    if (core->taken.count > 0)
-        handle_taken(core);
-    if (core->originated.count > 0)
+    if (core->taken.count > 0 || core->originated.count > 0)
         datapath_flush(core);
 }
 
-/* What we send ourselves joins at the route stage. */
+/* What was set aside, and what we send ourselves, which joins at the route stage. */
 void datapath_flush(struct core *core)
 {
+    handle_taken(core);
     for (unsigned i = 0; i < FLUSH_ROUNDS_MAX && core->originated.count > 0; i++) {
         struct batch batch = core->originated;
 
@@ -206,21 +205,27 @@ void mailbox_send(struct core *core, unsigned target, struct packet *packet,
 
 void mailbox_poll(struct core *core)
 {
+    unsigned count = 0;
+
     for (unsigned from = 0; from < core->router->core_count; from++) {
         /* No more than a ring full, so that a busy sender does not keep us here. */
         for (unsigned i = 0; i < MAILBOX_SLOTS; i++) {
             struct packet *packet = ring_take(&core->inbox[from]);
             if (!packet)
                 break;
-            core->worked = true;
+            count++;
             books_unhold(core, packet);
             dispatch(core, packet);
             if (core->originated.count > BATCH_MAX / 2)
                 datapath_flush(core);
         }
     }
-    handle_taken(core);
     datapath_flush(core);
+    if (count == 0)
+        return;
+    core->worked = true;
+    core->stats.packets += count;
+    core->stats.batches++;
 }
 
 bool mailbox_is_empty(const struct core *core)
