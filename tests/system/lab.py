@@ -30,6 +30,7 @@ TREE = Path(__file__).resolve().parent.parent.parent
 KERNEL = TREE / "build/tsuji.elf"
 DEBUG_KERNEL = TREE / "build/debug/tsuji.elf"
 ISO = TREE / "build/tsuji.iso"
+PROCESS = TREE / "build/host/tsuji"
 OVMF_CODE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
 OVMF_VARS = "/usr/share/OVMF/OVMF_VARS_4M.fd"
 
@@ -88,7 +89,7 @@ def run(*command, limit_s=20, check=True):
 class Host:
     """A Linux host: a namespace with one interface, eth0, and a default route."""
 
-    def __init__(self, lab, name, address, gateway, queue_count, mtu):
+    def __init__(self, lab, name, address, gateway, queue_count, mtu, tap):
         self.name = name
         self.namespace = f"tsuji-{name}-{os.getpid()}"
         self.address = address.split("/")[0]
@@ -96,7 +97,12 @@ class Host:
         self.lab = lab
         run("ip", "netns", "add", self.namespace)
         lab.undo.callback(self._remove)
-        self.tap_files = self._open_tap(queue_count)
+        self.tap_files = []
+        if tap:
+            tap_namespace, tap_name = tap
+            run("ip", "-n", tap_namespace, "link", "set", tap_name, "netns", self.namespace, "name", "eth0")
+        else:
+            self._open_tap(queue_count)
         # No autoconfiguration chatter: the tests count packets.
         self.run("sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6")
         # A host answers only some of traceroute's probes at once, unless told otherwise.
@@ -114,7 +120,6 @@ class Host:
 
     def _open_tap(self, queue_count):
         """One file per queue of a new tap, eth0, inside the namespace."""
-        self.tap_files = []
         libc = ctypes.CDLL(None, use_errno=True)
         flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | (IFF_MULTI_QUEUE if queue_count > 1 else 0)
         with open("/proc/thread-self/ns/net", "rb") as home, \
@@ -127,7 +132,6 @@ class Host:
                     fcntl.ioctl(file, TUNSETIFF, struct.pack("16sH22x", b"eth0", flags))
             finally:
                 libc.setns(home.fileno(), CLONE_NEWNET)
-        return self.tap_files
 
     def command(self, *words):
         return ("ip", "netns", "exec", self.namespace, *words)
@@ -463,6 +467,37 @@ class Undo:
                 print(f"while cleaning up: {error}")
 
 
+class ProcessRouter(Router):
+    """The same router as a Linux process, build/host/tsuji, in a namespace of its own. Its taps t0, t1 ... are made
+    there and then moved to the hosts: lab.host(..., tap=router.tap(0))."""
+
+    # pylint: disable-next=super-init-not-called -- there is no QEMU
+    def __init__(self, lab, cores=1, config="", port_count=2):
+        self.lab = lab
+        self.namespace = f"tsuji-router-{os.getpid()}"
+        run("ip", "netns", "add", self.namespace)
+        lab.undo.callback(lambda: run("ip", "netns", "delete", self.namespace, check=False))
+        self.folder = Path(tempfile.mkdtemp(prefix=f"tsuji-lab-{os.getpid()}-"))
+        lab.undo.callback(shutil.rmtree, self.folder, True)
+        self.balanced = True
+        self.console = Stream(self.folder / "console")
+        lab.undo.callback(self.console.close)
+        (self.folder / "config").write_text(config)
+        command = ["ip", "netns", "exec", self.namespace, str(PROCESS), "--config", str(self.folder / "config"),
+                   "--cores", str(cores)]
+        for index in range(port_count):
+            command += ["--port", f"eth{index}=tap:t{index}"]
+        with socket.socket(socket.AF_UNIX) as terminal:
+            terminal.connect(str(self.folder / "console"))
+            self.process = subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=subprocess.PIPE)
+        lab.undo.callback(self._end)
+        self.console.accept(10)
+        self.wait_ready()
+
+    def tap(self, index):
+        return self.namespace, f"t{index}"
+
+
 class Lab:
     def __init__(self):
         self.undo = Undo()
@@ -482,11 +517,17 @@ class Lab:
                     print(f"---- console of the router:\n{router.console.all[-4000:]}\n----")
             self.undo.run()
 
-    def host(self, name, address, gateway=None, queue_count=1, mtu=1500):
-        return Host(self, name, address, gateway, queue_count, mtu)
+    def host(self, name, address, gateway=None, queue_count=1, mtu=1500, tap=None):
+        """tap: (namespace, name) of one that a ProcessRouter has made; else the host makes its own."""
+        return Host(self, name, address, gateway, queue_count, mtu, tap)
 
     def router(self, *arguments, **more):
         router = Router(self, *arguments, **more)
+        self.routers.append(router)
+        return router
+
+    def process_router(self, *arguments, **more):
+        router = ProcessRouter(self, *arguments, **more)
         self.routers.append(router)
         return router
 
