@@ -1,26 +1,29 @@
-"""Goal: nonsense from the wire costs nothing but counted drops. Method: attack.py, 100,000 packets at the router and as
-many through it; then it must still forward, and its memory must be back where it was."""
+"""Goal: nonsense from the wire costs nothing but counted drops. Method: 100,000 packets at the router and as many
+through it, made by attack.py from a seed or recorded from the ISIC tools; then it must still forward, and its memory
+must be back where it was."""
 import os
 from pathlib import Path
 
-from cases import matrix
+from cases import Skip, matrix
 from forwarding_tests import two_sided
-from lab import Lab, expect, expect_equal
+from lab import TREE, Lab, expect, expect_equal
 
-ATTACK = str(Path(__file__).resolve().parent / "attack.py")
+FOLDER = Path(__file__).resolve().parent
+RECORDING = Path(os.environ.get("TSUJI_DATA", TREE.parent / "shared/data")) / "pcap/isic-dev.pcap"
 PACKETS = 100000
 SEEDS = range(1, 21) if os.environ.get("SOAK") else [1]
+TARGETS = ["10.1.0.1", "10.2.0.2"]    # the router itself, and a host behind it
+SEND_S = 100
 SETTLE_S = 60    # reassembly gives up after 30 s, neighbors that never answer after some more
 
 
-@matrix(target=["10.1.0.1", "10.2.0.2"], nic=["virtio-net", "e1000"], seed=SEEDS)
-def test_survives_random_packets(target, nic, seed):
+def survives(nic, attack):
+    """attack(h1, MAC address of the router) sends from the namespace of h1 and answers what it sent."""
     with Lab() as lab:
         h1, router, h2 = two_sided(lab, nic, 2)
         h1.expect_ping("10.2.0.2")
         free, before = router.free_packets(), router.interface("eth0")["rx_packets"]
-        sent = h1.run("/usr/bin/python3", ATTACK, "eth0", router.interface("eth0")["mac"], target, str(PACKETS), str(seed),
-                      limit_s=100)
+        sent = attack(h1, router.interface("eth0")["mac"])
         taken = router.interface("eth0")["rx_packets"] - before
         print(f"{sent.strip()} sent, {taken} arrived")
         expect(taken > PACKETS // 20, f"only {taken} arrived")
@@ -32,4 +35,26 @@ def test_survives_random_packets(target, nic, seed):
         expect_equal((heap["double_frees"], heap["corruptions"]), (0, 0), "double frees, corruptions")
 
 
+@matrix(target=TARGETS, nic=["virtio-net", "e1000"], seed=SEEDS)
+def test_survives_random_packets(target, nic, seed):
+    def attack(host, mac):
+        return host.run("/usr/bin/python3", str(FOLDER / "attack.py"), "eth0", mac, target, str(PACKETS), str(seed),
+                        limit_s=SEND_S)
+    survives(nic, attack)
+
+
 test_survives_random_packets.limit_s = 240
+
+
+@matrix(nic=["virtio-net", "e1000"])
+def test_survives_the_recorded_isic_attack(nic):
+    if not RECORDING.exists():
+        raise Skip("no recorded ISIC attack: TSUJI_DATA names no folder with pcap/isic-dev.pcap")
+
+    def attack(host, mac):
+        return host.run("/usr/bin/python3", str(FOLDER / "replay.py"), "eth0", mac, str(RECORDING), str(PACKETS),
+                        limit_s=SEND_S)
+    survives(nic, attack)
+
+
+test_survives_the_recorded_isic_attack.limit_s = 240
