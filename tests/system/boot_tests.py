@@ -2,14 +2,10 @@
 machines, firmwares and monitor."""
 import os
 import re
-import time
 
 from cases import Skip, matrix
 from lab import Lab, expect, expect_equal
 
-BOOT_SECONDS_MAX = 1.0    # of QEMU's processor time, without KVM, best of 5
-KERNEL_MS_MAX = 100
-IDLE_CORE_PERCENT_MAX = 3
 TEXT_CONFIG = "system name lab\nip eth0 address 10.1.0.1/24\n"
 
 
@@ -85,36 +81,6 @@ def test_bad_configuration_names_the_line_and_applies_nothing():
         router = lab.router([None], config=TEXT_CONFIG + "ip eth0 adress 10.9.0.1/24\n")
         expect(re.search(r"line 3\b", router.console.all + router.command("show log")), "line 3 is not named")
         expect_equal(router.interface("eth0")["addresses"], [], "addresses")
-
-
-def test_boot_is_quick():
-    with Lab() as lab:
-        router = lab.router([None, None], cores=2)
-        seconds, kernel_ms = router.boot_cpu_seconds, router.ready[0]
-        for _ in range(4):
-            router = lab.router([None, None], cores=2)
-            seconds = min(seconds, router.boot_cpu_seconds)
-            kernel_ms = min(kernel_ms, router.ready[0])
-        print(f"best of 5: {seconds:.2f} s of processor time, {kernel_ms:.1f} ms in the kernel")
-        expect(seconds < BOOT_SECONDS_MAX, f"the boot took {seconds:.2f} s of processor time")
-        expect(kernel_ms < KERNEL_MS_MAX, f"the kernel took {kernel_ms} ms")
-
-
-test_boot_is_quick.alone = True
-
-
-def test_idle_router_costs_no_processor():
-    with Lab() as lab:
-        router = lab.router([None, None], cores=2)
-        time.sleep(2)
-        before = router.cpu_seconds()
-        time.sleep(5)
-        percent = (router.cpu_seconds() - before) / 5 * 100
-        print(f"idle: {percent:.1f} % of a core")
-        expect(percent < IDLE_CORE_PERCENT_MAX, f"idle takes {percent:.1f} % of a core")
-
-
-test_idle_router_costs_no_processor.alone = True
 
 
 def test_power_button_halts():

@@ -258,7 +258,6 @@ class Router:
         lab.undo.callback(self._end)
         self._connect()
         self.ready = None
-        self.boot_cpu_seconds = None
         if wait:
             self.wait_ready()
 
@@ -312,7 +311,6 @@ class Router:
         """Until the prompt after the ready line; keeps milliseconds, cores and interfaces."""
         _, match = self.console.wait(READY, limit_s, "ready line")
         self.ready = (float(match.group(1)), int(match.group(2)), int(match.group(3)))
-        self.boot_cpu_seconds = self.cpu_seconds()
         self.console.wait(PROMPT, COMMAND_LIMIT_S, "prompt")
         self.command("terminal length 0")
         return self.ready
@@ -442,11 +440,6 @@ class Router:
     @property
     def running(self):
         return self.process.poll() is None
-
-    def cpu_seconds(self):
-        """Processor time that QEMU has used so far."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Undo:

@@ -85,7 +85,6 @@ def start(test):
         os._exit(run_test(function, arguments, write_end))
     os.close(write_end)
     return {"name": name, "pid": child, "pipe": read_end, "started": time.monotonic(),
-            "alone": getattr(function, "alone", False),
             "limit_s": getattr(function, "limit_s", TEST_LIMIT_S)}
 
 
@@ -96,13 +95,6 @@ def remove_leftovers(pid):
         namespace = line.split()[0]
         if namespace.startswith("tsuji-") and namespace.endswith(f"-{pid}"):
             subprocess.run(["ip", "netns", "delete", namespace], check=False)
-
-
-def room(test, running, jobs):
-    """How many may run at once: one that measures time (attribute alone) wants the machine for itself."""
-    if getattr(test[1], "alone", False) or any(other["alone"] for other in running):
-        return 1
-    return jobs
 
 
 def finish(running):
@@ -156,7 +148,7 @@ def main():
     counts = {PASSED: 0, FAILED: 0, SKIPPED: 0}
     running = []
     while waiting or running:
-        while waiting and len(running) < room(waiting[0], running, arguments.jobs):
+        while waiting and len(running) < arguments.jobs:
             running.append(start(waiting.pop(0)))
         time.sleep(0.02)
         for test in list(running):
