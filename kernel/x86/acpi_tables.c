@@ -80,6 +80,8 @@ enum madt_entry {
     MADT_X2APIC_NMI = 10,
 };
 
+#define MADT_EVERYBODY 0xffffffffu /* as an x2APIC id: sending to it is a broadcast */
+
 enum {
     MADT_PCAT_COMPAT = 1 << 0,
     MADT_PROCESSOR_ENABLED = 1 << 0,
@@ -98,6 +100,10 @@ static void add_processor(struct acpi_info *info, uint32_t apic_id, uint32_t uid
 {
     if (!(flags & MADT_PROCESSOR_ENABLED))
         return;
+    if (apic_id == MADT_EVERYBODY) {
+        info->rejected++;
+        return;
+    }
     /* Firmware lists processors with small identifiers in both forms at times. */
     for (unsigned i = 0; i < info->processor_count; i++)
         if (info->processors[i].apic_id == apic_id)

@@ -13,6 +13,11 @@ void apic_init_core(void);
 
 uint32_t apic_id(void); /* of this core */
 
+/* The largest id that interrupts can be sent to, by the way of x2APIC or the other. */
+uint32_t apic_id_max(void);
+
+enum { APIC_MESSAGE_ID_MAX = 254 }; /* the same for devices and I/O APICs, which know 8 bits */
+
 /* An interrupt has been handled. */
 void apic_acknowledge(void);
 

@@ -17,7 +17,6 @@
 /* Intel SDM volume 3, 11.11: messages. */
 enum {
     MESSAGE_ADDRESS_SHIFT = 12,
-    MESSAGE_ID_MAX = 254, /* what fits into the address; 255 is everybody */
 };
 #define MESSAGE_ADDRESS 0xfee00000ull
 
@@ -164,7 +163,7 @@ bool interrupt_message(int handle, uint64_t *address, uint32_t *data)
 {
     const struct interrupt *interrupt = &interrupts[handle];
     uint32_t apic_id = cpus[interrupt->core]->apic_id;
-    if (apic_id > MESSAGE_ID_MAX)
+    if (apic_id > APIC_MESSAGE_ID_MAX)
         return false;
     *address = MESSAGE_ADDRESS | (uint64_t)apic_id << MESSAGE_ADDRESS_SHIFT;
     *data = interrupt->vector;

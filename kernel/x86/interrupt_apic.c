@@ -65,6 +65,11 @@ uint32_t apic_id(void)
     return registers ? id >> XAPIC_ID_SHIFT : id;
 }
 
+uint32_t apic_id_max(void)
+{
+    return registers ? APIC_MESSAGE_ID_MAX : UINT32_MAX - 1; /* one more is everybody */
+}
+
 void apic_acknowledge(void)
 {
     apic_write(APIC_EOI, 0);

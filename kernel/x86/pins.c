@@ -8,14 +8,14 @@
 #include "kernel/base/log.h"
 #include "kernel/platform.h"
 #include "kernel/x86/acpi.h"
+#include "kernel/x86/apic.h"
 #include "kernel/x86/cpu.h"
 #include "kernel/x86/interrupt.h"
 
 enum {
     IO_APIC_BYTES = 0x20,
     ISA_PINS = 16,
-    PCI_PINS = 16, /* from ISA_PINS on: the PIRQ lines of a chipset, and some more */
-    MESSAGE_ID_MAX = 254,
+    PCI_PINS = 16,               /* from ISA_PINS on: the PIRQ lines of a chipset, and some more */
     TRIAL_SETTLE_NS = 20 * 1000, /* for pins that are raised by somebody else already */
     TRIAL_WAIT_NS = 10 * 1000 * 1000,
 };
@@ -37,7 +37,7 @@ static bool connect(int handle, unsigned pin, bool level, bool active_low)
     struct interrupt *interrupt = &interrupts[handle];
     const struct x86_cpu *cpu = cpus[interrupt->core];
 
-    if (!pin_exists(pin) || cpu->apic_id > MESSAGE_ID_MAX)
+    if (!pin_exists(pin) || cpu->apic_id > APIC_MESSAGE_ID_MAX)
         return false;
     interrupt->pin = (int16_t)pin;
     int owner = pin_owner(pin);

@@ -253,7 +253,11 @@ void smp_start(const struct boot_info *info)
     memcpy(memory_at(trampoline), trampoline_start, (size_t)(trampoline_end - trampoline_start));
     for (unsigned i = 0; i < acpi->processor_count && slot_count + 1 < wanted; i++) {
         uint32_t id = acpi->processors[i].apic_id;
-        if (id != cpus[0]->apic_id && offer(&core_slots[slot_count], id, slot_count + 1))
+        if (id == cpus[0]->apic_id)
+            continue;
+        if (id > apic_id_max())
+            log_warning("boot", "no interrupt reaches the core with APIC id %u", id);
+        else if (offer(&core_slots[slot_count], id, slot_count + 1))
             slot_count++;
     }
     for (unsigned i = 0; i < slot_count; i++)

@@ -286,6 +286,15 @@ TEST(acpi_madt_entry_of_no_length_ends_the_reading)
     EXPECT(!info.madt_present);
 }
 
+TEST(acpi_madt_processor_that_means_everybody_is_rejected)
+{
+    static const uint8_t body[] = { 0,    0,    0,    0,    0, 0, 0, 0, 9, 16, 0, 0,
+                                    0xff, 0xff, 0xff, 0xff, 1, 0, 0, 0, 7, 0,  0, 0 };
+    only(MADT, "APIC", body, sizeof(body));
+    EXPECT_EQUAL(info.processor_count, 0);
+    EXPECT_EQUAL(info.rejected, 1);
+}
+
 TEST(acpi_madt_beyond_the_bounds_is_counted)
 {
     static uint8_t body[8 + 400 * 16];
