@@ -18,5 +18,6 @@ struct fw_cfg_file {
 bool fw_cfg_find(const char *name, struct fw_cfg_file *file) MUST_CHECK;
 
 /* The first size_bytes of the file into out, which is dma_alloc() memory; at most what the file
- * has. By DMA where the device can, else byte by byte. */
+ * has. By DMA where the device can, else byte by byte. ERROR_TIMEOUT: the device may still write to
+ * out one day. */
 enum error fw_cfg_read(const struct fw_cfg_file *file, void *out, uint32_t size_bytes) MUST_CHECK;

@@ -1,8 +1,8 @@
 #include "kernel/start_config.h"
 
 #include "drivers/fw_cfg.h"
-#include "kernel/memory.h"
 #include "kernel/platform.h"
+#include "kernel/x86/paging.h"
 
 static enum error from_fw_cfg(struct start_config *config)
 {
@@ -23,6 +23,8 @@ static enum error from_fw_cfg(struct start_config *config)
         return fail(ERROR_NO_MEMORY);
     enum error error = fw_cfg_read(&file, config->memory, file.size_bytes);
     config->text = config->memory;
+    if (error == ERROR_TIMEOUT)
+        config->memory = NULL; /* the device may still write: never given back */
     return error;
 }
 
@@ -34,9 +36,10 @@ enum error start_config_find(const struct boot_info *info, struct start_config *
     config->source = "boot module";
     if (info->modules[0].size_bytes > START_CONFIG_MAX)
         return fail(ERROR_FULL);
-    config->text = memory_at(info->modules[0].address);
+    /* Not by the direct map, which has whole pages of RAM only, and no image. */
+    config->text = paging_firmware(info->modules[0].address, info->modules[0].size_bytes, NULL);
     config->length_bytes = info->modules[0].size_bytes;
-    return OK;
+    return config->text ? OK : fail(ERROR_NO_MEMORY);
 }
 
 void start_config_free(struct start_config *config)
