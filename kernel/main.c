@@ -48,9 +48,11 @@ static void start_machine(unsigned protocol, uint64_t information)
     panic_set_test(boot_option_is(&boot, "test", ""));
 
     boot_phase("memory");
-    const struct memory_hole image = { (uint64_t)image_start - BOOT_IMAGE_OFFSET,
-                                       (uint64_t)(image_end - image_start) };
-    memory_init(&boot, &image, 1, (void *)BOOT_DIRECT_MAP, BOOT_MAPPED_BYTES);
+    const struct memory_hole holes[] = {
+        { (uint64_t)image_start - BOOT_IMAGE_OFFSET, (uint64_t)(image_end - image_start) },
+        { paging_ram_end(), UINT64_MAX - paging_ram_end() },
+    };
+    memory_init(&boot, holes, ARRAY_COUNT(holes), (void *)BOOT_DIRECT_MAP, BOOT_MAPPED_BYTES);
     paging_init(&boot);
 
     boot_phase("acpi");

@@ -137,7 +137,9 @@ struct pci_address {
 uint32_t pci_config_read(struct pci_address address, unsigned offset, unsigned size);
 void pci_config_write(struct pci_address address, unsigned offset, unsigned size, uint32_t value);
 
-/* Maps device registers uncached, or NULL. Stays mapped for good. */
+/* Maps device registers uncached, or NULL: no memory for it, or RAM is there. Stays mapped for
+ * good.
+ */
 void *mmio_map(uint64_t physical, size_t size) MUST_CHECK;
 
 /* An interrupt does one thing: it wakes a core, and counts. So no driver has code that runs in an

@@ -44,6 +44,12 @@ static NOINLINE void selftest_alias(void)
     write_byte((uint64_t)image_start - BOOT_IMAGE_OFFSET + BOOT_DIRECT_MAP);
 }
 
+/* A device that says it is where the image lies. */
+static NOINLINE void selftest_map_text(void)
+{
+    CHECK(mmio_map((uint64_t)image_start - BOOT_IMAGE_OFFSET, PAGE_BYTES) != NULL);
+}
+
 static NOINLINE unsigned selftest_stack_overflow(volatile unsigned *depth)
 {
     volatile unsigned deeper = *depth + 1;
@@ -121,6 +127,7 @@ static const struct {
     { "write-text", selftest_write_text },
     { "write-constant", selftest_write_constant },
     { "write-alias", selftest_alias },
+    { "map-text", selftest_map_text },
     { "exec-data", selftest_execute_data },
     { "null", selftest_null },
     { "stack-overflow", selftest_boot_overflow },

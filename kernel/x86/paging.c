@@ -34,13 +34,14 @@ enum {
 #define PAT_WRITE_COMBINING 0x0007040600070106ull
 
 #define CPUID_LEAF_ADDRESS_BITS 0x80000008u
+enum { ADDRESS_BITS_LEAST = 36 }; /* of a processor that does not say */
 
 static struct spinlock lock; /* guards the tables and window_next */
 static uint64_t *root;
 static uint64_t window_next = WINDOWS_BASE;
 static uint64_t tables_below =
-    BOOT_MAPPED_BYTES;        /* what can be written while the boot tables hold */
-static uint64_t physical_end; /* what the processor can address */
+    BOOT_MAPPED_BYTES;               /* what can be written while the boot tables hold */
+static const struct boot_info *boot; /* who has RAM */
 
 static uint64_t level_bytes(unsigned level)
 {
@@ -168,11 +169,22 @@ static void map_or_panic(uint64_t address, uint64_t physical, uint64_t end, enum
         platform_panic(__FILE__, __LINE__, "no memory for page tables");
 }
 
+static uint64_t physical_address_end(void)
+{
+    unsigned bits = cpuid(CPUID_LEAF_ADDRESS_BITS, 0).eax & 0xff;
+    return 1ull << MAX_OF(bits, (unsigned)ADDRESS_BITS_LEAST);
+}
+
+uint64_t paging_ram_end(void)
+{
+    return MIN_OF(physical_address_end(), DIRECT_MAP_BYTES_MAX);
+}
+
 /* RAM, but for what is in [hole, hole_end): the image has its own place and its own rights. */
 static void map_ram(const struct boot_memory *area, uint64_t hole, uint64_t hole_end)
 {
     uint64_t base = page_up(area->base);
-    uint64_t end = MIN_OF(page_down(area->base + area->length_bytes), DIRECT_MAP_BYTES_MAX);
+    uint64_t end = MIN_OF(page_down(area->base + area->length_bytes), paging_ram_end());
     uint64_t first_end = MIN_OF(end, hole);
     uint64_t second = MAX_OF(base, hole_end);
     map_or_panic(DIRECT_MAP + base, base, first_end, PAGING_DATA);
@@ -192,7 +204,7 @@ void paging_init(const struct boot_info *info)
     uint64_t image = (uint64_t)image_start - BOOT_IMAGE_OFFSET;
     uint64_t image_limit = (uint64_t)image_end - BOOT_IMAGE_OFFSET;
 
-    physical_end = 1ull << (cpuid(CPUID_LEAF_ADDRESS_BITS, 0).eax & 0xff);
+    boot = info;
     root = table_create();
     CHECK(root != NULL);
     for (unsigned i = 0; i < info->memory_count; i++) {
@@ -223,6 +235,7 @@ void paging_init_core(void)
  * each. */
 static void *open_window(uint64_t physical, uint64_t size_bytes, enum paging_use use)
 {
+    uint64_t physical_end = physical_address_end();
     if (size_bytes == 0 || physical >= physical_end || size_bytes > physical_end - physical)
         return NULL;
     uint64_t base = page_down(physical);
@@ -258,12 +271,30 @@ const void *paging_firmware(uint64_t physical, uint64_t size_bytes, void *contex
     return open_window(physical, size_bytes, PAGING_FIRMWARE);
 }
 
+static bool touches_ram(uint64_t physical, uint64_t size_bytes)
+{
+    for (unsigned i = 0; i < boot->memory_count; i++) {
+        const struct boot_memory *area = &boot->memory[i];
+        if (area->kind == BOOT_MEMORY_RAM && physical < area->base + area->length_bytes &&
+            area->base < physical + size_bytes)
+            return true;
+    }
+    return false;
+}
+
+/* Devices are where firmware and PCI say. No such word makes RAM, and with it the kernel's text,
+ * writable by another address. */
+static void *open_device_window(uint64_t physical, uint64_t size_bytes, enum paging_use use)
+{
+    return touches_ram(physical, size_bytes) ? NULL : open_window(physical, size_bytes, use);
+}
+
 void *paging_screen(uint64_t physical, uint64_t size_bytes)
 {
-    return open_window(physical, size_bytes, PAGING_SCREEN);
+    return open_device_window(physical, size_bytes, PAGING_SCREEN);
 }
 
 void *mmio_map(uint64_t physical, size_t size)
 {
-    return open_window(physical, size, PAGING_DEVICE);
+    return open_device_window(physical, size, PAGING_DEVICE);
 }

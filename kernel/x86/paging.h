@@ -1,9 +1,11 @@
 /* The kernel's page tables: four levels, one set for all cores, the low half empty.
  *
- *   0xffff800000000000  direct map    all RAM but the image's own: read, write; 1 GiB and 2 MiB
- * pages 0xffffc00000000000  windows       device registers (uncached) and firmware tables, on
- * demand 0xffffd00000000000  stacks        each with an unmapped guard page under it
- *   0xffffffff80000000  the image     text: read, execute; constants: read; data: read, write
+ *   0xffff800000000000  direct map  all RAM but the image's own: read, write
+ *   0xffffc00000000000  windows     device registers (uncached) and firmware tables, on demand
+ *   0xffffd00000000000  stacks      each with an unmapped guard page under it
+ *   0xffffffff80000000  the image   text: read, execute; constants: read; data: read, write
+ *
+ * Pages are as large as they can be: 1 GiB, 2 MiB, 4 KiB.
  *
  * Nothing is both writable and executable, nor reachable twice, once writable and once executable.
  * What is mapped stays mapped, so no core ever has to be told to forget a translation. */
@@ -29,7 +31,7 @@ enum paging_use {
     PAGING_FIRMWARE, /* read */
 };
 
-/* Once, on core 0, after memory_init(): builds the tables and switches to them. */
+/* Once, on core 0, after memory_init(): builds the tables and switches to them. *info stays. */
 void paging_init(const struct boot_info *info);
 
 /* Each core: the page attribute table that PAGING_SCREEN needs. */
@@ -44,8 +46,12 @@ bool paging_map(uint64_t address, uint64_t physical, uint64_t size_bytes,
  * the type acpi_physical; context is not used. */
 const void *paging_firmware(uint64_t physical, uint64_t size_bytes, void *context);
 
-/* A linear framebuffer; NULL where it cannot be mapped. mmio_map() of the seam does registers. */
+/* A linear framebuffer; NULL where it cannot be mapped, or is RAM. mmio_map() of the seam does
+ * registers. */
 void *paging_screen(uint64_t physical, uint64_t size_bytes) MUST_CHECK;
+
+/* RAM from here on cannot be addressed, or not mapped, and must not be used. */
+uint64_t paging_ram_end(void);
 
 /* What is mapped at an address: its physical address, or UINT64_MAX. */
 uint64_t paging_physical(uint64_t address);

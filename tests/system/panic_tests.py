@@ -10,6 +10,7 @@ PANICS = {
     "write-text": (r"write to 0x\w+", ["write_text", "selftest_run", "kernel_main"]),
     "write-constant": (r"write to 0x\w+", ["write_constant", "selftest_run", "kernel_main"]),
     "write-alias": (r"write to 0x\w+", ["alias", "selftest_run", "kernel_main"]),
+    "map-text": (r"mmio_map\(.* != NULL", ["selftest_map_text", "selftest_run", "kernel_main"]),
     "exec-data": (r"execution at 0x\w+", ["selftest_run", "kernel_main"]),
     "null": (r"null pointer: write to 0x8", ["selftest_null", "selftest_run", "kernel_main"]),
     "stack-overflow": (r"stack overflow", ["selftest_stack_overflow", "selftest_run", "kernel_main"]),
