@@ -27,6 +27,7 @@
 #define HEADER_TAG_FRAMEBUFFER 5
 #define HEADER_TAG_ALIGN      6
 #define CONSOLE_EGA_TEXT      2
+#define LOADER_MAGIC          0x36d76289 /* in eax, 3.3 */
 
 /* Xen public/elfnote.h */
 #define NOTE_PHYS32_ENTRY     18
@@ -108,6 +109,8 @@ header_end:
     .global boot_entry_pvh
 
 boot_entry_multiboot2:
+    cmp $LOADER_MAGIC, %eax
+    jne no_loader
     mov $BOOT_BY_MULTIBOOT2, %edi
     jmp boot_entry
 boot_entry_pvh:
@@ -163,6 +166,10 @@ boot_entry:
     mov %eax, %cr0
     ljmp $GDT_CODE, $PHYSICAL(boot_long_mode)
 
+no_loader:                  /* what ebx points to is unknown */
+    cld
+    mov $PHYSICAL(no_loader_text), %esi
+    jmp 2f
 no_long_mode:
     mov $PHYSICAL(no_long_mode_text), %esi
 2:  lodsb
@@ -305,6 +312,8 @@ boot_gdt_end:
 boot_gdt_pointer:
     .short boot_gdt_end - boot_gdt - 1
     .long PHYSICAL(boot_gdt)
+no_loader_text:
+    .asciz "tsuji: this loader speaks neither multiboot2 nor PVH\r\n"
 no_long_mode_text:
     .asciz "tsuji: this processor has no 64-bit mode\r\n"
 
