@@ -89,6 +89,10 @@ void cpu_init_core(struct x86_cpu *cpu)
               (cpu_features.smep ? CR4_SMEP : 0) | (cpu_features.smap ? CR4_SMAP : 0) |
               (cpu_features.umip ? CR4_UMIP : 0) | (cpu_features.machine_check ? CR4_MCE : 0));
     enable_vectors();
+    /* Whatever firmware left: no exceptions from arithmetic. Intel SDM volume 1, 8.1.5 and 10.2.3.
+     */
+    static const uint32_t vector_control = 0x1f80;
+    __asm__ volatile("fninit; ldmxcsr %0" : : "m"(vector_control));
 }
 
 void cpu_init(void)
