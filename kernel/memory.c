@@ -5,6 +5,7 @@
 
 #include "kernel/base/log.h"
 #include "kernel/platform.h"
+#include "kernel/x86/registers.h"
 
 static struct page_allocator pages;
 static struct heap heap;
@@ -63,14 +64,12 @@ static void heap_pages_give(void *context, void *memory, size_t count)
     memory_pages_free(memory_physical(memory), count);
 }
 
-enum { RFLAGS_IF = 1 << 9 }; /* Intel SDM 1, 3.4.3.3 */
-
 static void where_now(struct debug_place *place, void *context)
 {
     (void)context;
     place->time_ns = clock_ns();
     place->core = core_current()->index;
-    place->level = __builtin_ia32_readeflags_u64() & RFLAGS_IF ? 0 : 1;
+    place->level = __builtin_ia32_readeflags_u64() & FLAGS_INTERRUPT ? 0 : 1;
 }
 
 void memory_init(const struct boot_info *info, const struct memory_hole *holes, unsigned hole_count,

@@ -5,8 +5,7 @@
  *
  *   area   |  base                                                        end |
  *   blocks | 311 | 512 | 512 |   0 |   0 | 417 | 512 | 512 | ... | 512 |  96  |  free pages
- *   bits     *                             *                             *        in use: 64 bytes
- * each
+ *   bits     *                             *                             *      (64 bytes each)
  *
  * So a fresh machine of 8 GiB costs 8 KiB of memory touched (bits of untouched blocks are never
  * written), and a single page, a large page or a run of many is found by a walk over small counts,

@@ -1,5 +1,6 @@
 /* A lock for the few places below the seam that all cores share: allocators, random numbers, PCI
- * ports. Held for microseconds. Interrupt handlers take none, so interrupts may stay on. */
+ * ports. Held for microseconds. Interrupt handlers take none, so interrupts may stay on; the one
+ * exception, the I/O APICs, says so (x86/interrupt_pins.c). */
 #pragma once
 
 #include <stdatomic.h>
