@@ -73,19 +73,13 @@ enum madt_entry {
     MADT_LOCAL_APIC = 0,
     MADT_IO_APIC = 1,
     MADT_OVERRIDE = 2,
-    MADT_NMI_SOURCE = 3,
-    MADT_LOCAL_NMI = 4,
-    MADT_LOCAL_APIC_ADDRESS = 5,
     MADT_X2APIC = 9,
-    MADT_X2APIC_NMI = 10,
 };
 
 #define MADT_EVERYBODY 0xffffffffu /* as an x2APIC id: sending to it is a broadcast */
 
 enum {
-    MADT_PCAT_COMPAT = 1 << 0,
     MADT_PROCESSOR_ENABLED = 1 << 0,
-    MADT_ALL_PROCESSORS_V1 = 0xff,
     MADT_NO_APIC_ID_V1 = 0xff,
     ISA_BUS = 0,
     ISA_IRQ_COUNT = 16,
@@ -134,30 +128,12 @@ static void add_override(struct acpi_info *info, uint8_t bus, const struct acpi_
     info->overrides[info->override_count++] = *entry;
 }
 
-static void add_nmi_source(struct acpi_info *info, uint32_t interrupt, uint16_t flags)
-{
-    if (info->nmi_source_count == ACPI_NMI_MAX) {
-        info->rejected++;
-        return;
-    }
-    info->nmi_sources[info->nmi_source_count++] =
-        (struct acpi_nmi_source){ interrupt, pin_of(flags) };
-}
-
-static void add_local_nmi(struct acpi_info *info, uint32_t uid, uint8_t line, uint16_t flags)
-{
-    if (info->local_nmi_count == ACPI_NMI_MAX || line > 1) {
-        info->rejected++;
-        return;
-    }
-    info->local_nmis[info->local_nmi_count++] = (struct acpi_local_nmi){ uid, line, pin_of(flags) };
-}
-
 /* How long an entry of each type we read must be; 0: a type we do not read. */
 static const uint8_t madt_entry_bytes[] = {
-    [MADT_LOCAL_APIC] = 8, [MADT_IO_APIC] = 12,    [MADT_OVERRIDE] = 10,
-    [MADT_NMI_SOURCE] = 8, [MADT_LOCAL_NMI] = 6,   [MADT_LOCAL_APIC_ADDRESS] = 12,
-    [MADT_X2APIC] = 16,    [MADT_X2APIC_NMI] = 12,
+    [MADT_LOCAL_APIC] = 8,
+    [MADT_IO_APIC] = 12,
+    [MADT_OVERRIDE] = 10,
+    [MADT_X2APIC] = 16,
 };
 
 /* entry has at least madt_entry_bytes[type]. */
@@ -179,36 +155,21 @@ static void read_madt_entry(struct acpi_info *info, enum madt_entry type, const 
                                               .interrupt = load_le32(entry + 4),
                                               .pin = pin_of(load_le16(entry + 8)) });
         break;
-    case MADT_NMI_SOURCE:
-        add_nmi_source(info, load_le32(entry + 4), load_le16(entry + 2));
-        break;
-    case MADT_LOCAL_NMI:
-        add_local_nmi(info, entry[2] == MADT_ALL_PROCESSORS_V1 ? ACPI_ALL_PROCESSORS : entry[2],
-                      entry[5], load_le16(entry + 3));
-        break;
-    case MADT_LOCAL_APIC_ADDRESS:
-        info->local_apic_address = load_le64(entry + 4);
-        break;
     case MADT_X2APIC:
         add_processor(info, load_le32(entry + 4), load_le32(entry + 12), load_le32(entry + 8));
-        break;
-    case MADT_X2APIC_NMI:
-        add_local_nmi(info, load_le32(entry + 4), entry[8], load_le16(entry + 2));
         break;
     }
 }
 
 static void read_madt(struct tables *tables, const uint8_t *table, size_t length)
 {
-    enum { LOCAL_APIC_ADDRESS = 36, FLAGS = 40, ENTRIES = 44 };
+    enum { ENTRIES = 44 };
     struct acpi_info *info = tables->info;
     if (length < ENTRIES || info->madt_present) {
         info->rejected++;
         return;
     }
     info->madt_present = true;
-    info->local_apic_address = load_le32(table + LOCAL_APIC_ADDRESS);
-    info->legacy_pics = load_le32(table + FLAGS) & MADT_PCAT_COMPAT;
 
     struct reader reader = reader_of(table + ENTRIES, length - ENTRIES);
     while (reader_left(&reader) > 0) {

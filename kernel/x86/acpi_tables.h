@@ -14,7 +14,6 @@ enum {
     ACPI_PROCESSOR_MAX = 256,       /* of which CORE_MAX are started */
     ACPI_IO_APIC_MAX = 16,
     ACPI_OVERRIDE_MAX = 24, /* there are 16 ISA interrupts */
-    ACPI_NMI_MAX = 16,      /* lines of local APICs, and as many pins of I/O APICs */
     ACPI_ECAM_MAX = 8,      /* PCI segments */
     ACPI_RSDP_BYTES = 36,
 };
@@ -54,18 +53,6 @@ struct acpi_override { /* an ISA interrupt that is wired elsewhere */
     struct acpi_pin pin;
 };
 
-struct acpi_local_nmi {
-    uint32_t uid; /* ACPI_ALL_PROCESSORS: all */
-    uint8_t line; /* LINT0 or LINT1 */
-    struct acpi_pin pin;
-};
-#define ACPI_ALL_PROCESSORS 0xffffffffu
-
-struct acpi_nmi_source { /* a pin of an I/O APIC that raises NMI */
-    uint32_t interrupt;
-    struct acpi_pin pin;
-};
-
 struct acpi_ecam {    /* configuration space of one PCI segment in memory */
     uint64_t address; /* of bus 0, whether or not the segment has it */
     uint16_t segment;
@@ -89,18 +76,12 @@ struct acpi_info {
 
     /* MADT */
     bool madt_present;
-    bool legacy_pics; /* there are 8259s, to be masked */
-    uint64_t local_apic_address;
     unsigned processor_count; /* enabled ones; the booting one is among them */
     struct acpi_processor processors[ACPI_PROCESSOR_MAX];
     unsigned io_apic_count;
     struct acpi_io_apic io_apics[ACPI_IO_APIC_MAX];
     unsigned override_count;
     struct acpi_override overrides[ACPI_OVERRIDE_MAX];
-    unsigned local_nmi_count;
-    struct acpi_local_nmi local_nmis[ACPI_NMI_MAX];
-    unsigned nmi_source_count;
-    struct acpi_nmi_source nmi_sources[ACPI_NMI_MAX];
 
     /* MCFG */
     unsigned ecam_count;
