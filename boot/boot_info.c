@@ -177,8 +177,7 @@ static enum error finish(struct boot_info *info, const struct raw_memory *raw)
     return ERROR_NOT_FOUND;
 }
 
-/* ---- Texts and modules ------------------------------------------------------------------------
- */
+/* ---- Texts and modules ----------------------------------------------------------------------- */
 
 /* Appends a byte of a text that is printed one day; false at its end. */
 static bool put_letter(struct boot_info *info, char *out, size_t size, size_t *length, uint8_t byte)
@@ -211,8 +210,7 @@ static void add_module(struct boot_info *info, const struct boot_module *module)
     info->modules[info->module_count++] = *module;
 }
 
-/* ---- Multiboot2 -------------------------------------------------------------------------------
- */
+/* ---- Multiboot2 ------------------------------------------------------------------------------ */
 
 static void read_module(struct boot_info *info, struct reader *tag)
 {
@@ -372,8 +370,7 @@ enum error boot_info_from_multiboot2(struct boot_info *info, const void *data, s
     return finish(info, &raw);
 }
 
-/* ---- PVH ---------------------------------------------------------------------------------------
- */
+/* ---- PVH ------------------------------------------------------------------------------------- */
 
 struct pvh {
     boot_physical *physical;
@@ -467,8 +464,7 @@ enum error boot_info_from_pvh(struct boot_info *info, uint64_t start_info_addres
     return finish(info, &raw);
 }
 
-/* ---- Command line ------------------------------------------------------------------------------
- */
+/* ---- Command line ---------------------------------------------------------------------------- */
 
 /* The next word of the command line after *at, or length 0. */
 static size_t next_word(const char **at, const char **word)

@@ -25,9 +25,7 @@ enum {
     TRACE_SHOWN = 8,            /* of each core */
     STOP_CYCLES = 200 * 1000 * 1000, /* about 0.1 s for the others to take their NMI */
     NOBODY = -1,
-
-    DEBUG_EXIT_PORT = 0xf4, /* QEMU's isa-debug-exit: status = value * 2 + 1 */
-    DEBUG_EXIT_PANIC = 127,
+    PANIC_EXIT_CODE = 127, /* QEMU's status is 255 */
 };
 
 /* Intel SDM volume 3, 4.7: page fault error code. */
@@ -56,8 +54,7 @@ void panic_set_restart(bool restart)
     ends_restart = restart;
 }
 
-/* ---- Output -------------------------------------------------------------------------------------
- */
+/* ---- Output ---------------------------------------------------------------------------------- */
 
 static void put(const char *text, size_t length)
 {
@@ -205,8 +202,7 @@ static void print_trace(const struct x86_cpu *cpu)
     }
 }
 
-/* ---- The other cores
- * ----------------------------------------------------------------------------- */
+/* ---- The other cores ------------------------------------------------------------------------- */
 
 static void stop_others(const struct x86_cpu *self)
 {
@@ -238,13 +234,12 @@ static void print_others(const struct x86_cpu *self)
     }
 }
 
-/* ---- The end
- * ------------------------------------------------------------------------------------- */
+/* ---- The end --------------------------------------------------------------------------------- */
 
 _Noreturn static void end(void)
 {
     if (ends_test)
-        port_write32(DEBUG_EXIT_PORT, DEBUG_EXIT_PANIC);
+        platform_exit(PANIC_EXIT_CODE);
     else if (ends_restart)
         acpi_restart();
     halt_for_good();
@@ -281,8 +276,7 @@ _Noreturn void panic_at(const struct interrupt_frame *frame, const char *cause)
     end();
 }
 
-/* ---- Causes
- * --------------------------------------------------------------------------------------- */
+/* ---- Causes ---------------------------------------------------------------------------------- */
 
 static const char *exception_name(uint64_t vector)
 {

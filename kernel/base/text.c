@@ -43,8 +43,7 @@ static void put_repeated(struct text *text, char byte, size_t count)
     }
 }
 
-/* ---- What stands between % and the letter -----------------------------------------------------
- */
+/* ---- What stands between % and the letter ---------------------------------------------------- */
 
 struct conversion {
     bool left, plus, space, alternate, zeros;
@@ -101,8 +100,7 @@ static const char *read_size(const char *at, struct conversion *conversion)
     return at;
 }
 
-/* ---- Putting ----------------------------------------------------------------------------------
- */
+/* ---- Putting --------------------------------------------------------------------------------- */
 
 /* `prefix` is a sign or 0x; zeros come between it and the body. */
 static void put_padded(struct text *text, const struct conversion *conversion, const char *prefix,
@@ -193,8 +191,7 @@ static void put_string(struct text *text, const struct conversion *conversion, c
     put_padded(text, conversion, "", 0, string, length);
 }
 
-/* ---- Addresses --------------------------------------------------------------------------------
- */
+/* ---- Addresses ------------------------------------------------------------------------------- */
 
 static void print_ipv4(struct text *text, const uint8_t address[4])
 {
@@ -270,8 +267,7 @@ static const char *put_pointer(struct text *text, const struct conversion *conve
     return after;
 }
 
-/* ---- The format -------------------------------------------------------------------------------
- */
+/* ---- The format ------------------------------------------------------------------------------ */
 
 static int64_t narrow_signed(const struct conversion *conversion, int value)
 {
@@ -392,8 +388,7 @@ size_t text_format(char *out, size_t size, const char *format, ...)
     return text.wanted;
 }
 
-/* ---- Reading ----------------------------------------------------------------------------------
- */
+/* ---- Reading --------------------------------------------------------------------------------- */
 
 bool text_to_u64(const char *text, size_t length, uint64_t maximum, uint64_t *value)
 {

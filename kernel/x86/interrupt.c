@@ -37,8 +37,7 @@ enum legacy_pic {
 struct interrupt interrupts[INTERRUPT_MAX];
 _Atomic bool interrupt_stop_requested;
 
-/* ---- Handlers -----------------------------------------------------------------------------------
- */
+/* ---- Handlers -------------------------------------------------------------------------------- */
 
 static void stop_for_panic(struct x86_cpu *cpu, struct interrupt_frame *frame)
 {
@@ -93,8 +92,7 @@ void interrupt_dispatch(struct interrupt_frame *frame)
     apic_acknowledge();
 }
 
-/* ---- Handles ------------------------------------------------------------------------------------
- */
+/* ---- Handles --------------------------------------------------------------------------------- */
 
 /* The old controllers get vectors of their own and are masked: the I/O APICs do their work. */
 static void silence_legacy(void)

@@ -111,8 +111,7 @@ void apic_send_startup(uint32_t id, uint64_t page)
     send(id, (uint32_t)(COMMAND_ASSERT | COMMAND_STARTUP) | (uint32_t)(page >> PAGE_SHIFT));
 }
 
-/* ---- Timer -------------------------------------------------------------------------------------
- */
+/* ---- Timer ----------------------------------------------------------------------------------- */
 
 void apic_timer_set(uint64_t cycles)
 {
@@ -149,8 +148,7 @@ static void measure_timer(uint64_t measure_cycles)
         ticks_per_cycle = 1; /* a timer that stands still: at least it is not the other mode */
 }
 
-/* ---- Start -------------------------------------------------------------------------------------
- */
+/* ---- Start ----------------------------------------------------------------------------------- */
 
 void apic_init(volatile void *mapped, uint64_t measure_cycles)
 {

@@ -147,8 +147,7 @@ void pin_set_owner(unsigned pin, int interrupt)
     pins[pin].owner = (int16_t)interrupt;
 }
 
-/* ---- Handlers -----------------------------------------------------------------------------------
- */
+/* ---- Handlers -------------------------------------------------------------------------------- */
 
 void pin_came(unsigned pin)
 {
@@ -164,8 +163,7 @@ void pin_trial_came(unsigned candidate)
     atomic_fetch_or_explicit(&trial.seen, 1u << candidate, memory_order_release);
 }
 
-/* ---- Trial --------------------------------------------------------------------------------------
- */
+/* ---- Trial ----------------------------------------------------------------------------------- */
 
 void pin_trial_begin(const unsigned *candidates, unsigned count, uint32_t apic_id,
                      const bool *active_low)
@@ -192,8 +190,7 @@ void pin_trial_end(void)
     trial.count = 0;
 }
 
-/* ---- Sharing ------------------------------------------------------------------------------------
- */
+/* ---- Sharing --------------------------------------------------------------------------------- */
 
 /* The vector of a pin is its first interrupt's; when that goes, the next one's core takes over. */
 void pin_disconnect(int handle)

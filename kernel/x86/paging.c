@@ -150,8 +150,7 @@ uint64_t paging_physical(uint64_t address)
     }
 }
 
-/* ---- Start --------------------------------------------------------------------------------------
- */
+/* ---- Start ----------------------------------------------------------------------------------- */
 
 static uint64_t page_down(uint64_t address)
 {
@@ -228,8 +227,7 @@ void paging_init_core(void)
     msr_write(MSR_PAT, PAT_WRITE_COMBINING);
 }
 
-/* ---- Windows ------------------------------------------------------------------------------------
- */
+/* ---- Windows --------------------------------------------------------------------------------- */
 
 /* Bytes [physical, physical + size_bytes) somewhere among the windows; an unmapped page follows
  * each. */

@@ -14,8 +14,7 @@ enum {
 /* Core 0, once, after acpi_init() and apic_init(): all pins masked. */
 void pins_init(void);
 
-/* ---- interrupt_pins.c: the registers; any core, handlers included
- * --------------------------------- */
+/* ---- interrupt_pins.c: the registers; any core, handlers included ---------------------------- */
 
 struct pin_wiring {
     uint8_t vector;

@@ -40,8 +40,7 @@ unsigned core_count(void)
     return running_count;
 }
 
-/* ---- Each core ----------------------------------------------------------------------------------
- */
+/* ---- Each core ------------------------------------------------------------------------------- */
 
 static bool create_interrupt_stacks(struct x86_cpu *cpu, unsigned number)
 {
@@ -105,8 +104,7 @@ void core_start(unsigned core, void (*entry)(void *arg), void *arg)
     core_wake(core);
 }
 
-/* ---- Core 0 starts the others
- * --------------------------------------------------------------------- */
+/* ---- Core 0 starts the others ---------------------------------------------------------------- */
 
 static struct x86_cpu *cpu_create(uint32_t id, unsigned number)
 {
