@@ -24,6 +24,9 @@ struct link_ops {
     /* A file that can be read when a frame is there; -1 where there is none. */
     int (*file)(struct link *link, unsigned queue);
     bool (*up)(struct link *link);
+    /* Gives up all queues but the first ones, so that no frame goes where nobody looks for it. NULL
+     * where there is but one. */
+    void (*keep_queues)(struct link *link, unsigned queue_count);
     void (*destroy)(struct link *link);
 };
 

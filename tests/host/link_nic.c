@@ -35,6 +35,9 @@ static enum error open_card(struct nic *nic, unsigned queue_count,
 {
     struct link_nic *card = link_nic_of(nic);
     CHECK(queue_count > 0 && queue_count <= nic->queue_max);
+    if (queue_count < nic->queue_max)
+        card->link->ops->keep_queues(card->link, queue_count);
+    nic->queue_max = queue_count;
     for (unsigned i = 0; i < queue_count; i++) {
         card->queues[i] = (struct nic_queue){
             .owner = card, .index = i, .pool = setup[i].pool, .core = setup[i].core

@@ -122,7 +122,7 @@ static void destroy(struct link *link)
     memory_free(pcap);
 }
 
-static const struct link_ops ops = { receive, send_frame, file, up, destroy };
+static const struct link_ops ops = { receive, send_frame, file, up, NULL, destroy };
 
 static const char *open_input(struct pcap_link *pcap, const char *path)
 {

@@ -60,15 +60,19 @@ static bool up(struct link *link)
     return poll(&tap, 1, 0) == 1 && (tap.revents & POLLOUT) != 0;
 }
 
-static void destroy(struct link *link)
+static void keep_queues(struct link *link, unsigned queue_count)
 {
-    struct tap_link *tap = tap_of(link);
-    for (unsigned i = 0; i < link->queue_count; i++)
-        close(tap->files[i]);
-    memory_free(tap);
+    while (link->queue_count > queue_count)
+        close(tap_of(link)->files[--link->queue_count]);
 }
 
-static const struct link_ops ops = { receive, send_frame, file, up, destroy };
+static void destroy(struct link *link)
+{
+    keep_queues(link, 0);
+    memory_free(tap_of(link));
+}
+
+static const struct link_ops ops = { receive, send_frame, file, up, keep_queues, destroy };
 
 static int open_queue(const char *name, short flags)
 {

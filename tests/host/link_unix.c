@@ -67,7 +67,7 @@ static void destroy(struct link *link)
     memory_free(cable);
 }
 
-static const struct link_ops ops = { receive, send_frame, file, up, destroy };
+static const struct link_ops ops = { receive, send_frame, file, up, NULL, destroy };
 
 /* False where the path is empty or too long. */
 static bool set_address(struct sockaddr_un *address, const char *path, size_t length)

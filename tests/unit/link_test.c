@@ -34,9 +34,9 @@ static void remove_directory(void)
     EXPECT_EQUAL(rmdir(directory), 0); /* sockets were removed when their links were closed */
 }
 
-static struct nic *open_card(const char *description)
+static struct nic *open_one_queue(const char *description, unsigned queue_max)
 {
-    struct link *link = link_create(description, 1, why, sizeof(why));
+    struct link *link = link_create(description, queue_max, why, sizeof(why));
     if (link == NULL)
         test_fail(__FILE__, __LINE__, "%s: %s", description, why);
     struct nic *nic = link_nic_create(link);
@@ -44,6 +44,11 @@ static struct nic *open_card(const char *description)
     struct nic_queue_setup setup = { .pool = packet_pool(pools, 0), .core = 0 };
     EXPECT_EQUAL(nic->ops->open(nic, 1, &setup), OK);
     return nic;
+}
+
+static struct nic *open_card(const char *description)
+{
+    return open_one_queue(description, 1);
 }
 
 static void close_card(struct nic *nic)
@@ -247,13 +252,55 @@ static const uint8_t arp_request[42] = {
 };
 /* clang-format on */
 
-/* Linux behind the tap is asked for its address, and answers. */
-TEST(linux_answers_behind_a_tap)
+static void make_namespace(void)
 {
     if (unshare(CLONE_NEWNET) != 0)
         test_skip("not allowed to make a network namespace");
     if (access("/dev/net/tun", R_OK | W_OK) != 0)
         test_skip("no /dev/net/tun");
+}
+
+/* One datagram of a flow of its own to all on the tap. */
+static void broadcast(void)
+{
+    int out = socket(AF_INET, SOCK_DGRAM, 0), on = 1;
+    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(9) };
+    memcpy(&to.sin_addr, (uint8_t[]){ 10, 255, 255, 255 }, 4);
+    EXPECT_EQUAL(setsockopt(out, SOL_SOCKET, SO_BROADCAST, &on, sizeof(on)), 0);
+    EXPECT_EQUAL(sendto(out, "x", 1, 0, (void *)&to, sizeof(to)), 1);
+    close(out);
+}
+
+/* Linux deals flows to a tap's queues: a card opened with fewer than it could have gets them all.
+ */
+TEST(a_tap_opened_with_fewer_queues_loses_no_flow)
+{
+    enum { QUEUES = 4, FLOWS = 40 };
+    make_namespace();
+    pools = packet_pools_create(1, 64);
+    struct nic *nic = open_one_queue("tap:tsuji0", QUEUES);
+    set_address("tsuji0", (uint8_t[]){ 10, 9, 8, 1 });
+
+    unsigned received = 0;
+    for (unsigned i = 0; i < FLOWS; i++) {
+        struct batch batch = { .count = 0 };
+        broadcast();
+        nic->ops->receive(nic->queues[0], &batch);
+        for (unsigned k = 0; k < batch.count; k++) {
+            const uint8_t *frame = batch.packets[k]->data;
+            received += frame[12] == 0x08 && frame[13] == 0x00 && frame[23] == IPPROTO_UDP;
+            packet_free(packet_pool(pools, 0), batch.packets[k]);
+        }
+    }
+    EXPECT_EQUAL(received, FLOWS);
+    close_card(nic);
+    packet_pools_destroy(pools);
+}
+
+/* Linux behind the tap is asked for its address, and answers. */
+TEST(linux_answers_behind_a_tap)
+{
+    make_namespace();
     pools = packet_pools_create(1, 64);
     struct nic *nic = open_card("tap:tsuji0");
     EXPECT(!nic->ops->link_up(nic));
