@@ -32,6 +32,7 @@ PURE_KERNEL := $(wildcard boot/boot_info.c kernel/x86/acpi_tables.c kernel/page_
 KERNEL_C    := $(sort $(ABOVE_SEAM) $(wildcard boot/*.c kernel/*.c kernel/x86/*.c kernel/libc/*.c))
 KERNEL_S    := $(wildcard boot/*.S kernel/x86/*.S kernel/libc/*.S)
 HOST_SEAM   := $(wildcard tests/host/*.c)
+HOST_SEAM_S := kernel/x86/coroutine_switch.S
 
 # ---- Flags ------------------------------------------------------------------------------------
 WARNINGS    := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Werror

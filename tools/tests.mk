@@ -2,10 +2,11 @@
 # (build/host).
 
 TEST_SOURCES := $(ABOVE_SEAM) $(PURE_KERNEL) $(HOST_SEAM)
-TEST_LIB     := $(TEST_SOURCES:%.c=build/test/%.o)
+TEST_LIB     := $(TEST_SOURCES:%.c=build/test/%.o) $(HOST_SEAM_S:%=build/test/%.o)
 UNIT_OBJECTS := $(patsubst %.c,build/test/%.o,$(wildcard tests/unit/*.c tests/sim/*.c))
-HOST_OBJECTS := $(patsubst %.c,build/host/%.o,$(ABOVE_SEAM) $(HOST_SEAM) $(wildcard tests/host/process/*.c))
-FUZZ_LIB     := $(TEST_SOURCES:%.c=build/fuzz/%.o)
+HOST_OBJECTS := $(patsubst %.c,build/host/%.o,$(ABOVE_SEAM) $(HOST_SEAM) $(wildcard tests/host/process/*.c)) \
+                $(HOST_SEAM_S:%=build/host/%.o)
+FUZZ_LIB     := $(TEST_SOURCES:%.c=build/fuzz/%.o) $(HOST_SEAM_S:%=build/fuzz/%.o)
 FUZZERS      := $(patsubst tests/fuzz/%_fuzz.c,build/fuzz/%_fuzz,$(wildcard tests/fuzz/*_fuzz.c))
 VERSION_FLAGS := -DTSUJI_COMMIT='"$(COMMIT)"' -DTSUJI_VERSION='"$(VERSION)"'
 
@@ -22,6 +23,10 @@ build/fuzz/%.o: %.c
 	@mkdir -p $(@D)
 	$(CLANG) $(HOST_CFLAGS) -O1 -DTSUJI_DEBUG $(SANITIZE) -fsanitize=fuzzer-no-link -fprofile-instr-generate -fcoverage-mapping \
 	  $(if $(findstring base/version,$<),$(VERSION_FLAGS) -DTSUJI_BUILD='"debug"') -c $< -o $@
+
+build/test/%.S.o build/fuzz/%.S.o build/host/%.S.o: %.S
+	@mkdir -p $(@D)
+	$(CC) -g -c $< -o $@
 
 build/test/unit: $(TEST_LIB) $(UNIT_OBJECTS)
 	$(CC) $(SANITIZE) -pthread -o $@ $^

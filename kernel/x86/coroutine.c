@@ -1,5 +1,6 @@
 /* A second line of execution: a stack, and where on it to go on. */
 #include "kernel/platform.h"
+#include "kernel/x86/coroutine_switch.h"
 #include "kernel/x86/stack.h"
 
 struct coroutine {
@@ -12,17 +13,6 @@ struct coroutine {
     uint64_t outside;
     bool running;
     bool ended;
-};
-
-/* coroutine_switch.S */
-void coroutine_switch(uint64_t *save_rsp, uint64_t load_rsp);
-extern const char coroutine_begin[];
-_Noreturn void coroutine_run(struct coroutine *coroutine);
-
-/* What coroutine_switch() takes from a stack that it has never left. */
-struct first_frame {
-    uint64_t r15, r14, r13, r12, rbx, rbp;
-    uint64_t return_address;
 };
 
 struct coroutine *coroutine_create(void (*entry)(void *arg), void *arg)
