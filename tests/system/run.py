@@ -4,7 +4,7 @@ time. Needs root and /dev/net/tun, for the namespaces and taps of the hosts.
 
     tests/system/run.py [--jobs N] [--list] [WORD]      only tests whose name contains WORD
 
-A test passes by returning. It may raise Skip with a reason, which must be in skips.txt: a test that
+A test passes by returning. It may raise Skip with a reason, which must be in tests/skips.txt: a test that
 quietly stops being run is a failure. The last line is `N passed, N failed, N skipped`.
 """
 import argparse
@@ -49,7 +49,7 @@ def discover(word):
 
 
 def allowed_skips():
-    lines = (FOLDER / "skips.txt").read_text().splitlines()
+    lines = (FOLDER.parent / "skips.txt").read_text().splitlines()
     return [line for line in lines if line and not line.startswith("#")]
 
 
@@ -65,7 +65,7 @@ def run_test(function, arguments, out):
         words = io.StringIO(str(skip))
         if str(skip) not in allowed_skips():
             status = FAILED
-            words = io.StringIO(f"skipped for a reason that is not in skips.txt: {skip}")
+            words = io.StringIO(f"skipped for a reason that is not in tests/skips.txt: {skip}")
     except BaseException:  # pylint: disable=broad-except
         status = FAILED
         words.write(traceback.format_exc(limit=-6))

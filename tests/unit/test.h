@@ -16,8 +16,7 @@ struct test {
 
 void test_register(struct test *test);
 _Noreturn void test_fail(const char *file, int line, const char *format, ...) PRINTF_LIKE(3, 4);
-_Noreturn void
-test_skip(const char *reason); /* the reason is printed, and checked against the list of skips */
+_Noreturn void test_skip(const char *reason); /* a line of tests/skips.txt, or it is a failure */
 
 #define TEST(test_name) \
     static void test_##test_name(void); \
