@@ -8,7 +8,8 @@ CC      ?= gcc
 ifeq ($(origin CC),default)
 CC      := gcc
 endif
-CLANG   ?= clang
+CLANG   ?= clang-14
+CLANG_FORMAT ?= clang-format-14
 PYTHON  ?= /usr/bin/python3
 DEBUG   ?= 0
 T       ?=
@@ -21,6 +22,22 @@ OUT     := build
 KIND    := release
 endif
 KERNEL  := $(OUT)/kernel
+HOST    := $(OUT)/host
+
+# Two jobs, unless the command line says otherwise.
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += -j2
+endif
+
+# What is missing is said here, in words, but for the goals that need nothing or install it.
+TOOLS   := $(firstword $(CC)) ld objcopy nm $(PYTHON) \
+             $(if $(filter check compilers fuzz% format%,$(MAKECMDGOALS)),$(CLANG) $(CLANG_FORMAT))
+ifneq ($(filter-out help clean run test soak,$(or $(MAKECMDGOALS),all)),)
+MISSING := $(shell for tool in $(TOOLS); do command -v $$tool > /dev/null || echo $$tool; done)
+ifneq ($(MISSING),)
+$(error Missing: $(MISSING). Run tools/setup)
+endif
+endif
 
 # ---- Sources, by layer ------------------------------------------------------------------------
 # Everything above the seam is compiled in every build; what is under it only in its own.
@@ -37,28 +54,31 @@ HOST_SEAM_S := kernel/x86/coroutine_switch.S
 # ---- Flags ------------------------------------------------------------------------------------
 WARNINGS    := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Werror
 VERSION     := 0.1
-COMMIT      := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+# The tree may belong to somebody else than who builds it, root for instance.
+COMMIT      := $(shell git -c safe.directory='*' rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 COMMON      := -std=c11 -g -I. $(WARNINGS) -fno-common -fno-omit-frame-pointer -MMD -MP
 KERNEL_CFLAGS := $(COMMON) -O2 -ffreestanding -mcmodel=kernel -fno-pic -fno-pie -fno-stack-protector \
                -fno-asynchronous-unwind-tables -fcf-protection=none -ffunction-sections -fdata-sections \
-               -nostdinc -isystem $(shell $(CC) -print-file-name=include) -isystem kernel/libc/include \
+               -nostdinc -isystem $(shell $(CC) -print-file-name=include 2>/dev/null) -isystem kernel/libc/include \
                -Ikernel/x86
 # Interrupt handlers must leave the vector registers of what they interrupt alone.
 HANDLER_CFLAGS := -mgeneral-regs-only
 HOST_CFLAGS := $(COMMON) -D_GNU_SOURCE -pthread -Itests/host
 ifeq ($(DEBUG),1)
 KERNEL_CFLAGS += -DTSUJI_DEBUG
+HOST_CFLAGS += -DTSUJI_DEBUG
 endif
 SANITIZE    := -fsanitize=address,undefined -fno-sanitize-recover=all
 
-.PHONY: all image host run test check bench bench-qemu soak fuzz format format-check layers debug clean help unit compilers
+.PHONY: all image host run test check bench bench-qemu soak fuzz format format-check layers debug clean help \
+        unit unit-clang fuzzers compilers
 all: $(OUT)/tsuji.elf
 
 help:
 	@echo "make            $(OUT)/tsuji.elf, the router: boot it by GRUB or qemu -kernel"
 	@echo "make DEBUG=1    the same with the debug allocator and all checks, in build/debug"
 	@echo "make image      build/tsuji.iso, a hybrid image for BIOS and UEFI; CONFIG=file: with that configuration"
-	@echo "make host       build/host/tsuji, the router as one Linux process"
+	@echo "make host       $(HOST)/tsuji, the router as one Linux process"
 	@echo "make run        boots it here between two live hosts (tools/run.sh)"
 	@echo "make test       all tests; T=word runs those whose name has the word (tools/test.sh)"
 	@echo "make check      formatting, layers, both compilers, quick tests: what a commit wants"
@@ -71,21 +91,32 @@ include tools/kernel.mk
 include tools/images.mk
 include tools/tests.mk
 
-host: build/host/tsuji
+host: $(HOST)/tsuji
 run:
 	@tools/run.sh
 test:
 	@tools/test.sh $(T)
-check: format-check compilers layers unit
+# The cheapest first; one after the other, so that the last words are about what failed.
+check: format-check
+	@$(MAKE) --no-print-directory compilers
+	@$(MAKE) --no-print-directory layers
+	@$(MAKE) --no-print-directory unit
+# Not asked of git: the tree may have come without it.
+SOURCES = $(shell find boot drivers jit kernel net shell tests -name '*.[ch]')
 format:
-	clang-format -i $(shell git ls-files '*.c' '*.h')
+	$(CLANG_FORMAT) -i $(SOURCES)
 format-check:
-	@clang-format --dry-run -Werror $(shell git ls-files '*.c' '*.h')
+	@$(CLANG_FORMAT) --dry-run -Werror $(SOURCES)
 layers:
 	@$(PYTHON) tools/check_layers.py --self-test
 # Each compiler builds everything from the same sources without a warning.
 compilers:
-	@$(MAKE) --no-print-directory CC=gcc all
-	@$(MAKE) --no-print-directory CC=$(CLANG) OUT=build/clang KERNEL=build/clang/kernel all
+	@$(MAKE) --no-print-directory CC=gcc all host
+	@$(MAKE) --no-print-directory CC=gcc DEBUG=1 all
+	@$(MAKE) --no-print-directory CC=$(CLANG) OUT=build/clang all host
+# Written only when it changes: what shows the commit is compiled again then.
+build/commit: FORCE
+	@mkdir -p build
+	@[ "$$(cat $@ 2> /dev/null)" = "$(COMMIT)" ] || echo "$(COMMIT)" > $@
 clean:
 	rm -rf build

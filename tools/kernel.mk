@@ -14,6 +14,7 @@ $(KERNEL)/%.S.o: %.S
 	$(CC) $(KERNEL_CFLAGS) -c $< -o $@
 
 # The commit is in one object alone, so that a new one recompiles one file.
+$(KERNEL)/kernel/base/version.o: build/commit
 $(KERNEL)/kernel/base/version.o: KERNEL_CFLAGS += -DTSUJI_COMMIT='"$(COMMIT)"' -DTSUJI_VERSION='"$(VERSION)"' -DTSUJI_BUILD='"$(KIND)"'
 
 $(KERNEL)/no_symbols.S: tools/make_symbols.py

@@ -6,8 +6,12 @@
 set -u
 cd "$(dirname "$0")/.." || exit 2
 
+# A make of its own, also under `make test`; programs that speak English.
+unset MAKEFLAGS MFLAGS MAKELEVEL
+export LC_ALL=C.UTF-8 PATH=$PATH:/usr/sbin:/sbin
+
 word=${1:-}
-log=$(mktemp -d /tmp/tsuji-test.XXXXXX)
+log=$(mktemp -d "${TMPDIR:-/tmp}/tsuji-test.XXXXXX")
 trap 'rm -rf "$log"' EXIT
 passed=0 failed=0 skipped=0
 
@@ -16,8 +20,10 @@ part() {
     local name=$1 summary
     shift
     echo "== $name"
+    SECONDS=0
     "$@" 2>&1 | tee "$log/$name"
     local status=${PIPESTATUS[0]}
+    echo "== $name took $SECONDS s"
     summary=$(grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped' "$log/$name" | tail -n 1)
     if [[ $summary =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed,\ ([0-9]+)\ skipped ]]; then
         passed=$((passed + BASH_REMATCH[1]))
@@ -31,18 +37,19 @@ part() {
 }
 
 build() {
-    tools/setup test && make -j2 all && make -j2 DEBUG=1 all && make -j2 image && make -j2 build/test/unit fuzzers
+    tools/setup test && make all image build/test/unit build/fuzz/unit fuzzers && make DEBUG=1 all
 }
 
 echo "== build"
 if build > "$log/build" 2>&1; then
-    tail -n 1 "$log/build"
+    echo "== build took $SECONDS s"
 else
     tail -n 40 "$log/build"
     failed=1
 fi
 if [ "$failed" -eq 0 ]; then
     part unit build/test/unit "$word"
+    part unit-clang env LLVM_PROFILE_FILE=/dev/null build/fuzz/unit "$word"
     part fuzz tests/fuzz/run.py "$word"
     part system tests/system/run.py "$word"
 fi

@@ -1,30 +1,36 @@
 # The hosted builds: unit tests and simulations (build/test), fuzzers (build/fuzz), the router as a process
-# (build/host).
+# (build/host). Tests of both kinds have all checks on.
 
 TEST_SOURCES := $(ABOVE_SEAM) $(PURE_KERNEL) $(HOST_SEAM)
 TEST_LIB     := $(TEST_SOURCES:%.c=build/test/%.o) $(HOST_SEAM_S:%=build/test/%.o)
 UNIT_OBJECTS := $(patsubst %.c,build/test/%.o,$(wildcard tests/unit/*.c tests/sim/*.c))
-HOST_OBJECTS := $(patsubst %.c,build/host/%.o,$(ABOVE_SEAM) $(HOST_SEAM) $(wildcard tests/host/process/*.c)) \
-                $(HOST_SEAM_S:%=build/host/%.o)
+HOST_OBJECTS := $(patsubst %.c,$(HOST)/%.o,$(ABOVE_SEAM) $(HOST_SEAM) $(wildcard tests/host/process/*.c)) \
+                $(HOST_SEAM_S:%=$(HOST)/%.o)
 FUZZ_LIB     := $(TEST_SOURCES:%.c=build/fuzz/%.o) $(HOST_SEAM_S:%=build/fuzz/%.o)
 FUZZERS      := $(patsubst tests/fuzz/%_fuzz.c,build/fuzz/%_fuzz,$(wildcard tests/fuzz/*_fuzz.c))
+UNIT_CLANG_OBJECTS := $(UNIT_OBJECTS:build/test/%=build/fuzz/%)
 VERSION_FLAGS := -DTSUJI_COMMIT='"$(COMMIT)"' -DTSUJI_VERSION='"$(VERSION)"'
+
+# What is tested runs often enough to be optimized; the tests do not, and most of the time goes into compiling.
+TEST_OPTIMIZE := -O1
+$(UNIT_OBJECTS) $(UNIT_CLANG_OBJECTS): TEST_OPTIMIZE := -O0
 
 build/test/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(HOST_CFLAGS) -O1 -DTSUJI_DEBUG $(SANITIZE) $(if $(findstring base/version,$<),$(VERSION_FLAGS) -DTSUJI_BUILD='"debug"') -c $< -o $@
+	$(CC) $(HOST_CFLAGS) $(TEST_OPTIMIZE) -DTSUJI_DEBUG $(SANITIZE) $(if $(findstring base/version,$<),$(VERSION_FLAGS) -DTSUJI_BUILD='"debug"') -c $< -o $@
 
-build/host/%.o: %.c
+$(HOST)/kernel/base/version.o: build/commit
+$(HOST)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(HOST_CFLAGS) -O2 $(if $(findstring base/version,$<),$(VERSION_FLAGS) -DTSUJI_BUILD='"release"') -c $< -o $@
+	$(CC) $(HOST_CFLAGS) -O2 $(if $(findstring base/version,$<),$(VERSION_FLAGS) -DTSUJI_BUILD='"$(KIND)"') -c $< -o $@
 
 # Instrumented for libFuzzer and for line coverage at once.
 build/fuzz/%.o: %.c
 	@mkdir -p $(@D)
-	$(CLANG) $(HOST_CFLAGS) -O1 -DTSUJI_DEBUG $(SANITIZE) -fsanitize=fuzzer-no-link -fprofile-instr-generate -fcoverage-mapping \
+	$(CLANG) $(HOST_CFLAGS) $(TEST_OPTIMIZE) -DTSUJI_DEBUG $(SANITIZE) -fsanitize=fuzzer-no-link -fprofile-instr-generate -fcoverage-mapping \
 	  $(if $(findstring base/version,$<),$(VERSION_FLAGS) -DTSUJI_BUILD='"debug"') -c $< -o $@
 
-build/test/%.S.o build/fuzz/%.S.o build/host/%.S.o: %.S
+build/test/%.S.o build/fuzz/%.S.o $(HOST)/%.S.o: %.S
 	@mkdir -p $(@D)
 	$(CC) -g -c $< -o $@
 
@@ -37,11 +43,17 @@ build/fuzz/libtsuji.a: $(FUZZ_LIB)
 build/fuzz/%_fuzz: build/fuzz/tests/fuzz/%_fuzz.o build/fuzz/libtsuji.a
 	$(CLANG) $(SANITIZE) -fsanitize=fuzzer -fprofile-instr-generate -fcoverage-mapping -pthread -o $@ $^
 
-build/host/tsuji: $(HOST_OBJECTS)
+# The unit tests by the other compiler, from the fuzzers' objects.
+build/fuzz/unit: $(UNIT_CLANG_OBJECTS) build/fuzz/libtsuji.a
+	$(CLANG) $(SANITIZE) -fsanitize=fuzzer-no-link -fprofile-instr-generate -fcoverage-mapping -pthread -o $@ $^
+
+$(HOST)/tsuji: $(HOST_OBJECTS)
 	$(CC) -pthread -o $@ $^
 
 unit: build/test/unit
 	build/test/unit $(T)
+unit-clang: build/fuzz/unit
+	LLVM_PROFILE_FILE=/dev/null build/fuzz/unit $(T)
 fuzzers: $(FUZZERS)
 # Each target for a minute; what is found stays in build/fuzz/found.
 fuzz: fuzzers
@@ -58,5 +70,5 @@ bench-qemu: all
 	tests/bench/forward_bench.sh nic=virtio
 	tests/bench/forward_bench.sh nic=e1000
 
--include $(TEST_LIB:.o=.d) $(UNIT_OBJECTS:.o=.d) $(HOST_OBJECTS:.o=.d) $(FUZZ_LIB:.o=.d) \
+-include $(TEST_LIB:.o=.d) $(UNIT_OBJECTS:.o=.d) $(UNIT_CLANG_OBJECTS:.o=.d) $(HOST_OBJECTS:.o=.d) $(FUZZ_LIB:.o=.d) \
          $(FUZZERS:build/fuzz/%=build/fuzz/tests/fuzz/%.d)
