@@ -155,7 +155,7 @@ enum error shell_load(struct shell *shell, const char *text, size_t length, stru
 
 bool log_next(const struct router *router, uint64_t seen[CORE_MAX], struct log_entry *out)
 {
-    bool found = false;
+    unsigned from = CORE_MAX;
     for (unsigned i = 0; i < router->core_count; i++) {
         const struct core *core = router->cores[i];
         const struct log_ring *ring = core && core->cpu ? core->cpu->log : NULL;
@@ -164,18 +164,18 @@ bool log_next(const struct router *router, uint64_t seen[CORE_MAX], struct log_e
             seen[i] = written - LOG_ENTRY_MAX;
         if (seen[i] >= written)
             continue;
-        /* Another core may be writing over the oldest entry: its sequence then is not the expected
-         * one. */
-        struct log_entry entry = ring->entries[seen[i] % LOG_ENTRY_MAX];
-        if (entry.sequence != seen[i] + 1) {
+        struct log_entry entry;
+        if (!log_read(ring, seen[i] + 1, &entry)) {
             seen[i]++;
             continue;
         }
-        if (!found || entry.time_ns < out->time_ns)
+        if (from == CORE_MAX || entry.time_ns < out->time_ns) {
             *out = entry;
-        found = true;
+            from = i;
+        }
     }
-    if (found)
-        seen[out->core] = out->sequence;
-    return found;
+    if (from == CORE_MAX)
+        return false;
+    seen[from]++;
+    return true;
 }

@@ -1,6 +1,8 @@
 /* The log ring of the running core. Entries are written in place; the oldest is overwritten. */
 #include "kernel/base/log.h"
 
+#include <stdatomic.h>
+
 #include "kernel/platform.h"
 
 void log_write(enum log_level level, const char *subject, const char *format, ...)
@@ -11,6 +13,8 @@ void log_write(enum log_level level, const char *subject, const char *format, ..
         return;
 
     struct log_entry *entry = &ring->entries[ring->written % LOG_ENTRY_MAX];
+    entry->sequence = 0;
+    atomic_thread_fence(memory_order_release);
     entry->time_ns = clock_ns();
     entry->level = level;
     entry->core = cpu->index;
@@ -23,9 +27,20 @@ void log_write(enum log_level level, const char *subject, const char *format, ..
     text_print_args(&text, format, args);
     va_end(args);
 
-    entry->sequence = ++ring->written;
+    atomic_thread_fence(memory_order_release);
+    entry->sequence = ring->written + 1;
+    atomic_thread_fence(memory_order_release);
+    ring->written++;
     if (ring->echo != NULL)
         ring->echo(entry);
+}
+
+bool log_read(const struct log_ring *ring, uint64_t sequence, struct log_entry *out)
+{
+    const struct log_entry *entry = &ring->entries[(sequence - 1) % LOG_ENTRY_MAX];
+    *out = *entry;
+    atomic_thread_fence(memory_order_acquire);
+    return out->sequence == sequence && *(const volatile uint64_t *)&entry->sequence == sequence;
 }
 
 const char *log_level_name(enum log_level level)

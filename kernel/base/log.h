@@ -11,7 +11,7 @@ enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
 
 struct log_entry {
     uint64_t time_ns;
-    uint64_t sequence; /* 1, 2, ... per ring */
+    uint64_t sequence; /* 1, 2, ... per ring; 0 while it is written */
     enum log_level level;
     unsigned core;
     char subject[16];
@@ -31,5 +31,9 @@ void log_write(enum log_level level, const char *subject, const char *format, ..
 #define log_warning(subject, ...) log_write(LOG_WARNING, subject, __VA_ARGS__)
 #define log_info(subject, ...)    log_write(LOG_INFO, subject, __VA_ARGS__)
 #define log_debug(subject, ...)   log_write(LOG_DEBUG, subject, __VA_ARGS__)
+
+/* Copies the entry with that sequence; false where it is gone, also while it was being copied: its
+ * core may be writing over it. */
+bool log_read(const struct log_ring *ring, uint64_t sequence, struct log_entry *out) MUST_CHECK;
 
 const char *log_level_name(enum log_level level);

@@ -78,3 +78,19 @@ TEST(every_log_level_has_a_name)
     EXPECT_TEXT(log_level_name(LOG_DEBUG), "debug");
     EXPECT_TEXT(log_level_name((enum log_level)9), "unknown");
 }
+
+TEST(log_entry_that_is_written_over_is_not_read)
+{
+    struct log_ring *ring = core_current()->log;
+    struct log_entry entry;
+    log_info("test", "first");
+    uint64_t first = ring->written;
+    EXPECT(log_read(ring, first, &entry));
+    EXPECT_EQUAL(entry.sequence, first);
+    ring->entries[(first - 1) % LOG_ENTRY_MAX].sequence = 0; /* as in the middle of log_write() */
+    EXPECT(!log_read(ring, first, &entry));
+    for (unsigned i = 0; i < LOG_ENTRY_MAX; i++)
+        log_info("test", "later");
+    EXPECT(!log_read(ring, first, &entry));
+    EXPECT(log_read(ring, first + LOG_ENTRY_MAX, &entry));
+}
