@@ -85,7 +85,14 @@ help:
 	@echo "make fuzz       the fuzzers for longer; make soak: the long versions of all tests"
 	@echo "make bench      figures beside those of peers; make bench-qemu: guest instructions"
 	@echo "make debug      QEMU waiting for gdb; make format: clang-format over everything"
-	@echo "make clean      removes build/"
+	@echo "make clean      removes build/; V=1 with any of these shows the commands themselves"
+
+MAKEFLAGS += --no-builtin-rules
+
+# One short line per step; V=1 shows the commands themselves.
+ifneq ($(V),1)
+say = @printf '  %-6s %s\n' $(1) $@;
+endif
 
 include tools/kernel.mk
 include tools/images.mk

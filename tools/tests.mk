@@ -17,38 +17,38 @@ $(UNIT_OBJECTS) $(UNIT_CLANG_OBJECTS): TEST_OPTIMIZE := -O0
 
 build/test/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(HOST_CFLAGS) $(TEST_OPTIMIZE) -DTSUJI_DEBUG $(SANITIZE) $(if $(findstring base/version,$<),$(VERSION_FLAGS) -DTSUJI_BUILD='"debug"') -c $< -o $@
+	$(call say,cc)$(CC) $(HOST_CFLAGS) $(TEST_OPTIMIZE) -DTSUJI_DEBUG $(SANITIZE) $(if $(findstring base/version,$<),$(VERSION_FLAGS) -DTSUJI_BUILD='"debug"') -c $< -o $@
 
 $(HOST)/kernel/base/version.o: build/commit
 $(HOST)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(HOST_CFLAGS) -O2 $(if $(findstring base/version,$<),$(VERSION_FLAGS) -DTSUJI_BUILD='"$(KIND)"') -c $< -o $@
+	$(call say,cc)$(CC) $(HOST_CFLAGS) -O2 $(if $(findstring base/version,$<),$(VERSION_FLAGS) -DTSUJI_BUILD='"$(KIND)"') -c $< -o $@
 
 # Instrumented for libFuzzer and for line coverage at once.
 build/fuzz/%.o: %.c
 	@mkdir -p $(@D)
-	$(CLANG) $(HOST_CFLAGS) $(TEST_OPTIMIZE) -DTSUJI_DEBUG $(SANITIZE) -fsanitize=fuzzer-no-link -fprofile-instr-generate -fcoverage-mapping \
+	$(call say,clang)$(CLANG) $(HOST_CFLAGS) $(TEST_OPTIMIZE) -DTSUJI_DEBUG $(SANITIZE) -fsanitize=fuzzer-no-link -fprofile-instr-generate -fcoverage-mapping \
 	  $(if $(findstring base/version,$<),$(VERSION_FLAGS) -DTSUJI_BUILD='"debug"') -c $< -o $@
 
 build/test/%.S.o build/fuzz/%.S.o $(HOST)/%.S.o: %.S
 	@mkdir -p $(@D)
-	$(CC) -g -c $< -o $@
+	$(call say,cc)$(CC) -g -c $< -o $@
 
 build/test/unit: $(TEST_LIB) $(UNIT_OBJECTS)
-	$(CC) $(SANITIZE) -pthread -o $@ $^
+	$(call say,link)$(CC) $(SANITIZE) -pthread -o $@ $^
 
 build/fuzz/libtsuji.a: $(FUZZ_LIB)
-	rm -f $@ && ar rcs $@ $^
+	$(call say,ar)rm -f $@ && ar rcs $@ $^
 
 build/fuzz/%_fuzz: build/fuzz/tests/fuzz/%_fuzz.o build/fuzz/libtsuji.a
-	$(CLANG) $(SANITIZE) -fsanitize=fuzzer -fprofile-instr-generate -fcoverage-mapping -pthread -o $@ $^
+	$(call say,link)$(CLANG) $(SANITIZE) -fsanitize=fuzzer -fprofile-instr-generate -fcoverage-mapping -pthread -o $@ $^
 
 # The unit tests by the other compiler, from the fuzzers' objects.
 build/fuzz/unit: $(UNIT_CLANG_OBJECTS) build/fuzz/libtsuji.a
-	$(CLANG) $(SANITIZE) -fsanitize=fuzzer-no-link -fprofile-instr-generate -fcoverage-mapping -pthread -o $@ $^
+	$(call say,link)$(CLANG) $(SANITIZE) -fsanitize=fuzzer-no-link -fprofile-instr-generate -fcoverage-mapping -pthread -o $@ $^
 
 $(HOST)/tsuji: $(HOST_OBJECTS)
-	$(CC) -pthread -o $@ $^
+	$(call say,link)$(CC) -pthread -o $@ $^
 
 unit: build/test/unit
 	build/test/unit $(T)
