@@ -141,19 +141,12 @@ void icmp_send_error(struct core *core, const struct packet *packet, enum verdic
 
 void icmp_send_redirect(struct core *core, const struct packet *packet, uint32_t gateway_be)
 {
-    uint32_t sender_be = header_of(packet)->source_be;
     struct icmp4_header icmp = {
         .type = ICMP4_REDIRECT,
         .code = ICMP4_REDIRECT_HOST, /* RFC 1812 5.2.7.2: never for nets */
         .gateway_be = gateway_be,
     };
 
-    if (packet->flags & PACKET_LOCAL || sender_be == gateway_be)
-        return;
-    /* RFC 1812 5.2.7.2: only to who is on the same link as the better way. */
-    if (!forwarding_is_connected(core->forwarding, packet->port_in, sender_be) ||
-        !forwarding_is_connected(core->forwarding, packet->port_in, gateway_be))
-        return;
     send_about(core, packet, icmp);
 }
 

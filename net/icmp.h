@@ -26,8 +26,8 @@ enum {
  * needed tells packet->mtu_bytes. */
 void icmp_send_error(struct core *core, const struct packet *packet, enum verdict verdict);
 
-/* Borrows a packet that goes out by the port it came from: its sender could send it to gateway_be
- * itself. */
+/* Borrows a packet that its sender could send to gateway_be itself, which is on the same net: the
+ * caller has seen to that. */
 void icmp_send_redirect(struct core *core, const struct packet *packet, uint32_t gateway_be);
 
 /* Takes an echo request to us, whole, its checksum good, and sends the same bytes back as a reply.

@@ -95,16 +95,18 @@ static RARE uint16_t choose_gateway(struct packet *packet, const struct ipv4_hea
     return next_hop->gateway_ports[chosen];
 }
 
-/* RFC 1812 5.2.7.2: the sender is on the same net as the next hop and could reach it himself. The
- * packet goes on all the same. */
+/* RFC 1812 5.2.7.2: a sender on the same net as the next hop could reach it himself. The packet
+ * goes on all the same. */
 static RARE void consider_redirect(struct core *core, const struct packet *packet,
                                    const struct ipv4_header *header)
 {
     const struct forwarding *view = core->forwarding;
+    uint16_t port = packet->port_in;
 
-    if (forwarding_is_connected(view, packet->port_in, header->source_be) &&
-        forwarding_source(view, packet->port_in, header->source_be) ==
-            forwarding_source(view, packet->port_in, packet->next_hop_be))
+    if (header->source_be != packet->next_hop_be &&
+        forwarding_is_connected(view, port, header->source_be) &&
+        forwarding_source(view, port, header->source_be) ==
+            forwarding_source(view, port, packet->next_hop_be))
         datapath_redirect(core, packet);
 }
 

@@ -230,6 +230,38 @@ TEST(icmp_redirect_names_the_better_way_and_the_packet_goes_on)
     lab_destroy(&lab);
 }
 
+/* A router on a stick: two nets on one port. */
+TEST(icmp_redirect_is_for_neighbors_of_the_better_way_alone)
+{
+    static const char *const ways[][2] = {
+        { "10.0.0.2", "10.5.0.9" },    /* from the other net of the port */
+        { "10.5.0.9", "10.0.0.2" },    /* and back */
+        { "192.168.0.1", "10.0.0.2" }, /* from behind a router */
+        { "10.0.0.2", "10.0.0.2" },    /* to himself */
+    };
+    struct lab lab = lab_create(1, 2);
+    struct lab_frame out;
+
+    lab_address(&lab, "eth0", "10.5.0.1/24");
+    lab_arp(&lab, "10.5.0.9", lab_host_mac(0, 9), "eth0");
+    lab_commit(&lab);
+    lab_step(&lab, 2);
+    while (lab_take(&lab, 0, &out)) /* announcements */
+        continue;
+    for (unsigned i = 0; i < ARRAY_COUNT(ways); i++) {
+        struct lab_packet packet = { .source = ways[i][0],
+                                     .destination = ways[i][1],
+                                     .payload_bytes = 30 };
+        struct lab_frame frame = lab_frame(0, &packet);
+        send(&lab, &frame);
+        EXPECT(lab_take(&lab, 0, &out));
+        EXPECT_EQUAL(ip_of(&out)->destination_be, ipv4_of(ways[i][1]));
+        expect_silence(&lab);
+    }
+    lab_expect_books(&lab);
+    lab_destroy(&lab);
+}
+
 /* ---- RFC 1812 4.3.2.7: never about ... ---------------------------------------------------------
  */
 
