@@ -23,6 +23,7 @@ ip eth0 address 10.0.2.15/24
 ip eth1 address 10.0.3.15/24
 ip route default gateway 10.0.2.2
 """
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last when the terminal is closed
 PROBE_KVM = b'{"execute":"qmp_capabilities"}{"execute":"quit"}'
 
 
@@ -97,6 +98,13 @@ def alone(cores, nic):
     return qemu([("user,net=10.0.2.0/24", ""), ("user,net=10.0.3.0/24", "")], CONFIG_ALONE, cores, nic)
 
 
+def end(*_):
+    """Once: what cleans up is not to be interrupted by the next."""
+    for ending in ENDINGS:
+        signal.signal(ending, signal.SIG_IGN)
+    sys.exit(1)
+
+
 def main():
     cores, nic = int(os.environ.get("CORES", "2")), os.environ.get("NIC", "virtio-net")
     if nic not in CARDS:
@@ -107,5 +115,6 @@ def main():
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    for ending in ENDINGS:
+        signal.signal(ending, end)
     sys.exit(main())

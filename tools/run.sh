@@ -14,5 +14,5 @@ unset MAKEFLAGS MFLAGS MAKELEVEL
 PATH=$PATH:/usr/sbin:/sbin
 
 tools/setup run
-make all
+make --silent all
 exec /usr/bin/python3 tools/demonstration.py
