@@ -14,11 +14,13 @@ import re
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 TREE = Path(__file__).resolve().parent.parent.parent
 BUILD = TREE / "build/fuzz"
 LINES_MIN_PERCENT = 90
+JOBS = 2
 CORPUS_LIMIT_S = 120
 RUNS = 10000  # inputs beyond the corpus, always the same ones
 RUNS_LIMIT_S = 10
@@ -78,6 +80,18 @@ def fuzz(name, seconds):
     return None if result.returncode == 0 else "\n".join(result.stderr.splitlines()[-25:])
 
 
+def name_of(source):
+    return source.name[: -len("_fuzz.c")]
+
+
+def try_target(source, seconds):
+    """None, or what is wrong."""
+    try:
+        return fuzz(name_of(source), seconds) if seconds else check_corpus(name_of(source), source)
+    except (OSError, subprocess.SubprocessError) as error:
+        return str(error)
+
+
 def main():
     options = argparse.ArgumentParser()
     options.add_argument("--seconds", type=int, default=0)
@@ -85,21 +99,15 @@ def main():
     arguments = options.parse_args()
 
     (BUILD / "found").mkdir(parents=True, exist_ok=True)
-    passed = failed = 0
-    for source in sorted((TREE / "tests/fuzz").glob("*_fuzz.c")):
-        name = source.name[: -len("_fuzz.c")]
-        if arguments.word not in f"fuzz_{name}":
-            continue
-        try:
-            problem = fuzz(name, arguments.seconds) if arguments.seconds else check_corpus(name, source)
-        except (OSError, subprocess.SubprocessError) as error:
-            problem = str(error)
-        if problem:
-            failed += 1
-            print(f"FAIL fuzz_{name}\n{problem}", flush=True)
-        else:
-            passed += 1
-            print(f"ok   fuzz_{name}", flush=True)
+    sources = sorted((TREE / "tests/fuzz").glob("*_fuzz.c"))
+    sources = [source for source in sources if arguments.word in f"fuzz_{name_of(source)}"]
+    failed = 0
+    with ThreadPoolExecutor(JOBS) as pool:
+        for source, problem in zip(sources, pool.map(lambda source: try_target(source, arguments.seconds), sources)):
+            label = f"fuzz_{name_of(source)}"
+            print(f"FAIL {label}\n{problem}" if problem else f"ok   {label}", flush=True)
+            failed += bool(problem)
+    passed = len(sources) - failed
     print(f"{passed} passed, {failed} failed, 0 skipped")
     return 1 if failed else 0
 
