@@ -249,7 +249,9 @@ static void receive_quickly(struct nic_queue *queue, uint32_t ready, struct batc
     struct packet **out = &batch->packets[batch->count];
     const uint32_t mask = ring->mask;
     uint32_t used_next = ring->used_next;
-    const uint32_t used_end = used_next + MIN_OF(ready, BATCH_MAX - batch->count);
+    const uint32_t used_end =
+        used_next + pool_prepare(pool, MIN_OF(ready, BATCH_MAX - batch->count));
+    struct packet **top = pool->top;
 
     for (; used_next != used_end; used_next++) {
         uint32_t at = used_next & mask;
@@ -262,9 +264,7 @@ static void receive_quickly(struct nic_queue *queue, uint32_t ready, struct batc
             break;
         if (UNLIKELY(length - ETHERNET_HEADER_BYTES > PACKET_ROOM_BYTES - ETHERNET_HEADER_BYTES))
             break;
-        struct packet *fresh = packet_take(pool);
-        if (UNLIKELY(fresh == NULL))
-            break;
+        struct packet *fresh = pool_pop(&top);
         descriptors[id].address = buffer_of(fresh);
         ring->slots[id] = fresh;
         available[at] = (uint16_t)id;
@@ -273,6 +273,7 @@ static void receive_quickly(struct nic_queue *queue, uint32_t ready, struct batc
         packet->frame_length_bytes = length;
         *out++ = packet;
     }
+    pool->top = top;
     ring->offered += used_next - ring->used_next;
     ring->used_next = used_next;
     batch->count = (unsigned)(out - batch->packets);
@@ -345,6 +346,7 @@ static void reclaim(struct nic_queue *queue)
     const uint32_t mask = ring->mask;
     struct packet_pool *pool = queue->pool;
     const uint32_t used_end = used_next + ready;
+    struct packet **top = pool->top;
 
     for (; used_next != used_end; used_next++) {
         uint32_t id = used[used_next & mask].id;
@@ -353,14 +355,18 @@ static void reclaim(struct nic_queue *queue)
             take_down(queue, "sent a frame it was not given", id);
             break;
         }
-        if (LIKELY(packet->next_segment == NULL)) {
+        if (LIKELY(pool_push(pool, &top, packet))) {
             ring->slots[id] = NULL;
-            packet_free(pool, packet);
-        } else if (!reclaim_chain(queue, id)) {
+            continue;
+        }
+        pool->top = top;
+        if (!reclaim_chain(queue, id)) {
             take_down(queue, "sent the middle of a frame", id);
             break;
         }
+        top = pool->top;
     }
+    pool->top = top;
     ring->used_next = used_next;
 }
 

@@ -1,18 +1,22 @@
 /* Packet pools.
  *
  *   pool of core 0                               pool of core 1
- *   free -> [p] -> [p] -> [p]                    free -> [q] -> [q]
+ *   free [p][p][p][ ][ ]                         free [q][q][ ][ ][ ]
+ *                 ^ top                                    ^ top
  *   returned <------- a list, by one CAS ------- outgoing[0]: [p] -> [p]
  *   outgoing[1]: (empty)                         outgoing[1]: unused
  *
  * Whoever sends to `returned` only pushes and the owner only takes all, so the list needs neither a
  * lock nor a generation count. It cannot overflow: there are only so many packets.
  *
- * A chunk is touched when its packets are first needed: the free list begins empty and is filled
- * from the chunks, a few packets at a time, until all have been in it. So neither the boot nor a
+ * The array has a place for each packet of the pool, so that it cannot overflow either.
+ *
+ * A chunk is touched when its packets are first needed: the array begins empty and is filled from
+ * the chunks, a few packets at a time, until all have been in it. So neither the boot nor a
  * core that forwards nothing pays for memory that nobody uses.
  *
- * A packet in a pool has data NULL. That is how a second packet_free() is noticed. */
+ * With all checks on, a packet in a pool has data NULL. That is how a second packet_free() is
+ * noticed. */
 #include "kernel/base/packet.h"
 
 #include <string.h>
@@ -22,7 +26,7 @@
 enum {
     OUTGOING_BATCH = 32, /* packets for one home before they are sent without waiting for a step */
     CHUNK_PACKETS = PACKET_CHUNK_BYTES / PACKET_BUFFER_BYTES,
-    REFILL_PACKETS = 64,
+    REFILL_PACKETS = BATCH_MAX,
 };
 
 struct packet_pools {
@@ -31,6 +35,16 @@ struct packet_pools {
     void **chunks;
     struct packet_pool pools[];
 };
+
+static void free_memory(struct packet_pools *pools)
+{
+    while (pools->chunk_count > 0)
+        dma_free(pools->chunks[--pools->chunk_count]);
+    for (unsigned i = 0; i < pools->pool_count; i++)
+        memory_free(pools->pools[i].free);
+    memory_free(pools->chunks);
+    memory_free(pools);
+}
 
 struct packet_pools *packet_pools_create(unsigned pool_count, unsigned packet_count)
 {
@@ -54,6 +68,11 @@ struct packet_pools *packet_pools_create(unsigned pool_count, unsigned packet_co
         pool->all = pools;
         pool->chunks = pools->chunks + pools->chunk_count;
         pool->total = (uint64_t)chunks_per_pool * CHUNK_PACKETS;
+        pool->free = memory_alloc((size_t)pool->total * sizeof(*pool->free), CACHE_LINE_BYTES,
+                                  MEMORY_PACKET);
+        if (pool->free == NULL)
+            goto no_chunk;
+        pool->top = pool->free;
         for (unsigned c = 0; c < chunks_per_pool; c++) {
             void *chunk =
                 dma_alloc_uncleared(PACKET_CHUNK_BYTES, PACKET_CHUNK_BYTES, MEMORY_PACKET);
@@ -65,9 +84,8 @@ struct packet_pools *packet_pools_create(unsigned pool_count, unsigned packet_co
     return pools;
 
 no_chunk:
-    while (pools->chunk_count > 0)
-        dma_free(pools->chunks[--pools->chunk_count]);
-    memory_free(pools->chunks);
+    free_memory(pools);
+    goto no_pools;
 no_chunks:
     memory_free(pools);
 no_pools:
@@ -84,10 +102,7 @@ void packet_pools_destroy(struct packet_pools *pools)
         packet_pool_stats(&pools->pools[i], &stats);
         CHECK(stats.free == stats.total); /* a packet is still out */
     }
-    while (pools->chunk_count > 0)
-        dma_free(pools->chunks[--pools->chunk_count]);
-    memory_free(pools->chunks);
-    memory_free(pools);
+    free_memory(pools);
 }
 
 struct packet_pool *packet_pool(struct packet_pools *pools, unsigned index)
@@ -117,10 +132,9 @@ static void take_returned(struct packet_pool *local)
         return;
     struct packet *packet = atomic_exchange_explicit(&local->returned, NULL, memory_order_acquire);
     while (packet != NULL) {
-        struct packet *next = packet->next;
-        packet->next = local->free;
-        local->free = packet;
-        packet = next;
+        *local->top++ = packet;
+        local->collected++;
+        packet = packet->next;
     }
 }
 
@@ -138,37 +152,32 @@ static void begin_packets(struct packet_pool *local)
     for (uint64_t i = end; i-- > local->begun;) {
         uint8_t *chunk = local->chunks[i / CHUNK_PACKETS];
         struct packet *packet = (void *)(chunk + i % CHUNK_PACKETS * PACKET_BUFFER_BYTES);
-        *packet = (struct packet){
-            .next = local->free,
-            .home = local->index,
-            .buffer_dma = dma_address(packet),
-        };
-        local->free = packet;
+        *packet = (struct packet){ .home = local->index, .buffer_dma = dma_address(packet) };
+        *local->top++ = packet;
     }
     local->begun = end;
 }
 
-struct packet *packet_refill(struct packet_pool *local)
+bool packet_refill(struct packet_pool *local)
 {
     packet_pool_collect(local);
-    if (local->free == NULL)
+    if (local->top - local->free < BATCH_MAX)
         begin_packets(local);
-    if (local->free == NULL)
-        local->failed++;
-    return local->free;
+    if (local->top > local->free)
+        return true;
+    local->failed++;
+    return false;
 }
 
 static void free_segment(struct packet_pool *local, struct packet *packet)
 {
-    DCHECK(packet->data != NULL && "packet freed twice");
-    packet->data = NULL;
     packet->next_segment = NULL;
-    local->freed[packet->home]++;
-    if (LIKELY(packet->home == local->index)) {
-        packet->next = local->free;
-        local->free = packet;
+    if (pool_push(local, &local->top, packet))
         return;
-    }
+    DCHECK(packet->data != NULL && "packet freed twice");
+    if (DEBUG_CHECKS)
+        packet->data = NULL;
+    local->freed[packet->home]++;
     struct packet_outgoing *outgoing = &local->outgoing[packet->home];
     packet->next = outgoing->first;
     outgoing->first = packet;
@@ -189,13 +198,13 @@ void packet_free_slowly(struct packet_pool *local, struct packet *packet)
 
 void packet_pool_stats(const struct packet_pool *pool, struct packet_pool_stats *stats)
 {
-    uint64_t freed = pool->freed_home;
+    uint64_t coming = 0; /* on the way home */
     for (unsigned i = 0; i < pool->all->pool_count; i++)
-        freed += pool->all->pools[i].freed[pool->index];
-    /* A packet is always allocated by its home. */
+        coming += pool->all->pools[i].freed[pool->index];
+    coming -= pool->collected;
     *stats = (struct packet_pool_stats){
         .total = pool->total,
-        .free = pool->total + freed - pool->allocated,
+        .free = pool->total - pool->begun + (uint64_t)(pool->top - pool->free) + coming,
         .failed = pool->failed,
     };
 }

@@ -12,9 +12,9 @@
  * A frame that does not fit one buffer (a jumbo frame received through merged buffers) is a chain:
  * the first segment holds all headers up to PACKET_ROOM_BYTES, `next_segment` the rest.
  *
- * Each core has a pool, last in first out. packet_free() on another core collects what it frees for
- * that home and sends it there in batches, as one list hung on the home's `returned` word; nobody
- * ever touches another core's free list. */
+ * Each core has a pool: an array of pointers, last in first out. packet_free() on another core
+ * collects what it frees for that home and sends it there in batches, as one list hung on the
+ * home's `returned` word; nobody ever touches another core's pool. */
 #pragma once
 
 #include <stdatomic.h>
@@ -36,7 +36,7 @@ struct packet {
     uint32_t length_bytes;       /* of this segment */
     uint32_t frame_length_bytes; /* of all segments; in the first one */
     struct packet *next_segment; /* NULL in the last */
-    struct packet *next;         /* free list, waiting lists of its owner */
+    struct packet *next;         /* waiting lists of its owner */
 
     /* Set when the pool was made, never changed. */
     uint64_t buffer_dma; /* what a device calls the first byte of this struct */
@@ -87,9 +87,9 @@ struct packet_outgoing {
 /* How it works is told in packet.c. Nobody else touches the fields. */
 struct packet_pool {
     /* Owned by the pool's core. */
-    alignas(CACHE_LINE_BYTES) struct packet *free;
-    uint64_t allocated;  /* packet_alloc() that succeeded, ever */
-    uint64_t freed_home; /* packets of its own, ever, the quick way */
+    alignas(CACHE_LINE_BYTES) struct packet **top; /* behind the last free packet */
+    struct packet **free;                          /* the first; room for `total` */
+    uint64_t collected; /* packets that came back from other cores, ever */
     uint64_t failed;
     uint64_t begun; /* packets that have been in the free list, from the first chunk on */
     uint16_t index; /* set when created, like all that follow here */
@@ -99,7 +99,7 @@ struct packet_pool {
     /* Written by any core that frees packets of ours. */
     alignas(CACHE_LINE_BYTES) _Atomic(struct packet *) returned;
     /* Owned by the pool's core, again. */
-    alignas(CACHE_LINE_BYTES) uint64_t freed[CORE_MAX]; /* all others, ever, by home */
+    alignas(CACHE_LINE_BYTES) uint64_t freed[CORE_MAX]; /* of others, ever, by home */
     struct packet_outgoing outgoing[CORE_MAX];
 };
 
@@ -127,26 +127,57 @@ static inline uint32_t packet_tailroom(const struct packet *packet)
     return (uint32_t)(buffer_end - (packet->data + packet->length_bytes));
 }
 
-/* The two that follow are the datapath's own and therefore inline; what they leave to packet.c. */
-struct packet *packet_refill(struct packet_pool *local) MUST_CHECK; /* the pool is empty */
+/* What follows is the datapath's own and therefore inline; what it leaves to packet.c: */
+bool packet_refill(struct packet_pool *local) MUST_CHECK; /* the pool is empty, or will be soon */
 void packet_free_slowly(struct packet_pool *local, struct packet *packet);
+
+/* Many at once, for loops that keep the pool's top in a register. In between nobody else may use
+ * the pool.
+ *
+ *   unsigned count = pool_prepare(pool, wanted);
+ *   struct packet **top = pool->top;
+ *   for (...) packet = pool_pop(&top);         at most `count` times
+ *   pool->top = top; */
+
+/* How many there are to pop, at most `wanted`. */
+MUST_CHECK static inline unsigned pool_prepare(struct packet_pool *local, unsigned wanted)
+{
+    size_t count = (size_t)(local->top - local->free);
+    if (UNLIKELY(count < wanted) && packet_refill(local))
+        count = (size_t)(local->top - local->free);
+    return count < wanted ? (unsigned)count : wanted;
+}
 
 /* For a device to fill: data is at the end of the headroom, it is one segment, and nothing else is
  * set. */
-MUST_CHECK static inline struct packet *packet_take(struct packet_pool *local)
+static inline struct packet *pool_pop(struct packet ***top)
 {
-    struct packet *packet = local->free;
-    if (UNLIKELY(packet == NULL)) {
-        packet = packet_refill(local);
-        if (packet == NULL)
-            return NULL;
-    }
+    struct packet *packet = *--*top;
     DCHECK(packet->data == NULL && "a packet in the pool was freed by nobody");
     DCHECK(packet->next_segment == NULL);
-    local->free = packet->next;
-    local->allocated++;
     packet->data = packet_buffer(packet) + PACKET_HEADROOM_BYTES;
     return packet;
+}
+
+/* Gives a packet back that is of this pool and has one segment, or false. */
+static inline bool pool_push(const struct packet_pool *local, struct packet ***top,
+                             struct packet *packet)
+{
+    if (UNLIKELY(packet->next_segment != NULL || packet->home != local->index))
+        return false;
+    DCHECK(packet->data != NULL && "packet freed twice");
+    if (DEBUG_CHECKS)
+        packet->data = NULL;
+    *(*top)++ = packet;
+    return true;
+}
+
+/* As pool_pop(), or NULL when the pool is empty. */
+MUST_CHECK static inline struct packet *packet_take(struct packet_pool *local)
+{
+    if (UNLIKELY(local->top == local->free) && !packet_refill(local))
+        return NULL;
+    return pool_pop(&local->top);
 }
 
 /* An empty packet, data at the end of the headroom, or NULL when the pool is empty. */
@@ -167,15 +198,8 @@ MUST_CHECK static inline struct packet *packet_alloc(struct packet_pool *local)
 /* Gives the packet and all its segments back. local is the pool of the core that runs this. */
 static inline void packet_free(struct packet_pool *local, struct packet *packet)
 {
-    if (UNLIKELY(packet == NULL || packet->next_segment != NULL || packet->home != local->index)) {
+    if (UNLIKELY(packet == NULL) || !pool_push(local, &local->top, packet))
         packet_free_slowly(local, packet);
-        return;
-    }
-    DCHECK(packet->data != NULL && "packet freed twice");
-    packet->data = NULL;
-    packet->next = local->free;
-    local->free = packet;
-    local->freed_home++;
 }
 
 /* Takes home what other cores have sent, and sends what waits for others; called once per step, and

@@ -62,8 +62,10 @@ _Noreturn void check_failed(const char *file, int line, const char *condition);
     } while (0)
 
 #ifdef TSUJI_DEBUG
+#define DEBUG_CHECKS      true
 #define DCHECK(condition) CHECK(condition)
 #else
+#define DEBUG_CHECKS false
 #define DCHECK(condition) \
     do { \
         (void)sizeof(condition); \
