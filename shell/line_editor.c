@@ -291,6 +291,13 @@ void editor_remember(struct line_editor *editor, const char *line, unsigned leng
     editor->history_count++;
 }
 
+void editor_forget(struct line_editor *editor)
+{
+    editor->history_length = editor->history_count = 0;
+    memset(editor->history, 0, sizeof(editor->history));
+    memset(editor->killed, 0, sizeof(editor->killed));
+}
+
 static void go_back(struct line_editor *editor, unsigned back)
 {
     const char *line = back == 0 ? editor->draft : editor_history(editor, back);

@@ -63,5 +63,6 @@ void editor_resume(struct line_editor *editor); /* prompt and line once more */
 void editor_wipe(struct line_editor *editor);   /* takes prompt and line off the screen */
 
 void editor_remember(struct line_editor *editor, const char *line, unsigned length);
+void editor_forget(struct line_editor *editor); /* history, and what was cut */
 /* The n-th newest line, from 1; NULL where there are fewer. */
 const char *editor_history(const struct line_editor *editor, unsigned back);

@@ -142,6 +142,18 @@ static bool read_stored(const char *text, uint64_t *rounds, uint8_t salt[SECRET_
            read_hex(hash_text, hash, SECRET_HASH_BYTES);
 }
 
+void secret_hide(const char *line, struct text *out)
+{
+    const char *secret;
+    while ((secret = strstr(line, " $s$")) != NULL) {
+        text_put(out, line, (size_t)(secret - line));
+        text_print(out, " ***");
+        line = secret + 1;
+        line += strcspn(line, " ");
+    }
+    text_print(out, "%s", line);
+}
+
 bool secret_is_stored(const char *text)
 {
     uint64_t rounds;

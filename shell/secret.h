@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "kernel/base/text.h"
 #include "kernel/base/types.h"
 
 enum {
@@ -21,6 +22,8 @@ void sha256(const void *data, size_t length, uint8_t out[SECRET_HASH_BYTES]);
 /* The stored form, with that salt. */
 void secret_store(const char *secret, const uint8_t salt[SECRET_SALT_BYTES],
                   char out[SECRET_STORED_MAX]);
+/* The line with *** in the place of every stored secret. */
+void secret_hide(const char *line, struct text *out);
 bool secret_is_stored(const char *text); /* it has the stored form */
 /* In a time that does not depend on where they differ. */
 bool secret_matches(const char *stored, const char *secret) MUST_CHECK;

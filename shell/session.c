@@ -55,6 +55,17 @@ static void ask_name(struct session *session)
     editor_start(&session->editor, text, false);
 }
 
+/* The next to log in here finds nothing of what this one typed and set. */
+static void log_out(struct session *session)
+{
+    session->logging_out = false;
+    session->role = ROLE_VIEW;
+    session->json = session->json_after = session->monitor = false;
+    session->pager.rows = session->terminal.rows;
+    editor_forget(&session->editor);
+    ask_name(session);
+}
+
 static void welcome(struct session *session)
 {
     if (login_needed(session)) {
@@ -599,8 +610,7 @@ static void after_answer(struct session *session)
     if (session->closing) {
         session->state = SESSION_CLOSED;
     } else if (session->logging_out) {
-        session->logging_out = false;
-        ask_name(session);
+        log_out(session);
     } else {
         prompt(session);
     }

@@ -5,6 +5,7 @@
 #include "kernel/platform.h"
 #include "net/control.h"
 #include "shell/config_text.h"
+#include "shell/secret.h"
 #include "shell/session.h"
 
 static enum command_result failed(struct command_call *call, const struct problem *problem)
@@ -118,12 +119,19 @@ static enum command_result run_compare(struct command_call *call)
 /* Lines that begin with the words of a command, as they are typed. */
 struct line_filter {
     struct record *record;
+    bool hide_secrets;
     char beginning[LINE_BYTES_MAX];
 };
 
 static bool put_filtered_line(void *context, const char *line)
 {
     struct line_filter *filter = context;
+    char hidden[LINE_BYTES_MAX];
+    if (filter->hide_secrets) { /* before comparing, or the filter would tell them */
+        struct text text = text_of(hidden, sizeof(hidden));
+        secret_hide(line, &text);
+        line = hidden;
+    }
     if (strncmp(line, filter->beginning, strlen(filter->beginning)) == 0)
         record_text(filter->record, NULL, line);
     return true;
@@ -131,7 +139,8 @@ static bool put_filtered_line(void *context, const char *line)
 
 static void show_config(struct command_call *call, const struct config *config)
 {
-    struct line_filter filter = { .record = call->record };
+    struct line_filter filter = { .record = call->record,
+                                  .hide_secrets = call->session->role < ROLE_ADMIN };
     struct text text = text_of(filter.beginning, sizeof(filter.beginning));
     const struct argument *word = NULL;
     while ((word = line_argument_next(call->line, "word", word)) != NULL)

@@ -225,11 +225,27 @@ TEST(session_asks_for_a_login_where_it_must)
     fixture_type(fixture, "exit\r");
     EXPECT_TEXT(fixture_type(fixture, "eve\rlook\r"), "eve\npassword: \ntsuji> ");
     EXPECT_TEXT(fixture_ask(fixture, "interface eth0 down"), "error: your login may not do that\n");
+    EXPECT_TEXT(fixture_ask(fixture, "show configuration system login"),
+                "system login bob password *** role admin\n"
+                "system login eve password *** role view\n");
+    EXPECT_TEXT(fixture_ask(fixture, "show configuration system login bob password $s$"), "");
     fixture_type(fixture, "exit\r");
     EXPECT_TEXT(fixture_type(fixture, "mallory\rguess\r"),
                 "mallory\npassword: \nerror: login incorrect\ntsuji login: ");
     fixture->now_ns += 3ull * NS_PER_S;
     EXPECT_TEXT(fixture_type(fixture, "bob\rs3cret\r"), "bob\npassword: \ntsuji# ");
+    fixture_destroy(fixture);
+}
+
+TEST(session_leaves_nothing_to_who_logs_in_next)
+{
+    struct shell_fixture *fixture = fixture_create();
+    fixture_type(fixture, "system login bob password pw1\rsystem login eve password pw2 role view\r"
+                          "system console com1 login on\rsystem login x pasword mistyped\r"
+                          "a secret\x15");
+    fixture_type(fixture, "terminal format json\rexit\reve\rpw2\r");
+    EXPECT(strstr(fixture_ask(fixture, "history"), "mistyped") == NULL);
+    EXPECT_TEXT(fixture_type(fixture, "\x19"), "");
     fixture_destroy(fixture);
 }
 
