@@ -48,7 +48,7 @@ enum {
     DIVISOR_115200 = 1, /* 8.2: 1.8432 MHz / 16 / 115200 */
     FIFO_BYTES = 16,
     OUTPUT_BYTES = 16 * 1024, /* more is refused, and the writer comes again; a power of two */
-    INPUT_BYTES = 256,        /* more is lost, as on any line without flow control */
+    INPUT_BYTES = 256,        /* more stays in the FIFO, where a virtual machine's line waits */
     SERVICE_ROUNDS_MAX = 64,  /* a port that never gets quiet may not hold the core */
     FILL_ROUNDS_MAX = 64, /* 1 KiB a call where the FIFO empties at once, as in virtual machines */
 };
@@ -60,7 +60,8 @@ struct serial {
     char name[8];
     /* Owned by the control core. */
     struct isa_interrupt interrupt;
-    uint8_t enabled; /* what INTERRUPT_ENABLE was set to */
+    uint8_t enabled;    /* what INTERRUPT_ENABLE was set to */
+    bool input_waiting; /* in the FIFO, for room in the ring: no interrupt will tell of it again */
     uint32_t output_head, output_tail;
     uint32_t input_head, input_tail;
     char output[OUTPUT_BYTES];
@@ -108,12 +109,13 @@ static void serial_start(struct serial *serial)
 
 static void serial_drain_input(struct serial *serial)
 {
-    for (unsigned i = 0; i < INPUT_BYTES; i++) {
-        if (!(serial_get(serial, LINE_STATUS) & DATA_READY))
+    serial->input_waiting = false;
+    while (serial_get(serial, LINE_STATUS) & DATA_READY) {
+        if (serial->input_tail - serial->input_head == INPUT_BYTES) {
+            serial->input_waiting = true;
             return;
-        char byte = (char)serial_get(serial, DATA);
-        if (serial->input_tail - serial->input_head < INPUT_BYTES)
-            serial->input[serial->input_tail++ % INPUT_BYTES] = byte;
+        }
+        serial->input[serial->input_tail++ % INPUT_BYTES] = (char)serial_get(serial, DATA);
     }
 }
 
@@ -143,7 +145,7 @@ static void serial_service(struct serial *serial)
         bool pending = !(serial_get(serial, INTERRUPT_ID) & NOTHING_PENDING);
         serial_drain_input(serial);
         serial_fill_output(serial);
-        if (!pending)
+        if (!pending || serial->input_waiting)
             return;
         (void)serial_get(serial, MODEM_STATUS); /* reading it quiets a cause we never enabled */
     }
@@ -153,7 +155,7 @@ static size_t serial_read(struct console *console, char *out, size_t size)
 {
     struct serial *serial = CONTAINER_OF(console, struct serial, console);
 
-    if (isa_interrupt_due(&serial->interrupt))
+    if (isa_interrupt_due(&serial->interrupt) || serial->input_waiting)
         serial_service(serial);
 
     size_t taken = 0;

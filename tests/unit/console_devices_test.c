@@ -95,6 +95,24 @@ TEST(serial_gives_back_what_was_typed)
     serial_console_destroy(console);
 }
 
+/* A paste of 4000 bytes, one interrupt, and a reader that takes seven at a time. */
+TEST(serial_loses_nothing_of_a_paste)
+{
+    char paste[4001], typed[sizeof(paste)];
+    struct console *console = uart_console();
+    for (unsigned i = 0; i < sizeof(paste) - 1; i++)
+        paste[i] = (char)('a' + i % 25);
+    paste[sizeof(paste) - 1] = '\0';
+    uart.waiting = paste;
+    host_pin(COM1_IRQ);
+    size_t length = 0, taken;
+    while ((taken = console->ops->read(console, typed + length, 7)) > 0)
+        length += taken;
+    EXPECT_EQUAL(length, sizeof(paste) - 1);
+    EXPECT(memcmp(typed, paste, length) == 0);
+    serial_console_destroy(console);
+}
+
 TEST(serial_leaves_the_port_alone_until_its_interrupt)
 {
     char typed[64];
