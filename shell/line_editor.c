@@ -158,6 +158,7 @@ static void clear_line(struct line_editor *editor)
 {
     editor->length = editor->cursor = 0;
     editor->line[0] = '\0';
+    editor->loss = LOSS_NONE;
 }
 
 void editor_init(struct line_editor *editor, struct sink screen, unsigned columns)
@@ -171,7 +172,6 @@ void editor_start(struct line_editor *editor, const char *prompt, bool hidden)
 {
     clear_line(editor);
     editor->hidden = hidden;
-    editor->too_long = false;
     editor->history_back = 0;
     editor->searching = false;
     editor->literal = false;
@@ -186,7 +186,7 @@ void editor_start(struct line_editor *editor, const char *prompt, bool hidden)
 void editor_insert(struct line_editor *editor, const char *text, unsigned length)
 {
     if (length > LINE_BYTES_MAX - editor->length) {
-        editor->too_long = true;
+        editor->loss = LOSS_TOO_LONG;
         bell(editor);
         return;
     }
@@ -209,6 +209,8 @@ static void remove_range(struct line_editor *editor, unsigned from, unsigned to,
     }
     memmove(editor->line + from, editor->line + to, editor->length - to + 1);
     editor->length -= to - from;
+    if (editor->length == 0)
+        editor->loss = LOSS_NONE;
     editor->cursor = from;
     show_from(editor, from, true);
 }
@@ -218,6 +220,7 @@ static void set_line(struct line_editor *editor, const char *line)
     editor->length = (unsigned)text_format(editor->line, sizeof(editor->line), "%s", line);
     editor->length = MIN_OF(editor->length, (unsigned)LINE_BYTES_MAX);
     editor->cursor = editor->length;
+    editor->loss = LOSS_NONE;
     show_from(editor, 0, true);
 }
 
@@ -407,6 +410,8 @@ static void letter_key(struct line_editor *editor, char key)
         editor_insert(editor, &key, 1);
     else
         bell(editor);
+    if ((unsigned char)key >= 0x80)
+        editor->loss = LOSS_NOT_ASCII;
 }
 
 static void arrow_key(struct line_editor *editor, char key)

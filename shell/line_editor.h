@@ -14,12 +14,19 @@ enum {
 
 enum editor_event {
     EDITOR_NONE,
-    EDITOR_LINE,     /* Enter: line, length; too_long where the end was lost */
+    EDITOR_LINE,     /* Enter: line, length, loss */
     EDITOR_HELP,     /* ? */
     EDITOR_COMPLETE, /* TAB */
     EDITOR_CANCEL,   /* Ctrl-C: the line is dropped */
     EDITOR_LEAVE,    /* Ctrl-Z */
     EDITOR_END,      /* Ctrl-D on an empty line */
+};
+
+/* What the line lacks of what was typed. A line that lacks something means something else. */
+enum editor_loss {
+    LOSS_NONE,
+    LOSS_TOO_LONG,
+    LOSS_NOT_ASCII, /* letters with accents, typographic quotes and the like */
 };
 
 struct line_editor {
@@ -28,7 +35,7 @@ struct line_editor {
     /* The line being edited. */
     char line[LINE_BYTES_MAX + 1]; /* ends in 0 */
     unsigned length, cursor;
-    bool too_long;
+    enum editor_loss loss;
     bool hidden; /* a secret: no echo, no history */
     char prompt[EDITOR_PROMPT_MAX];
     unsigned prompt_length;

@@ -253,12 +253,29 @@ static void execute(struct session *session, const char *text, size_t length, ui
 /* ---- Loading a text -----------------------------------------------------------------------------
  */
 
+void loss_tell(enum editor_loss loss, struct problem *problem)
+{
+    if (loss == LOSS_TOO_LONG)
+        problem_set(problem, "too-long", NULL, "a line has at most %d characters", LINE_BYTES_MAX);
+    else if (loss == LOSS_NOT_ASCII)
+        problem_set(problem, "not-ascii", NULL,
+                    "only ASCII characters may stand here, others as \\xHH in \"quotes\"");
+    else
+        problem_set(problem, "full", NULL, "more text than fits");
+}
+
+/* A comment may lack what it wants. */
+static bool is_whole(const struct line_editor *editor)
+{
+    return editor->loss == LOSS_NONE || line_is_blank(editor->line, editor->length);
+}
+
 void session_load_begin(struct session *session, bool replace)
 {
     session->state = SESSION_LOADING;
     session->load_replace = replace;
     session->load_length = 0;
-    session->load_line = session->load_long_line = 0;
+    session->load_line = session->load_bad_line = 0;
     editor_start(&session->editor, "", false);
 }
 
@@ -297,9 +314,13 @@ static void load_line(struct session *session)
         load_end(session, false);
         return;
     }
-    bool kept = !session->editor.too_long && load_append(session, line, session->editor.length);
-    if (!kept && session->load_long_line == 0)
-        session->load_long_line = session->load_line;
+    const struct line_editor *editor = &session->editor;
+    bool whole = is_whole(editor);
+    bool kept = whole && load_append(session, line, editor->length);
+    if (!kept && session->load_bad_line == 0) {
+        session->load_bad_line = session->load_line;
+        session->load_loss = whole ? LOSS_NONE : editor->loss;
+    }
     editor_start(&session->editor, "", false);
 }
 
@@ -324,7 +345,7 @@ static void check_password(struct session *session, uint64_t now_ns)
     const struct config_login *login = find_login(session);
     bool good = secret_matches(login ? login->secret : nobody, session->editor.line);
     memset(session->editor.line, 0, sizeof(session->editor.line));
-    if (login && good && !session->editor.too_long) {
+    if (login && good && session->editor.loss == LOSS_NONE) {
         session->role = (enum role)login->role;
         log_info("login", "%s on %s", session->user, session->terminal.name);
         prompt(session);
@@ -346,11 +367,11 @@ static void ready_event(struct session *session, enum editor_event event, uint64
     struct problem problem;
     switch (event) {
     case EDITOR_LINE:
-        if (!session->editor.too_long) {
+        if (is_whole(&session->editor)) {
             execute(session, session->editor.line, session->editor.length, now_ns);
             return;
         }
-        problem_set(&problem, "too-long", NULL, "a line has at most %d characters", LINE_BYTES_MAX);
+        loss_tell(session->editor.loss, &problem);
         answer_problem(session, &problem, 0);
         break;
     case EDITOR_HELP:
@@ -467,9 +488,14 @@ static bool read_terminal(struct session *session)
     return any;
 }
 
-/* While a command runs, only Ctrl-C means something; what was typed before it is dropped with it.
- */
-static void look_for_interrupt(struct session *session)
+static bool all_sent(const struct session *session)
+{
+    return output_waiting(&session->output) == 0 && session->sending_start == session->sending_end;
+}
+
+/* While a command runs or its answer goes out, only Ctrl-C means something; what was typed before
+ * it is dropped with it. */
+static bool take_interrupt(struct session *session)
 {
     for (unsigned i = 0; i < session->typed_count; i++) {
         unsigned at = (session->typed_start + i) % SESSION_TYPED_BYTES;
@@ -477,12 +503,28 @@ static void look_for_interrupt(struct session *session)
             continue;
         session->typed_start = (at + 1) % SESSION_TYPED_BYTES;
         session->typed_count -= i + 1;
-        session->call.interrupted = true;
-        session->call.wake_ns = 0;
-        if (!session->json)
-            output_put(&session->output, "^C\n", 3);
-        return;
+        return true;
     }
+    return false;
+}
+
+static void look_for_interrupt(struct session *session)
+{
+    if (!take_interrupt(session))
+        return;
+    session->call.interrupted = true;
+    session->call.wake_ns = 0;
+    if (!session->json)
+        output_put(&session->output, "^C\n", 3);
+}
+
+/* The answer is complete, but a slow line is still busy with it. */
+static void look_for_enough(struct session *session)
+{
+    if (all_sent(session) || !take_interrupt(session))
+        return;
+    output_taken(&session->output, output_waiting(&session->output));
+    output_put(&session->output, session->json ? "\n" : "^C\n", session->json ? 1 : 3);
 }
 
 /* ---- Out
@@ -577,11 +619,6 @@ static void pager_key(struct session *session, char byte)
     send(session, "\r\033[K", 4);
 }
 
-static bool all_sent(const struct session *session)
-{
-    return output_waiting(&session->output) == 0 && session->sending_start == session->sending_end;
-}
-
 void session_skip_log(struct session *session)
 {
     struct log_entry entry;
@@ -633,6 +670,8 @@ bool session_poll(struct session *session, uint64_t now_ns)
             any = true;
         }
     }
+    if (session->state == SESSION_ENDING && !session->pager.waiting)
+        look_for_enough(session);
     any = write_terminal(session) || any;
     if (session->state == SESSION_ENDING && all_sent(session))
         after_answer(session);

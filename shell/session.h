@@ -81,7 +81,8 @@ struct session {
     char *load_text;
     size_t load_length, load_room;
     bool load_replace;
-    unsigned load_line, load_long_line; /* which one was too long; 0: none */
+    unsigned load_line, load_bad_line; /* which one lacks something; 0: none */
+    enum editor_loss load_loss;        /* what it lacks; LOSS_NONE: there was no room for it */
     /* Out. */
     struct output output;
     char sending[256]; /* with CR LF, on its way to the terminal */
@@ -109,6 +110,7 @@ uint64_t session_deadline(const struct session *session);
 /* For commands about the session itself. */
 void session_close(struct session *session);
 void session_skip_log(struct session *session); /* what is in the log now is not news */
+void loss_tell(enum editor_loss loss, struct problem *problem);
 void session_load_begin(struct session *session, bool replace);
 const struct config *session_running_config(const struct session *session);
 

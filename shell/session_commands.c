@@ -228,12 +228,10 @@ static enum command_result run_load(struct command_call *call)
     enum command_result result;
     if (call->interrupted)
         result = command_failed(call, "interrupted", NULL, "given up, nothing was loaded");
-    else if (session->load_long_line > 0) {
-        result = command_failed(call, "too-long", NULL,
-                                "longer than %d characters, or more text than fits; nothing was "
-                                "loaded",
-                                LINE_BYTES_MAX);
-        call->problem.line = session->load_long_line;
+    else if (session->load_bad_line > 0) {
+        loss_tell(session->load_loss, &call->problem);
+        call->problem.line = session->load_bad_line;
+        result = COMMAND_FAILED;
     } else {
         result = load_text(call);
     }

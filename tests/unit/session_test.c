@@ -277,6 +277,20 @@ TEST(session_refuses_a_line_that_is_too_long)
     fixture_destroy(fixture);
 }
 
+TEST(session_refuses_a_line_that_lacks_letters)
+{
+    struct shell_fixture *fixture = fixture_create();
+    EXPECT(strstr(fixture_type(fixture, "system name z\xc3\xbcrich\r"), "error: only ASCII") !=
+           NULL);
+    EXPECT(strstr(fixture_type(fixture, "load merge terminal\r# Z\xc3\xbcrich\rsystem name a\r"
+                                        "system name z\xc3\xbcrich\rend\r"),
+                  "error: line 3: only ASCII") != NULL);
+    EXPECT_EQUAL(fixture->commits, 0);
+    fixture_type(fixture, "\xc3\xbcx\x15system name b\r"); /* taken back as a whole */
+    EXPECT_EQUAL(fixture->commits, 1);
+    fixture_destroy(fixture);
+}
+
 TEST(session_survives_control_characters)
 {
     struct shell_fixture *fixture = fixture_create();
@@ -306,6 +320,16 @@ static void talk(struct shell_fixture *fixture)
                           "show candidate | last 3\rcommit\rexit\rno interface eth0\r"
                           "load merge terminal\rip route 10.0.0.0/8 blackhole\rend\r"
                           "show configuration | json\rshow commands | count\r\x03");
+}
+
+TEST(session_drops_the_rest_of_an_answer_at_ctrl_c)
+{
+    struct shell_fixture *fixture = fixture_create();
+    fixture->fussy = true;
+    const char *shown = fixture_type(fixture, "show commands\r\x03");
+    EXPECT(strstr(shown, "^C\ntsuji# ") != NULL);
+    EXPECT(fixture->shown_length < 500);
+    fixture_destroy(fixture);
 }
 
 TEST(session_survives_failing_allocations)
