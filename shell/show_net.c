@@ -246,6 +246,17 @@ static enum command_result show_route_for(struct command_call *call, const struc
     return COMMAND_DONE;
 }
 
+/* `default` is one route, not all that it contains. */
+static bool is_asked_for(const struct argument *within, const struct prefix *prefix)
+{
+    if (!within)
+        return true;
+    if (within->type == TOKEN_WORD)
+        return prefix->length == 0;
+    return prefix->length >= within->prefix.length &&
+           prefix_contains(&within->prefix, &prefix->address);
+}
+
 /* All routes, or those within a prefix; as many at once as the reader takes. */
 static enum command_result show_routes(struct command_call *call)
 {
@@ -260,10 +271,7 @@ static enum command_result show_routes(struct command_call *call)
     while (!call->interrupted &&
            (count = rib_list(call->router->rib, (unsigned)call->cursor, routes, BATCH)) > 0) {
         for (unsigned i = 0; i < count; i++) {
-            bool shown = !within || within->type == TOKEN_WORD ||
-                         (routes[i].prefix.length >= within->prefix.length &&
-                          prefix_contains(&within->prefix, &routes[i].prefix.address));
-            if (shown)
+            if (is_asked_for(within, &routes[i].prefix))
                 write_route(call, &routes[i]);
         }
         call->cursor += count;

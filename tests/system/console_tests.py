@@ -131,3 +131,16 @@ def test_candidate_is_applied_by_commit_alone():
         router.command("commit")
         router.command("end")
         expect("10.7.0.1/24" in router.interface("eth0")["addresses"], "not applied by the commit")
+
+
+def test_paste_at_full_speed_loses_nothing():
+    """More than all buffers on the way hold, behind a command that runs for two seconds."""
+    with Lab() as lab:
+        router = lab.router([None, None], config=CONFIG)
+        lines = ["ping 10.1.0.1 count 3"]
+        lines += [f"ip route 10.{16 + i // 256}.{i % 256}.0/24 gateway 10.2.0.2" for i in range(400)]
+        lines += ["show configuration ip route 10. | count"]
+        router.console.forget()
+        router.console.send("".join(line + "\r" for line in lines))
+        _, match = router.console.wait(r"\n(\d+)\n", 30, "count")
+        expect_equal(match.group(1), "400", "routes")

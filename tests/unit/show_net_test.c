@@ -2,6 +2,7 @@
  * rely on. */
 #include <string.h>
 
+#include "kernel/base/text.h"
 #include "net/router.h"
 #include "shell/shell.h"
 #include "tests/unit/lab.h"
@@ -61,7 +62,7 @@ static void stop(void)
 /* The answer to a line, after some virtual time. */
 static const char *ask_for(const char *line, uint64_t ms)
 {
-    char keys[256];
+    char keys[1024];
     strcpy(keys, line);
     strcat(keys, "\r");
     shown_length = 0;
@@ -127,6 +128,7 @@ TEST(show_ip_route_has_its_shape)
               "{\"prefix\":\"10.9.0.0/16\",\"next_hop\":null,\"interface\":null,"
               "\"protocol\":\"static\",\"distance\":9,\"active\":true,\"kind\":\"reject\"}");
     expect_in(ask("show ip route 172.20.1.1 | json"), "\"prefix\":\"172.16.0.0/12\"");
+    EXPECT(strstr(ask("show ip route default"), "10.") == NULL);
     expect_in(ask("show ip route 8.8.8.8"), "error: there is no route to 8.8.8.8");
     expect_in(ask("show ip route summary | json"), "{\"routes\":4,\"fib_bytes\":");
     stop();
@@ -211,5 +213,99 @@ TEST(configuration_statements_reach_the_router)
     expect_in(ask("interface eth9 down"), "error: ");
     EXPECT_TEXT(ask("no interface eth1"), "");
     EXPECT_EQUAL(router_port(lab.router, "eth1")->mtu_bytes, 1500);
+    stop();
+}
+
+/* ---- Commits, as they are seen from a console --------------------------------------------------
+ */
+
+static const char base[] = "ip eth0 address 10.0.0.1/24\r"
+                           "ip eth1 address 10.0.1.1/24\rip route default gateway 10.0.0.2\r"
+                           "ip route 172.16.0.0/12 gateway 10.0.0.2 gateway 10.0.1.2\r"
+                           "arp 10.0.1.2 02:00:00:00:01:02 eth1\rend";
+
+/* All that the shows tell and that time alone does not change. */
+static const char *picture(char out[8192])
+{
+    static const char *const shows[] = {
+        "show configuration",    "show interfaces | json",
+        "show interfaces books", "show interfaces queues",
+        "show ip route",         "show ip route summary",
+        "show drops all",        "show arp | match static | count",
+    };
+    struct text text = text_of(out, 8192);
+    for (unsigned i = 0; i < ARRAY_COUNT(shows); i++)
+        text_print(&text, "%s:\n%s", shows[i], ask(shows[i]));
+    EXPECT(!text.cut);
+    return out;
+}
+
+/* The n-th allocation fails, for every n until the change gets through. */
+static void expect_all_or_nothing(const char *opening, const char *change)
+{
+    static char before[8192], after[8192];
+    unsigned refused = 0;
+    for (uint64_t n = 0;; n++) {
+        const struct config *running = lab.router->config;
+        picture(before);
+        if (opening)
+            ask(opening);
+        host_fail_allocation(n);
+        const char *answer = ask(change);
+        host_fail_allocation(UINT64_MAX);
+        if (lab.router->config != running) {
+            EXPECT(refused > 0);
+            return;
+        }
+        expect_in(answer, "error: ");
+        refused++;
+        EXPECT_TEXT(picture(after), before);
+    }
+}
+
+TEST(a_commit_without_memory_leaves_all_shows_as_they_were)
+{
+    start();
+    ask("load replace terminal");
+    expect_in(ask(base), "commit complete");
+    expect_all_or_nothing(NULL, "interface eth1 mtu 1400");
+    expect_all_or_nothing(NULL, "ip eth0 address 10.77.0.1/24");
+    expect_all_or_nothing(NULL, "no ip route 172.16.0.0/12 gateway 10.0.1.2");
+    expect_all_or_nothing("load merge terminal",
+                          "ip route 192.0.2.0/24 reject\rno arp 10.0.1.2\rend");
+    ask("configure");
+    ask("interface eth1 down");
+    expect_all_or_nothing(NULL, "commit");
+    ask("exit");
+    expect_all_or_nothing("load replace terminal", base);
+    stop();
+}
+
+TEST(a_text_with_a_bad_line_names_it_and_changes_nothing)
+{
+    static char before[8192], after[8192];
+    start();
+    ask("load replace terminal");
+    ask(base);
+    picture(before);
+    expect_in(ask("load replace terminal\rsystem name x\rip eth0 adress 10.9.0.1/8\rend"),
+              "error: line 2, column 9: unknown word \"adress\", did you mean \"address\"");
+    expect_in(ask("load merge terminal\rsystem name x\rinterface eth7 down\rend"),
+              "error: interface eth7: there is no such interface"); /* told by the commit */
+    EXPECT_TEXT(picture(after), before);
+    stop();
+}
+
+TEST(what_show_configuration_prints_is_the_same_configuration)
+{
+    char load[1024], shown_first[1024];
+    start();
+    ask("load replace terminal");
+    ask(base);
+    ask("interface eth1 mtu 1400");
+    strcpy(shown_first, ask("show configuration"));
+    text_format(load, sizeof(load), "load replace terminal\n%send", shown_first);
+    expect_in(ask(load), "commit complete: 0 lines changed");
+    EXPECT_TEXT(ask("show configuration"), shown_first);
     stop();
 }
