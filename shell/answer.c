@@ -164,14 +164,16 @@ void answer_end(struct session *session, const struct problem *problem)
         tail(session);
     } else {
         end_data(session);
-        if (session->plain_json)
+        if (session->plain_json && !pipe_filters(session->pipe)) /* filters end their lines */
             sink_put(&sink, "\n", 1);
         if (problem)
             answer_problem(session, problem, shift);
     }
     if (session->output.lost) {
+        struct problem cut;
         session->output.lost = false;
-        sink_print(&sink, "error: the answer was cut, it is too long or memory is short\n");
+        problem_set(&cut, "cut", NULL, "the answer was cut, it is too long or memory is short");
+        answer_problem(session, &cut, 0);
     }
     answer_drop(session);
 }

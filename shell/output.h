@@ -21,7 +21,7 @@ void sink_print(const struct sink *sink, const char *format, ...)
 void sink_spaces(const struct sink *sink, unsigned count);
 
 enum {
-    OUTPUT_MAX_BYTES = 1 << 20,  /* an answer that cannot pause, like a whole configuration */
+    OUTPUT_MAX_BYTES = 16 << 20, /* an answer that cannot pause: the longest configuration */
     OUTPUT_HIGH_BYTES = 8 << 10, /* above this, an answer that can pause does */
     OUTPUT_KEEP_BYTES = 4 << 10, /* allocated for good, so that a prompt never fails */
 };

@@ -13,19 +13,22 @@
 enum stage_kind { MATCH, EXCEPT, BEGIN, SECTION, COUNT, HEAD, LAST, AS_JSON, NO_MORE };
 
 /* In the order of enum stage_kind, aliases behind. */
+#define FILTER .kind = COMMAND_SHOW /* so that no `no` may stand in front */
 static const struct command stage_commands[] = {
-    [MATCH] = { .grammar = "match <pattern:STR>", .help = "lines that match a regular expression" },
-    [EXCEPT] = { .grammar = "except <pattern:STR>", .help = "lines that do not match" },
-    [BEGIN] = { .grammar = "begin <pattern:STR>", .help = "from the first line that matches" },
-    [SECTION] = { .grammar = "section <pattern:STR>",
+    [MATCH] = { FILTER, .grammar = "match <pattern:STR>",
+                .help = "lines that match a regular expression" },
+    [EXCEPT] = { FILTER, .grammar = "except <pattern:STR>", .help = "lines that do not match" },
+    [BEGIN] = { FILTER, .grammar = "begin <pattern:STR>",
+                .help = "from the first line that matches" },
+    [SECTION] = { FILTER, .grammar = "section <pattern:STR>",
                   .help = "lines that match, and what is indented below them" },
-    [COUNT] = { .grammar = "count", .help = "the number of lines" },
-    [HEAD] = { .grammar = "head <lines:1-100000>", .help = "the first lines" },
-    [LAST] = { .grammar = "last <lines:1-100000>", .help = "the last lines" },
-    [AS_JSON] = { .grammar = "json", .help = "one JSON document" },
-    [NO_MORE] = { .grammar = "no-more", .help = "without stopping at each page" },
-    { .grammar = "include <pattern:STR>", .help = "the same as match" },
-    { .grammar = "exclude <pattern:STR>", .help = "the same as except" },
+    [COUNT] = { FILTER, .grammar = "count", .help = "the number of lines" },
+    [HEAD] = { FILTER, .grammar = "head <lines:1-100000>", .help = "the first lines" },
+    [LAST] = { FILTER, .grammar = "last <lines:1-100000>", .help = "the last lines" },
+    [AS_JSON] = { FILTER, .grammar = "json", .help = "one JSON document" },
+    [NO_MORE] = { FILTER, .grammar = "no-more", .help = "without stopping at each page" },
+    { FILTER, .grammar = "include <pattern:STR>", .help = "the same as match" },
+    { FILTER, .grammar = "exclude <pattern:STR>", .help = "the same as except" },
 };
 
 static const struct command_table stage_table = { .commands = stage_commands,

@@ -17,8 +17,8 @@
 #include "shell/shell.h"
 
 enum {
-    SESSION_TYPED_BYTES = 4096, /* typed ahead; beyond, the terminal has to wait */
-    SESSION_LOAD_MAX = 8 << 20, /* bytes of a text that is loaded from the terminal */
+    SESSION_TYPED_BYTES = 4096,          /* typed ahead; beyond, the terminal has to wait */
+    SESSION_LOAD_MAX = OUTPUT_MAX_BYTES, /* what `show configuration` printed can be loaded */
     SESSION_COLUMNS_DEFAULT = 80,
     LOGIN_DELAY_S = 2, /* after a wrong password */
 };
