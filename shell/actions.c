@@ -201,8 +201,8 @@ static void write_ping_summary(struct record *record, const struct probing *prob
 static enum command_result run_ping(struct command_call *call)
 {
     static const struct record_column columns[] = {
-        { "sequence", RECORD_PLAIN }, { "answer", RECORD_PLAIN }, { "from", RECORD_PLAIN },
-        { "time_ms", RECORD_PLAIN },  { "ttl", RECORD_PLAIN },    { "mtu", RECORD_DETAIL },
+        { "sequence", RECORD_PLAIN }, { "answer", RECORD_WIDE }, { "from", RECORD_WIDE },
+        { "time_ms", RECORD_PLAIN },  { "ttl", RECORD_PLAIN },   { "mtu", RECORD_DETAIL },
     };
     struct record *record = call->record;
     struct probe_event event;
@@ -240,8 +240,8 @@ static enum command_result run_traceroute(struct command_call *call)
 {
     static const struct record_column columns[] = {
         { "hop", RECORD_PLAIN },
-        { "answer", RECORD_PLAIN },
-        { "from", RECORD_PLAIN },
+        { "answer", RECORD_WIDE },
+        { "from", RECORD_WIDE },
         { "time_ms", RECORD_PLAIN },
     };
     struct record *record = call->record;

@@ -51,6 +51,17 @@ static void show_problem(const struct session *session, const struct sink *sink,
     sink_print(sink, "%s\n", problem->text);
 }
 
+/* What a command says of itself tells its words apart only where it has one here. */
+static const char *help_of(const struct expectation *expectation, unsigned index)
+{
+    const struct expected *item = &expectation->items[index];
+    const char *own = word_help(item->word);
+    bool shared = item->help[0] == '\0';
+    for (unsigned i = 0; i < expectation->count && !item->end; i++)
+        shared = shared || (i != index && expectation->items[i].help == item->help);
+    return shared && own[0] ? own : item->help;
+}
+
 void hints_show(struct session *session)
 {
     struct sink sink = output_sink(&session->output);
@@ -63,17 +74,17 @@ void hints_show(struct session *session)
         editor_resume(&session->editor);
         return;
     }
-    bool may_end = false;
+    bool may_filter = false;
     for (unsigned i = 0; i < expectation.count; i++) {
         const struct expected *item = &expectation.items[i];
-        const char *help = item->help[0] ? item->help : word_help(item->word);
+        const char *help = help_of(&expectation, i);
         unsigned length = (unsigned)strlen(item->word);
         sink_print(&sink, "  %s", item->word);
         sink_spaces(&sink, length < HELP_COLUMN ? HELP_COLUMN - length : 1);
         sink_print(&sink, "%s\n", help);
-        may_end = may_end || item->end;
+        may_filter = may_filter || (item->end && !item->statement);
     }
-    if (may_end && !filter)
+    if (may_filter && !filter)
         sink_print(&sink, "  |                       filter the answer\n");
     if (expectation.count == 0)
         sink_print(&sink, "  nothing may stand here\n");
@@ -118,9 +129,16 @@ static size_t common_length(const struct candidates *candidates)
 static void list_candidates(struct session *session, const struct candidates *candidates)
 {
     struct sink sink = output_sink(&session->output);
+    unsigned column = 0;
     editor_suspend(&session->editor);
-    for (unsigned i = 0; i < candidates->count; i++)
-        sink_print(&sink, "%s%s", i > 0 ? "  " : "", candidates->words[i]);
+    for (unsigned i = 0; i < candidates->count; i++) {
+        unsigned length = (unsigned)strlen(candidates->words[i]);
+        bool fits = column + 2 + length < session->columns;
+        if (i > 0)
+            sink_print(&sink, fits ? "  " : "\n");
+        column = i > 0 && fits ? column + 2 + length : length;
+        sink_print(&sink, "%s", candidates->words[i]);
+    }
     sink_print(&sink, "\n");
     editor_resume(&session->editor);
 }
@@ -208,8 +226,8 @@ const char *word_help(const char *word)
         { "monitor", "log lines as they come" },
         { "mtu", "the longest packet to send" },
         { "name", "the host name" },
-        { "off", "no" },
-        { "on", "yes" },
+        { "off", "not at all" },
+        { "on", "from now on" },
         { "operator", "may also clear and reset" },
         { "password", "what the login has to know" },
         { "queues", "the queues of each card" },

@@ -316,6 +316,7 @@ struct survey {
     struct text told; /* "gateway, blackhole" */
     unsigned told_count;
     char told_text[160];
+    enum token_type value; /* the last value that was told; TOKEN_WORD: none */
 };
 
 /* Adds to the list of what is expected, once. */
@@ -341,8 +342,10 @@ static void tell_word(struct survey *survey, const struct grammar_word *expected
     struct span keyword;
     while (grammar_keyword(expected, &at, &keyword))
         tell(survey, "", keyword, "");
-    if (expected->type != TOKEN_WORD)
-        tell(survey, "<", expected->name, ">");
+    if (expected->type == TOKEN_WORD)
+        return;
+    tell(survey, "<", expected->name, ">");
+    survey->value = expected->type;
 }
 
 static void describe_word(struct survey *survey, const struct grammar_word *expected)
@@ -464,6 +467,11 @@ static enum error describe_mismatch(const struct matcher *matcher, const struct 
     if (survey->told_count == 0) {
         text_print(&text, "nothing may follow here, but there is \"%.*s\"", shown, word->start);
         return ERROR_MALFORMED;
+    }
+    if (survey->told_count == 1 && survey->value != TOKEN_WORD) {
+        problem_at(problem, "bad-value", word->column);
+        text_print(&text, "expected %s", token_type_help(survey->value));
+        return ERROR_BAD_VALUE;
     }
     text_print(&text, "unknown %s \"%.*s\"", matcher->begun ? "word" : "command", shown,
                word->start);
@@ -802,9 +810,12 @@ enum error parse_expect(const struct command_set *set, const char *text, size_t 
         expect_item(out, TOKEN_WORD, (struct span){ "no", 2 }, "takes a statement back");
     for (unsigned i = matcher.first; !open && matcher.begun && i < matcher.count; i++) {
         if (may_end(&matcher.states[i]) && out->count < EXPECTED_MAX) {
-            out->items[out->count++] = (struct expected){ .word = "<enter>",
-                                                          .help = matcher.states[i].command->help,
-                                                          .end = true };
+            out->items[out->count++] =
+                (struct expected){ .word = "<enter>",
+                                   .help = matcher.states[i].command->help,
+                                   .end = true,
+                                   .statement =
+                                       matcher.states[i].command->kind == COMMAND_STATEMENT };
             break;
         }
     }

@@ -40,7 +40,8 @@ struct expected {
     char word[40];    /* the keyword, "<gateway>", or "<enter>" */
     const char *help; /* "": the word says it by itself, in whatever command */
     enum token_type type;
-    bool end; /* the line may be over here */
+    bool end;       /* the line may be over here */
+    bool statement; /* ... and says nothing that could be filtered */
 };
 
 struct expectation {

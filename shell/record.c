@@ -20,8 +20,9 @@
 
 enum {
     HELD_BYTES = 12 << 10,
-    CELL_BYTES_MAX = 512,  /* a cell of a text table is cut there */
-    COLUMN_WIDTH_MAX = 48, /* a longer cell pushes the rest of its row */
+    CELL_BYTES_MAX = 512,   /* a cell of a text table is cut there */
+    COLUMN_WIDTH_WIDE = 16, /* an IPv4 address fits */
+    COLUMN_WIDTH_MAX = 48,  /* a longer cell pushes the rest of its row */
     KEY_WIDTH = 20,
     INDENT = 2,
     VALUE_BYTES_MAX = 512,
@@ -183,8 +184,11 @@ static const char *print_held_rows(struct record *record)
 static void measure(struct table *table)
 {
     char name[64];
-    for (unsigned column = 0; column < table->column_count; column++)
-        table->widths[column] = (unsigned)heading(table->columns[column].name, name);
+    for (unsigned column = 0; column < table->column_count; column++) {
+        unsigned least = table->columns[column].flags & RECORD_WIDE ? COLUMN_WIDTH_WIDE : 0;
+        unsigned length = (unsigned)heading(table->columns[column].name, name);
+        table->widths[column] = MAX_OF(length, least);
+    }
     unsigned column = 0;
     const char *end = table->held + table->held_length;
     for (const char *cell = table->held; cell < end; cell += strlen(cell) + 1) {
@@ -286,6 +290,8 @@ static void print_key(struct record *record, const char *name)
 static void text_value(struct record *record, const char *name, const char *value, bool number)
 {
     struct level *level = top(record);
+    if (value[0] == '\0' && level->container != LINES)
+        value = "-";
     if (record->in_table && record->depth == record->table_depth) {
         struct table *table = &record->table;
         if (!cell_begin(record, name))

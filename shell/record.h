@@ -25,6 +25,7 @@ struct record;
 enum record_column_flag {
     RECORD_PLAIN = 0,
     RECORD_DETAIL = 1 << 0, /* JSON only: the text table would get too wide */
+    RECORD_WIDE = 1 << 1,   /* rows come one by one, and a later one may be longer */
 };
 
 struct record_column {

@@ -276,6 +276,9 @@ void session_load_begin(struct session *session, bool replace)
     session->load_replace = replace;
     session->load_length = 0;
     session->load_line = session->load_bad_line = 0;
+    struct sink sink = output_sink(&session->output);
+    if (!session->json)
+        sink_print(&sink, "a line `end` or Ctrl-D ends the text, Ctrl-C gives up\n");
     editor_start(&session->editor, "", false);
 }
 

@@ -342,7 +342,7 @@ static enum command_result run_help(struct command_call *call)
 /* clang-format off */
 static const struct command commands[] = {
     { .grammar = "help", .kind = COMMAND_SESSION, .run = run_help, .help = "a short guide" },
-    { .grammar = "configure", .kind = COMMAND_SESSION, .role = ROLE_ADMIN, .run = run_configure,
+    { .grammar = "configure [terminal]", .kind = COMMAND_SESSION, .role = ROLE_ADMIN, .run = run_configure,
       .help = "edit a candidate, to be applied by `commit`" },
     { .grammar = "commit [{check|and-quit}]", .kind = COMMAND_SESSION, .role = ROLE_ADMIN,
       .run = run_commit, .help = "check the candidate, and apply it" },
@@ -367,6 +367,8 @@ static const struct command commands[] = {
       .help = "show log lines here as they come" },
     { .grammar = "show configuration [<word:STR>]*", .kind = COMMAND_SHOW, .run = run_show_configuration,
       .help = "the configuration as statements, or those that begin so" },
+    { .grammar = "show running-config", .kind = COMMAND_SHOW, .run = run_show_configuration,
+      .help = "the same as show configuration" },
     { .grammar = "show candidate [<word:STR>]*", .kind = COMMAND_SHOW, .role = ROLE_ADMIN,
       .run = run_show_candidate, .help = "the candidate as statements" },
     { .grammar = "show commands", .kind = COMMAND_SHOW, .run = run_show_commands,

@@ -159,7 +159,13 @@ static enum error apply_address(struct config *config, const struct parsed_line 
     struct config_address entry = { .prefix = address->prefix,
                                     .secondary = line_has(line, "secondary") };
     text_format(entry.interface, sizeof(entry.interface), "%s", name->text);
-    return refused(config_set_address(config, &entry), address, problem);
+    enum error error = config_set_address(config, &entry);
+    if (error == ERROR_BAD_VALUE) {
+        problem_set(problem, "bad-value", address,
+                    "no host has that address: it is the network's, a broadcast or multicast one");
+        return error;
+    }
+    return refused(error, address, problem);
 }
 
 static uint8_t distance_of(const struct parsed_line *line)

@@ -87,6 +87,12 @@ TEST(session_points_at_what_is_wrong)
                 "                                     ^\nerror: ( without )\n");
     EXPECT_TEXT(fixture_ask(fixture, "ip eth0"),
                 "              ^\nerror: incomplete, expected address\n");
+    EXPECT_TEXT(fixture_ask(fixture, "ip eth0 address 10.1.0.255/24"),
+                "                       ^\nerror: no host has that address: it is the network's, a "
+                "broadcast or multicast one\n");
+    EXPECT_TEXT(fixture_ask(fixture, "interface eth0 mac 02-00-00-00-00-01"),
+                "                          ^\nerror: expected MAC address, like "
+                "52:54:00:12:34:56\n");
     EXPECT_TEXT(fixture_ask(fixture, "co"),
                 "       ^\nerror: \"co\" may be configure, commit, compare\n");
     fixture_destroy(fixture);
@@ -116,6 +122,8 @@ TEST(session_answers_in_json_lines)
                 "{\"ok\":true,\"data\":{},\"ms\":0.0}\n");
     EXPECT_TEXT(fixture_ask(fixture, "show configuration | json"),
                 "{\"lines\":[\"interface eth0 down\"]}\n");
+    EXPECT_TEXT(fixture_ask(fixture, "show configuration | json | match eth"),
+                "{\"lines\":[\"interface eth0 down\"]}\n");
     fixture_destroy(fixture);
 }
 
@@ -125,7 +133,9 @@ TEST(session_loads_a_text_as_one_commit)
     fixture_type(fixture, "interface eth1 down\r");
     EXPECT_TEXT(fixture_type(fixture, "load replace terminal\r# a comment?\rsystem name r1\r"
                                       "ip eth0 address 10.0.0.1/8\rend\r"),
-                "load replace terminal\n# a comment?\nsystem name r1\nip eth0 address 10.0.0.1/8\n"
+                "load replace terminal\n"
+                "a line `end` or Ctrl-D ends the text, Ctrl-C gives up\n# a comment?\nsystem name "
+                "r1\nip eth0 address 10.0.0.1/8\n"
                 "end\n"
                 "commit complete: 1 line changed, 0.0 ms (check 0.0, prepare 0.0, swap 0.0)\nr1# ");
     EXPECT_TEXT(fixture_ask(fixture, "show configuration"),
@@ -189,8 +199,20 @@ TEST(session_helps_at_that_point)
                 "10.0.0.1/8 \n"
                 "  secondary               another address of the same network\n"
                 "  <enter>                 an address of an interface\n"
-                "  |                       filter the answer\n"
                 "tsuji# ip eth0 address 10.0.0.1/8 ");
+    fixture_type(fixture, "\x15");
+    EXPECT_TEXT(fixture_type(fixture, "interface eth0 ?"),
+                "interface eth0 \n"
+                "  down                    out of service\n"
+                "  mac                     an address other than the card's own\n"
+                "  mtu                     the longest packet to send\n"
+                "  up                      in service\n"
+                "tsuji# interface eth0 ");
+    fixture_type(fixture, "\x15");
+    EXPECT_TEXT(fixture_type(fixture, "show conf | n?"),
+                "show conf | n\n"
+                "  no-more                 without stopping at each page\n"
+                "tsuji# show conf | n");
     fixture_type(fixture, "\x15");
     EXPECT_TEXT(fixture_type(fixture, "show conf | m?"),
                 "show conf | m\n"
@@ -207,6 +229,8 @@ TEST(session_completes_words_and_interfaces)
     EXPECT_TEXT(fixture_type(fixture, "interface e\t\t"),
                 "interface eth\neth0  eth1\ntsuji# interface eth");
     EXPECT_TEXT(fixture_type(fixture, "1 d\t"), "1 down ");
+    fixture_type(fixture, "\x15terminal width 40\r");
+    EXPECT(strstr(fixture_type(fixture, "\t"), "commit  compare  configure\ndiscard") != NULL);
     EXPECT_TEXT(fixture_type(fixture, "x\t"), "x\a");
     fixture_destroy(fixture);
 }
