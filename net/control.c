@@ -400,7 +400,8 @@ void control_resume(struct core *core)
     router->control_inside = true;
     coroutine_resume(router->control);
     router->control_inside = false;
-    core->stats.longest_slice_ns = MAX_OF(core->stats.longest_slice_ns, clock_ns() - start_ns);
+    counter_set(&core->stats.longest_slice_ns,
+                MAX_OF(core->stats.longest_slice_ns, clock_ns() - start_ns));
     if (router->snapshots.retired_count > 0)
         snapshot_reclaim(&router->snapshots);
 }

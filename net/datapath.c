@@ -27,8 +27,8 @@ void datapath_poll(struct core *core, const struct port *port)
     if (batch.count == 0)
         return;
     core->worked = true;
-    core->stats.packets += batch.count;
-    core->stats.batches++;
+    counter_add(&core->stats.packets, batch.count);
+    counter_add(&core->stats.batches, 1);
     classify_batch(core, &batch);
     route_batch(core, &batch);
     rewrite_batch(core, &batch);
@@ -133,7 +133,7 @@ static void handle_taken(struct core *core)
 
 void datapath_drop(struct core *core, struct packet *packet, enum verdict why)
 {
-    core->ports[packet->port_in].dropped[why]++;
+    counter_add(&core->ports[packet->port_in].dropped[why], 1);
     if (drop_reasons[why].icmp_type != ICMP_NONE)
         icmp_send_error(core, packet, why);
     packet_free(core->pool, packet);
@@ -146,7 +146,7 @@ void datapath_redirect(struct core *core, const struct packet *packet)
 
 void datapath_delivered(struct core *core, struct packet *packet)
 {
-    core->ports[packet->port_in].delivered++;
+    counter_add(&core->ports[packet->port_in].delivered, 1);
     packet_free(core->pool, packet);
 }
 
@@ -157,7 +157,7 @@ static void count_originated(struct core *core, struct packet *packet)
 {
     packet->port_in = router_loopback(core->router);
     packet->received_ns = core->now_ns;
-    core->ports[packet->port_in].originated++;
+    counter_add(&core->ports[packet->port_in].originated, 1);
     core->worked = true;
 }
 
@@ -173,7 +173,7 @@ void datapath_originate(struct core *core, struct packet *packet)
     packet->header_length_bytes = (uint16_t)ipv4_header_bytes(header);
     packet->next_hop_be = header->destination_be;
     if (core->originated.count == BATCH_MAX) {
-        core->ports[packet->port_in].dropped[DROP_NO_BUFFER]++;
+        counter_add(&core->ports[packet->port_in].dropped[DROP_NO_BUFFER], 1);
         packet_free(core->pool, packet);
         return;
     }
@@ -224,8 +224,8 @@ void mailbox_poll(struct core *core)
     if (count == 0)
         return;
     core->worked = true;
-    core->stats.packets += count;
-    core->stats.batches++;
+    counter_add(&core->stats.packets, count);
+    counter_add(&core->stats.batches, 1);
 }
 
 bool mailbox_is_empty(const struct core *core)

@@ -121,13 +121,13 @@ void fragment_packet(struct core *core, struct packet *packet)
         if (!fragment || !frame_write_header(fragment, cut.adjacency)) {
             /* The rest is lost, and with it the whole: it counts as one more that was dropped. */
             packet_free(core->pool, fragment);
-            books->dropped[DROP_NO_BUFFER]++;
+            counter_add(&books->dropped[DROP_NO_BUFFER], 1);
             fragments++;
             break;
         }
         fragments++;
         port_transmit(core, port_out, fragment);
     }
-    books->originated += fragments - 1; /* net/port.h: n fragments count n - 1 */
+    counter_add(&books->originated, fragments - 1u); /* net/port.h: n count n - 1 */
     packet_free(core->pool, packet);
 }

@@ -157,7 +157,7 @@ void icmp_answer_echo(struct core *core, struct packet *packet)
     uint32_t header_bytes = packet->header_length_bytes;
     uint16_t old_be, new_be;
 
-    core->ports[packet->port_in].delivered++;
+    counter_add(&core->ports[packet->port_in].delivered, 1);
     datagram_trim(core, packet);
 
     struct ipv4_header *header = (void *)packet->data;

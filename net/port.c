@@ -150,8 +150,8 @@ void port_info(const struct router *router, const struct port *port, struct port
     for (unsigned queue = 0; queue < nic->queue_count; queue++)
         info->queue_cores[queue] = (uint8_t)core_of_queue(router, port, queue, nic->queue_count);
     for (unsigned queue = 0; queue < NIC_QUEUE_MAX; queue++) {
-        info->queue_register_accesses[queue] = nic->register_accesses[queue];
-        info->register_accesses += nic->register_accesses[queue];
+        info->queue_register_accesses[queue] = counter_read(&nic->register_accesses[queue]);
+        info->register_accesses += info->queue_register_accesses[queue];
     }
     if (port->open)
         nic->ops->stats(port->nic, &stats);
@@ -176,8 +176,8 @@ void port_receive(struct core *core, const struct port *port, struct batch *batc
         packet->received_ns = core->now_ns;
         bytes += packet->frame_length_bytes;
     }
-    counters->received += batch->count;
-    counters->received_bytes += bytes;
+    counter_add(&counters->received, batch->count);
+    counter_add(&counters->received_bytes, bytes);
 }
 
 /* ---- Out --------------------------------------------------------------------------------------
@@ -193,18 +193,18 @@ static void send_by_queue(struct core *core, struct port_lane *lane, struct port
 
     for (unsigned i = 0; i < count; i++) {
         bytes += pending->packets[i]->frame_length_bytes;
-        core->ports[pending->packets[i]->port_in].sent++;
+        counter_add(&core->ports[pending->packets[i]->port_in].sent, 1);
     }
     unsigned taken = lane->ops->transmit(lane->queue, pending->packets, count);
     for (unsigned i = taken; i < count; i++) {
         struct packet *packet = pending->packets[i];
         bytes -= packet->frame_length_bytes;
-        core->ports[packet->port_in].sent--;
+        counter_subtract(&core->ports[packet->port_in].sent, 1);
         datapath_drop(core, packet, DROP_TX_RING_FULL);
     }
-    port_out->transmitted += taken;
-    port_out->transmitted_bytes += bytes;
-    port_out->transmit_dropped += count - taken;
+    counter_add(&port_out->transmitted, taken);
+    counter_add(&port_out->transmitted_bytes, bytes);
+    counter_add(&port_out->transmit_dropped, count - taken);
     pending->count = 0;
 }
 

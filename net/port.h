@@ -1,6 +1,7 @@
 /* A port: a network card, or the loopback, as the datapath sees it. Only port.c knows nic.h. */
 #pragma once
 
+#include "kernel/base/counter.h"
 #include "kernel/base/packet.h"
 #include "kernel/base/types.h"
 #include "net/config.h"
@@ -10,7 +11,7 @@ struct nic;
 struct core;
 struct router;
 
-/* Written by one core, read by anyone: core->ports[index].
+/* Counters (kernel/base/counter.h) of one core: core->ports[index].
  * The books, exact whenever nothing is in flight:
  *   received + originated == sent + delivered + sum(dropped) + held
  * all accounted to the port that the packet came in by; what we make ourselves came in by the
@@ -20,8 +21,7 @@ struct port_counters {
     uint64_t originated;
     uint64_t sent;      /* came in here and left by whatever port */
     uint64_t delivered; /* to our own stack */
-    int64_t
-        held; /* taken and neither sent, delivered nor dropped yet; may be negative on one core */
+    uint64_t held; /* taken and neither sent, delivered nor dropped yet; modulo 2^64 on one core */
     uint64_t transmitted, transmitted_bytes; /* left by this port */
     uint64_t transmit_dropped;               /* did not: the card's queue was full */
     uint64_t dropped[VERDICT_COUNT];

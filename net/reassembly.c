@@ -268,7 +268,7 @@ static struct packet *assemble(struct partial *partial)
         end = end->next_segment;
     while (partial->fragments) {
         struct packet *fragment = take_first(partial);
-        core->ports[fragment->port_in].delivered++;
+        counter_add(&core->ports[fragment->port_in].delivered, 1);
         datagram_trim(core, fragment);
         bool pulled = packet_pull(fragment, fragment->header_length_bytes);
         CHECK(pulled);

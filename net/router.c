@@ -147,10 +147,10 @@ static void account_time(struct core *core)
     uint64_t passed_ns = core->now_ns - core->stepped_ns;
 
     if (core->worked) {
-        core->stats.busy_ns += passed_ns;
-        core->stats.busy_cycles += cycles - core->stepped_cycles;
+        counter_add(&core->stats.busy_ns, passed_ns);
+        counter_add(&core->stats.busy_cycles, cycles - core->stepped_cycles);
     } else {
-        core->stats.idle_ns += passed_ns;
+        counter_add(&core->stats.idle_ns, passed_ns);
     }
     core->stepped_ns = core->now_ns;
     core->stepped_cycles = cycles;
@@ -233,17 +233,16 @@ struct port *router_port(struct router *router, const char *name)
     return NULL;
 }
 
-/* Counters are plain 64-bit words, all of them. */
+/* Counters are 64-bit words, all of them. */
 static void add_counters(struct port_counters *sum, const struct port_counters *more, bool subtract)
 {
-    enum { WORDS = sizeof(*sum) / sizeof(uint64_t) };
-    uint64_t to[WORDS], from[WORDS];
+    uint64_t *to = (uint64_t *)sum;
+    const uint64_t *from = (const uint64_t *)more;
 
-    memcpy(to, sum, sizeof(to));
-    memcpy(from, more, sizeof(from));
-    for (unsigned i = 0; i < WORDS; i++)
-        to[i] = subtract ? to[i] - from[i] : to[i] + from[i];
-    memcpy(sum, to, sizeof(to));
+    for (unsigned i = 0; i < sizeof(*sum) / sizeof(*to); i++) {
+        uint64_t value = counter_read(&from[i]);
+        to[i] = subtract ? to[i] - value : to[i] + value;
+    }
 }
 
 static void sum_counters(const struct router *router, unsigned port, struct port_counters *sum)
@@ -277,7 +276,7 @@ void router_books(const struct router *router, unsigned port, struct port_books 
                                   .originated = sum.originated,
                                   .sent = sum.sent,
                                   .delivered = sum.delivered,
-                                  .held = sum.held };
+                                  .held = (int64_t)sum.held };
     for (unsigned i = 0; i < VERDICT_COUNT; i++)
         books->dropped += sum.dropped[i];
     books->balanced = books->received + books->originated ==

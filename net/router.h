@@ -46,6 +46,7 @@ struct recent_neighbor {
     uint16_t port;
 };
 
+/* Counters (kernel/base/counter.h). */
 struct core_stats {
     uint64_t packets, batches;
     uint64_t busy_ns, idle_ns;

@@ -66,10 +66,10 @@ bool frame_write_header(struct packet *packet, const struct adjacency *adjacency
  * another core. */
 static inline void books_hold(struct core *core, const struct packet *packet)
 {
-    core->ports[packet->port_in].held++;
+    counter_add(&core->ports[packet->port_in].held, 1);
 }
 
 static inline void books_unhold(struct core *core, const struct packet *packet)
 {
-    core->ports[packet->port_in].held--;
+    counter_subtract(&core->ports[packet->port_in].held, 1);
 }

@@ -159,7 +159,7 @@ bool log_next(const struct router *router, uint64_t seen[CORE_MAX], struct log_e
     for (unsigned i = 0; i < router->core_count; i++) {
         const struct core *core = router->cores[i];
         const struct log_ring *ring = core && core->cpu ? core->cpu->log : NULL;
-        uint64_t written = ring ? ring->written : 0;
+        uint64_t written = ring ? atomic_load_explicit(&ring->written, memory_order_acquire) : 0;
         if (written > LOG_ENTRY_MAX && seen[i] < written - LOG_ENTRY_MAX)
             seen[i] = written - LOG_ENTRY_MAX;
         if (seen[i] >= written)

@@ -3,6 +3,7 @@
  * added. */
 #include <string.h>
 
+#include "kernel/base/counter.h"
 #include "kernel/base/log.h"
 #include "kernel/base/version.h"
 #include "kernel/platform.h"
@@ -150,8 +151,8 @@ static enum command_result show_interface_queues(struct command_call *call)
             record_text(record, "interface", router->ports[i].name);
             record_u64(record, "queue", queue);
             record_u64(record, "core", info.queue_cores[queue]);
-            record_u64(record, "rx_packets", counters->received);
-            record_u64(record, "tx_packets", counters->transmitted);
+            record_u64(record, "rx_packets", counter_read(&counters->received));
+            record_u64(record, "tx_packets", counter_read(&counters->transmitted));
             record_u64(record, "rx_ring", info.ring_entries_rx);
             record_u64(record, "tx_ring", info.ring_entries_tx);
         }
@@ -370,18 +371,19 @@ static enum command_result show_cores(struct command_call *call)
     for (unsigned i = 0; i < call->router->core_count; i++) {
         const struct core *core = call->router->cores[i];
         const struct core_stats *stats = &core->stats;
-        uint64_t total_us = (stats->busy_ns + stats->idle_ns) / NS_PER_US;
+        uint64_t packets = counter_read(&stats->packets);
+        uint64_t batches = counter_read(&stats->batches);
+        uint64_t busy_us = counter_read(&stats->busy_ns) / NS_PER_US;
+        uint64_t total_us = busy_us + counter_read(&stats->idle_ns) / NS_PER_US;
         record_row(record);
         record_u64(record, "core", i);
         record_text(record, "role", core_role(core));
-        record_u64(record, "packets", stats->packets);
-        record_decimal(record, "busy_percent",
-                       total_us ? stats->busy_ns / NS_PER_US * 1000 / total_us : 0, 1);
+        record_u64(record, "packets", packets);
+        record_decimal(record, "busy_percent", total_us ? busy_us * 1000 / total_us : 0, 1);
         record_u64(record, "cycles_per_packet",
-                   stats->packets ? stats->busy_cycles / stats->packets : 0);
-        record_decimal(record, "batch_mean",
-                       stats->batches ? stats->packets * 10 / stats->batches : 0, 1);
-        record_u64(record, "longest_slice_us", stats->longest_slice_ns / NS_PER_US);
+                   packets ? counter_read(&stats->busy_cycles) / packets : 0);
+        record_decimal(record, "batch_mean", batches ? packets * 10 / batches : 0, 1);
+        record_u64(record, "longest_slice_us", counter_read(&stats->longest_slice_ns) / NS_PER_US);
         record_u64(record, "register_accesses", register_accesses_of(call->router, i));
     }
     record_end(record);

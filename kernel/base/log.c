@@ -1,8 +1,6 @@
 /* The log ring of the running core. Entries are written in place; the oldest is overwritten. */
 #include "kernel/base/log.h"
 
-#include <stdatomic.h>
-
 #include "kernel/platform.h"
 
 void log_write(enum log_level level, const char *subject, const char *format, ...)
@@ -12,7 +10,8 @@ void log_write(enum log_level level, const char *subject, const char *format, ..
     if (ring == NULL)
         return;
 
-    struct log_entry *entry = &ring->entries[ring->written % LOG_ENTRY_MAX];
+    uint64_t written = atomic_load_explicit(&ring->written, memory_order_relaxed);
+    struct log_entry *entry = &ring->entries[written % LOG_ENTRY_MAX];
     entry->sequence = 0;
     atomic_thread_fence(memory_order_release);
     entry->time_ns = clock_ns();
@@ -28,9 +27,8 @@ void log_write(enum log_level level, const char *subject, const char *format, ..
     va_end(args);
 
     atomic_thread_fence(memory_order_release);
-    entry->sequence = ring->written + 1;
-    atomic_thread_fence(memory_order_release);
-    ring->written++;
+    entry->sequence = written + 1;
+    atomic_store_explicit(&ring->written, written + 1, memory_order_release);
     if (ring->echo != NULL)
         ring->echo(entry);
 }

@@ -2,6 +2,8 @@
  * Each core writes a ring of its own; `show log` merges them by time. */
 #pragma once
 
+#include <stdatomic.h>
+
 #include "kernel/base/text.h"
 #include "kernel/base/types.h"
 
@@ -19,7 +21,7 @@ struct log_entry {
 };
 
 struct log_ring {
-    uint64_t written; /* entries so far; the newest LOG_ENTRY_MAX are there */
+    _Atomic uint64_t written; /* entries so far; the newest LOG_ENTRY_MAX are there */
     void (*echo)(const struct log_entry *entry); /* `terminal monitor`, early boot; may be NULL */
     struct log_entry entries[LOG_ENTRY_MAX];
 };

@@ -19,6 +19,7 @@
 
 #include <stdatomic.h>
 
+#include "kernel/base/counter.h"
 #include "kernel/base/types.h"
 
 enum {
@@ -89,6 +90,7 @@ struct packet_pool {
     /* Owned by the pool's core. */
     alignas(CACHE_LINE_BYTES) struct packet **top; /* behind the last free packet */
     struct packet **free;                          /* the first; room for `total` */
+    /* Counters. */
     uint64_t collected; /* packets that came back from other cores, ever */
     uint64_t failed;
     uint64_t begun; /* packets that have been in the free list, from the first chunk on */

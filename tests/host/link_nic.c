@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "drivers/nic.h"
+#include "kernel/base/counter.h"
 #include "kernel/platform.h"
 #include "tests/host/host.h"
 #include "tests/host/link.h"
@@ -109,7 +110,7 @@ static void receive(struct nic_queue *queue, struct batch *batch)
     for (unsigned tries = 0; tries < BATCH_MAX && batch->count < BATCH_MAX; tries++) {
         unsigned count = fill_spare(queue);
         if (count == 0) {
-            queue->stats.rx_no_buffer++;
+            counter_add(&queue->stats.rx_no_buffer, 1);
             return;
         }
         struct iovec parts[PACKET_SEGMENT_MAX];
@@ -119,7 +120,7 @@ static void receive(struct nic_queue *queue, struct batch *batch)
         if (length == 0)
             return;
         if (length < ETHERNET_HEADER_BYTES || (size_t)length >= count * (size_t)PACKET_ROOM_BYTES) {
-            queue->stats.rx_errors++; /* a runt, or cut off */
+            counter_add(&queue->stats.rx_errors, 1); /* a runt, or cut off */
             continue;
         }
         batch->packets[batch->count++] = take_frame(queue, (uint32_t)length);
@@ -139,7 +140,7 @@ static unsigned transmit(struct nic_queue *queue, struct packet **packets, unsig
         if (sent == 0)
             return taken;
         if (sent < 0)
-            queue->stats.tx_errors++;
+            counter_add(&queue->stats.tx_errors, 1);
         packet_free(queue->pool, packets[taken]);
     }
     return count;
@@ -179,9 +180,9 @@ static void stats(struct nic *nic, struct nic_stats *sum)
 {
     *sum = (struct nic_stats){ .rx_errors = 0 };
     for (unsigned i = 0; i < nic->queue_count; i++) {
-        sum->rx_errors += nic->queues[i]->stats.rx_errors;
-        sum->rx_no_buffer += nic->queues[i]->stats.rx_no_buffer;
-        sum->tx_errors += nic->queues[i]->stats.tx_errors;
+        sum->rx_errors += counter_read(&nic->queues[i]->stats.rx_errors);
+        sum->rx_no_buffer += counter_read(&nic->queues[i]->stats.rx_no_buffer);
+        sum->tx_errors += counter_read(&nic->queues[i]->stats.tx_errors);
     }
 }
 
