@@ -71,7 +71,7 @@ endif
 SANITIZE    := -fsanitize=address,undefined -fno-sanitize-recover=all
 
 .PHONY: all image host run test check bench bench-qemu soak fuzz format format-check layers debug clean help \
-        unit unit-clang fuzzers compilers
+        unit unit-clang tsan fuzzers compilers
 all: $(OUT)/tsuji.elf
 
 help:
@@ -82,6 +82,7 @@ help:
 	@echo "make run        boots it here between two live hosts (tools/run.sh)"
 	@echo "make test       all tests; T=word runs those whose name has the word (tools/test.sh)"
 	@echo "make check      formatting, layers, both compilers, quick tests: what a commit wants"
+	@echo "make tsan       the tests with threads, and two cores that forward, watched by ThreadSanitizer"
 	@echo "make fuzz       the fuzzers for longer; make soak: the long versions of all tests"
 	@echo "make bench      figures beside those of peers; make bench-qemu: guest instructions"
 	@echo "make debug      QEMU waiting for gdb; make format: clang-format over everything"

@@ -22,6 +22,8 @@ struct coroutine {
     void *fake_stack;
     const void *outside_stack;
     size_t outside_stack_bytes;
+    /* ThreadSanitizer's. */
+    void *fiber, *outside_fiber;
 };
 
 void coroutine_run(struct coroutine *coroutine)
@@ -30,6 +32,7 @@ void coroutine_run(struct coroutine *coroutine)
     coroutine->entry(coroutine->arg);
     coroutine->ended = true;
     sanitizer_leave_stack(NULL, coroutine->outside_stack, coroutine->outside_stack_bytes);
+    sanitizer_enter_fiber(coroutine->outside_fiber);
     coroutine_switch(&coroutine->inside, coroutine->outside);
     platform_panic(__FILE__, __LINE__, "a coroutine that has ended was resumed");
 }
@@ -47,6 +50,8 @@ struct coroutine *coroutine_create(void (*entry)(void *arg), void *arg)
     if (mprotect(coroutine->stack, STACK_BYTES, PROT_READ | PROT_WRITE) != 0)
         goto no_access;
     sanitizer_add_roots(coroutine->stack, STACK_BYTES);
+
+    coroutine->fiber = sanitizer_create_fiber();
 
     coroutine->entry = entry;
     coroutine->arg = arg;
@@ -69,6 +74,8 @@ void coroutine_resume(struct coroutine *coroutine)
         return;
     void *fake_stack;
     sanitizer_leave_stack(&fake_stack, coroutine->stack, STACK_BYTES);
+    coroutine->outside_fiber = sanitizer_current_fiber();
+    sanitizer_enter_fiber(coroutine->fiber);
     coroutine_switch(&coroutine->outside, coroutine->inside);
     sanitizer_enter_stack(fake_stack, NULL, NULL);
 }
@@ -77,6 +84,7 @@ void coroutine_yield(struct coroutine *coroutine)
 {
     sanitizer_leave_stack(&coroutine->fake_stack, coroutine->outside_stack,
                           coroutine->outside_stack_bytes);
+    sanitizer_enter_fiber(coroutine->outside_fiber);
     coroutine_switch(&coroutine->inside, coroutine->outside);
     sanitizer_enter_stack(coroutine->fake_stack, &coroutine->outside_stack,
                           &coroutine->outside_stack_bytes);
@@ -87,6 +95,7 @@ void coroutine_destroy(struct coroutine *coroutine)
     if (coroutine == NULL)
         return;
     sanitizer_remove_roots(coroutine->stack, STACK_BYTES);
+    sanitizer_destroy_fiber(coroutine->fiber);
     munmap(coroutine->mapping, PAGE_BYTES + STACK_BYTES);
     memory_free(coroutine);
 }

@@ -31,6 +31,7 @@ KERNEL = TREE / "build/tsuji.elf"
 DEBUG_KERNEL = TREE / "build/debug/tsuji.elf"
 ISO = TREE / "build/tsuji.iso"
 PROCESS = TREE / "build/host/tsuji"
+RACE_PROCESS = TREE / "build/tsan/tsuji"
 OVMF_CODE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
 OVMF_VARS = "/usr/share/OVMF/OVMF_VARS_4M.fd"
 
@@ -462,10 +463,11 @@ class Undo:
 
 class ProcessRouter(Router):
     """The same router as a Linux process, build/host/tsuji, in a namespace of its own. Its taps t0, t1 ... are made
-    there and then moved to the hosts: lab.host(..., tap=router.tap(0))."""
+    there and then moved to the hosts: lab.host(..., tap=router.tap(0)). With `watch_races` it is build/tsan/tsuji, and
+    races() tells what ThreadSanitizer has found."""
 
     # pylint: disable-next=super-init-not-called -- there is no QEMU
-    def __init__(self, lab, cores=1, config="", port_count=2):
+    def __init__(self, lab, cores=1, config="", port_count=2, watch_races=False):
         self.lab = lab
         self.namespace = f"tsuji-router-{os.getpid()}"
         run("ip", "netns", "add", self.namespace)
@@ -476,19 +478,25 @@ class ProcessRouter(Router):
         self.console = Stream(self.folder / "console")
         lab.undo.callback(self.console.close)
         (self.folder / "config").write_text(config)
-        command = ["ip", "netns", "exec", self.namespace, str(PROCESS), "--config", str(self.folder / "config"),
+        program = RACE_PROCESS if watch_races else PROCESS
+        command = ["ip", "netns", "exec", self.namespace, str(program), "--config", str(self.folder / "config"),
                    "--cores", str(cores)]
         for index in range(port_count):
             command += ["--port", f"eth{index}=tap:t{index}"]
         with socket.socket(socket.AF_UNIX) as terminal:
             terminal.connect(str(self.folder / "console"))
-            self.process = subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=subprocess.PIPE)
+            options = {"TSAN_OPTIONS": f"log_path={self.folder}/races"}
+            self.process = subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=subprocess.PIPE,
+                                            env=os.environ | options)
         lab.undo.callback(self._end)
         self.console.accept(10)
         self.wait_ready()
 
     def tap(self, index):
         return self.namespace, f"t{index}"
+
+    def races(self):
+        return "\n".join(file.read_text() for file in self.folder.glob("races.*"))
 
 
 class Lab:
