@@ -110,7 +110,7 @@ check: format-check
 	@$(MAKE) --no-print-directory layers
 	@$(MAKE) --no-print-directory unit
 # Not asked of git: the tree may have come without it.
-SOURCES = $(shell find boot drivers jit kernel net shell tests -name '*.[ch]')
+SOURCES = $(shell find $(wildcard boot drivers jit kernel net shell tests) -name '*.[ch]')
 format:
 	$(CLANG_FORMAT) -i $(SOURCES)
 format-check:
