@@ -1,11 +1,20 @@
 /* The first stage: what a frame is, and whether its headers can be believed. After it a packet is
  * IPv4 with network_offset, network_length_bytes and header_length_bytes set, contiguous to the end
- * of its header and without the padding that Ethernet adds. ARP is set aside. */
+ * of its header and without the padding that Ethernet adds. ARP is set aside.
+ *
+ * A packet is plain if all of this is so, and then no stage needs to look at it again: one segment,
+ * to our MAC address, IPv4 without options, as long as it says, the checksum right, a source that
+ * anybody may have, a TTL that allows forwarding, and short enough for every port. */
 #include "kernel/base/bytes.h"
 #include "net/forwarding.h"
 #include "net/stage.h"
 #include "net/wire/ethernet.h"
 #include "net/wire/ipv4.h"
+
+enum {
+    PLAIN_LENGTH_MIN = ETHERNET_HEADER_BYTES + IPV4_HEADER_BYTES,
+    ETHERTYPE_IPV4_LE = ETHERTYPE_IPV4 >> 8 | (ETHERTYPE_IPV4 & 0xff) << 8, /* as it is loaded */
+};
 
 static const enum verdict verdict_of_validity[] = {
     [IPV4_GOOD] = PASS,
@@ -14,9 +23,9 @@ static const enum verdict verdict_of_validity[] = {
     [IPV4_TRUNCATED] = DROP_TRUNCATED,
 };
 
-/* Rare: Ethernet pads to 60 bytes (IEEE 802.3 3.2.8), some devices hand over more. The IP packet
+/* Ethernet pads to 60 bytes (IEEE 802.3 3.2.8), some devices hand over more. The IP packet
  * ends where its own header says. */
-static RARE void trim(struct core *core, struct packet *packet, uint32_t length_bytes)
+static void trim(struct core *core, struct packet *packet, uint32_t length_bytes)
 {
     struct packet *segment = packet;
     uint32_t left = length_bytes;
@@ -33,7 +42,7 @@ static RARE void trim(struct core *core, struct packet *packet, uint32_t length_
     packet->frame_length_bytes = length_bytes;
 }
 
-static RARE bool has_too_many_segments(const struct packet *packet)
+static bool has_too_many_segments(const struct packet *packet)
 {
     unsigned count = 0;
 
@@ -54,27 +63,22 @@ static enum verdict check_options(struct packet *packet, const struct ipv4_heade
     return options.source_route ? DROP_SOURCE_ROUTE : PASS;
 }
 
-static RARE enum verdict classify_group_or_other(struct packet *packet,
-                                                 const struct forwarding_port *port)
+static enum verdict classify_target(struct packet *packet, const struct forwarding_port *port)
 {
     const uint8_t *frame = packet->data;
 
+    if (mac_equal(frame, port->mac))
+        return PASS;
     if (mac_equal(frame, mac_broadcast))
         packet->flags |= PACKET_LINK_BROADCAST;
     else if (mac_is_group(frame))
         packet->flags |= PACKET_LINK_MULTICAST;
-    else if (!mac_equal(frame, port->mac))
+    else
         return DROP_NOT_FOR_US;
     return PASS;
 }
 
-static inline bool is_for_us(const struct forwarding_port *port, const uint8_t *frame)
-{
-    return load_le32(frame) == load_le32(port->mac) &&
-           load_le16(frame + 4) == load_le16(port->mac + 4);
-}
-
-static RARE enum verdict classify_other_ethertype(struct packet *packet, uint16_t ethertype)
+static enum verdict classify_other_ethertype(struct packet *packet, uint16_t ethertype)
 {
     if (ethertype != ETHERTYPE_ARP)
         return DROP_UNKNOWN_ETHERTYPE;
@@ -83,8 +87,7 @@ static RARE enum verdict classify_other_ethertype(struct packet *packet, uint16_
     return TAKEN;
 }
 
-/* All but the plain header. */
-static RARE enum verdict check_header(struct packet *packet, const struct ipv4_header *header)
+static enum verdict check_header(struct packet *packet, const struct ipv4_header *header)
 {
     enum ipv4_validity validity = ipv4_check(header, packet->length_bytes - ETHERNET_HEADER_BYTES,
                                              packet->frame_length_bytes - ETHERNET_HEADER_BYTES);
@@ -97,57 +100,106 @@ static RARE enum verdict check_header(struct packet *packet, const struct ipv4_h
     return PASS;
 }
 
-static inline __attribute__((always_inline)) enum verdict
-classify_packet(struct core *core, struct packet *packet, const void *context)
+static const struct ipv4_header *header_of(const struct packet *packet)
 {
-    const struct forwarding_port *port = context;
+    return (const void *)(packet->data + ETHERNET_HEADER_BYTES);
+}
+
+/* Any packet. */
+static enum verdict classify_carefully(struct core *core, struct packet *packet,
+                                       const struct forwarding_port *port)
+{
     const uint8_t *frame = packet->data;
-    const struct ipv4_header *header = (const void *)(frame + ETHERNET_HEADER_BYTES);
+    const struct ipv4_header *header = header_of(packet);
 
     packet->flags &= PACKET_CHECKSUM_GOOD;
-    if (UNLIKELY(packet->length_bytes < ETHERNET_HEADER_BYTES))
+    if (packet->length_bytes < ETHERNET_HEADER_BYTES)
         return DROP_SHORT_FRAME;
-    if (UNLIKELY(!is_for_us(port, frame))) {
-        enum verdict verdict = classify_group_or_other(packet, port);
-        if (verdict != PASS)
-            return verdict;
-    }
-    if (UNLIKELY(packet->next_segment) && has_too_many_segments(packet))
+    enum verdict verdict = classify_target(packet, port);
+    if (verdict != PASS)
+        return verdict;
+    if (packet->next_segment && has_too_many_segments(packet))
         return DROP_TOO_MANY_SEGMENTS;
     uint16_t ethertype = load_be16(frame + 12);
-    if (UNLIKELY(ethertype != ETHERTYPE_IPV4))
+    if (ethertype != ETHERTYPE_IPV4)
         return classify_other_ethertype(packet, ethertype);
-    packet->network_protocol = PACKET_IPV4;
-    packet->network_offset = ETHERNET_HEADER_BYTES;
     packet->network_length_bytes = ipv4_total_bytes(header);
-    packet->header_length_bytes = IPV4_HEADER_BYTES;
-    packet->next_hop_be = header->destination_be;
-    if (UNLIKELY(!ipv4_is_plain(header, packet->length_bytes - ETHERNET_HEADER_BYTES))) {
-        enum verdict verdict = check_header(packet, header);
-        if (verdict != PASS)
-            return verdict;
-    }
+    verdict = check_header(packet, header);
+    if (verdict != PASS)
+        return verdict;
     uint32_t length_bytes = ETHERNET_HEADER_BYTES + (uint32_t)packet->network_length_bytes;
-    if (UNLIKELY(packet->frame_length_bytes != length_bytes))
+    if (packet->frame_length_bytes != length_bytes)
         trim(core, packet, length_bytes);
     return PASS;
 }
 
-static void drop_all(struct core *core, struct batch *batch, enum verdict why)
+static RARE void drop_all(struct core *core, uint16_t port_in, struct batch *batch,
+                          enum verdict why)
 {
-    for (unsigned i = 0; i < batch->count; i++)
+    for (unsigned i = 0; i < batch->count; i++) {
+        batch->packets[i]->port_in = port_in;
         datapath_drop(core, batch->packets[i], why);
+    }
     batch->count = 0;
 }
 
-void classify_batch(struct core *core, struct batch *batch)
+/* The others of a batch. */
+static RARE void classify_unusual(struct core *core, const struct forwarding_port *port,
+                                  struct batch *batch, struct findings *findings)
 {
-    /* A batch comes from one port. */
-    uint16_t port_in = batch->packets[0]->port_in;
-    const struct forwarding_port *port = &core->forwarding->ports[port_in];
+    uint64_t unusual = findings->unusual;
 
-    if (UNLIKELY(!port->admin_up))
-        drop_all(core, batch, DROP_PORT_DOWN);
-    else
-        batch_run(core, batch, classify_packet, port);
+    while (unusual != 0) {
+        unsigned i = bits_take_first(&unusual);
+        struct packet *packet = batch->packets[i];
+        enum verdict verdict = classify_carefully(core, packet, port);
+
+        if (verdict == PASS)
+            findings->destinations_be[i] = header_of(packet)->destination_be;
+        stage_conclude(core, batch, findings, i, verdict);
+    }
+    stage_finish(batch, findings);
+}
+
+/* A batch comes from one port. */
+void classify_batch(struct core *core, uint16_t port_in, struct batch *batch,
+                    struct findings *findings)
+{
+    const struct forwarding *view = core->forwarding;
+    const struct forwarding_port *port = &view->ports[port_in];
+    const struct packet plain = { .port_in = port_in,
+                                  .network_protocol = PACKET_IPV4,
+                                  .network_offset = ETHERNET_HEADER_BYTES,
+                                  .header_length_bytes = IPV4_HEADER_BYTES };
+    const uint32_t mac_low = load_le32(port->mac), length_max = view->plain_length_max;
+    const uint16_t mac_high = load_le16(port->mac + 4);
+    const unsigned count = batch->count;
+    uint64_t bytes = 0, unusual = 0;
+
+    if (UNLIKELY(!port->admin_up)) {
+        drop_all(core, port_in, batch, DROP_PORT_DOWN);
+        return;
+    }
+    for (unsigned i = 0; i < count; i++) {
+        struct packet *packet = batch->packets[i];
+        const uint8_t *frame = packet->data;
+        const struct ipv4_header *header = (const void *)(frame + ETHERNET_HEADER_BYTES);
+        uint32_t length = packet->length_bytes;
+
+        packet->nature = plain.nature;
+        packet->network_length_bytes = (uint16_t)(length - ETHERNET_HEADER_BYTES);
+        findings->destinations_be[i] = header->destination_be;
+        bytes += packet->frame_length_bytes;
+        if (LIKELY(length == packet->frame_length_bytes && length >= PLAIN_LENGTH_MIN &&
+                   length <= length_max && load_le32(frame) == mac_low &&
+                   load_le16(frame + 4) == mac_high && load_le16(frame + 12) == ETHERTYPE_IPV4_LE &&
+                   ipv4_is_plain(header, length - ETHERNET_HEADER_BYTES) && header->ttl > 1 &&
+                   !forwarding_source_is_suspect(view, header->source_be)))
+            continue;
+        unusual |= bit_of(i);
+    }
+    counter_add(&core->ports[port_in].received_bytes, bytes);
+    findings->unusual = unusual;
+    if (UNLIKELY(unusual != 0))
+        classify_unusual(core, port, batch, findings);
 }

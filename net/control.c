@@ -288,6 +288,7 @@ static void publish(struct router *router, struct plan *plan)
     }
     rib_destroy(router->rib);
     router->rib = plan->rib;
+    forwarding_find_gateways(plan->view, router->neighbors);
     atomic_store_explicit(&router->forwarding, plan->view, memory_order_release);
     core->forwarding = plan->view;
     router->links_changed = false;

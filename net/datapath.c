@@ -15,12 +15,22 @@ enum {
 
 static void handle_taken(struct core *core);
 
+/* The arrays are filled as far as there are packets. */
+static inline void begin(struct findings *findings)
+{
+    findings->unusual = 0;
+    findings->fallen = 0;
+    findings->length_bytes = 0;
+    findings->ports_differ = 0;
+}
+
 /* ---- The path, top to bottom ------------------------------------------------------------------
  */
 
 void datapath_poll(struct core *core, const struct port *port)
 {
     struct batch batch;
+    struct findings findings;
 
     batch.count = 0;
     port_receive(core, port, &batch);
@@ -29,10 +39,11 @@ void datapath_poll(struct core *core, const struct port *port)
     core->worked = true;
     counter_add(&core->stats.packets, batch.count);
     counter_add(&core->stats.batches, 1);
-    classify_batch(core, &batch);
-    route_batch(core, &batch);
-    rewrite_batch(core, &batch);
-    enqueue_batch(core, &batch);
+    begin(&findings);
+    classify_batch(core, port->index, &batch, &findings);
+    route_batch(core, &batch, &findings);
+    rewrite_batch(core, &batch, &findings);
+    enqueue_batch(core, &batch, &findings);
     if (core->taken.count > 0 || core->originated.count > 0)
         datapath_flush(core);
 }
@@ -43,12 +54,17 @@ void datapath_flush(struct core *core)
     handle_taken(core);
     for (unsigned i = 0; i < FLUSH_ROUNDS_MAX && core->originated.count > 0; i++) {
         struct batch batch = core->originated;
+        struct findings findings;
 
         core->originated.count = 0;
         core->worked = true;
-        route_batch(core, &batch);
-        rewrite_batch(core, &batch);
-        enqueue_batch(core, &batch);
+        begin(&findings);
+        findings.unusual = UINT64_MAX >> (BATCH_MAX - batch.count); /* not plain, all of them */
+        for (unsigned k = 0; k < batch.count; k++)
+            findings.destinations_be[k] = batch.packets[k]->next_hop_be;
+        route_batch(core, &batch, &findings);
+        rewrite_batch(core, &batch, &findings);
+        enqueue_batch(core, &batch, &findings);
         handle_taken(core);
     }
 }
@@ -56,14 +72,17 @@ void datapath_flush(struct core *core)
 void datapath_resume(struct core *core, struct packet *packet)
 {
     struct batch batch = { .count = 1, .packets = { packet } };
+    struct findings findings;
 
     core->worked = true;
     if (!core->forwarding->ports[packet->port_out].up) {
         datapath_drop(core, packet, DROP_PORT_DOWN);
         return;
     }
-    rewrite_batch(core, &batch);
-    enqueue_batch(core, &batch);
+    begin(&findings);
+    findings.adjacencies[0] = NULL;
+    rewrite_batch(core, &batch, &findings);
+    enqueue_batch(core, &batch, &findings);
 }
 
 /* ---- Off the path -----------------------------------------------------------------------------
@@ -84,6 +103,26 @@ void batch_set_aside(struct core *core, struct packet *packet, enum verdict verd
         return;
     }
     core->taken.packets[core->taken.count++] = packet;
+}
+
+void batch_close_gaps(struct batch *batch, struct findings *findings)
+{
+    uint64_t unusual = 0;
+    unsigned stayed = 0;
+
+    for (unsigned i = 0; i < batch->count; i++) {
+        if (findings->fallen >> i & 1)
+            continue;
+        unusual |= (findings->unusual >> i & 1) << stayed;
+        batch->packets[stayed] = batch->packets[i];
+        findings->destinations_be[stayed] = findings->destinations_be[i];
+        findings->next_hops[stayed] = findings->next_hops[i];
+        findings->adjacencies[stayed] = findings->adjacencies[i];
+        stayed++;
+    }
+    batch->count = stayed;
+    findings->unusual = unusual;
+    findings->fallen = 0;
 }
 
 /* Takes. To whom its purpose says, where this core may do that; else to the control core. */
@@ -156,7 +195,6 @@ void datapath_delivered(struct core *core, struct packet *packet)
 static void count_originated(struct core *core, struct packet *packet)
 {
     packet->port_in = router_loopback(core->router);
-    packet->received_ns = core->now_ns;
     counter_add(&core->ports[packet->port_in].originated, 1);
     core->worked = true;
 }

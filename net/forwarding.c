@@ -13,7 +13,9 @@
 #include "kernel/base/bytes.h"
 #include "kernel/platform.h"
 #include "net/fib4.h"
+#include "net/neighbor.h"
 #include "net/rib.h"
+#include "net/wire/ethernet.h"
 #include "net/wire/ipv4.h"
 
 enum {
@@ -52,11 +54,13 @@ static const uint8_t shared_kinds[SHARED_COUNT] = {
 struct builder {
     struct forwarding *view;
     struct next_hop *next_hops;
+    _Atomic(struct adjacency *) *adjacencies;
     unsigned next_hop_count;
     struct own_address *addresses;
     struct fib4_route *routes;
     unsigned route_count;
-    /* Finds equal sets of gateways: open addressing, next hop index + 1, 0 is empty. */
+    /* Finds equal sets of gateways: open addressing, next hop index + 1, 0 is empty. The view keeps
+     * it. */
     uint32_t *set_table;
     uint32_t set_mask;
 };
@@ -123,21 +127,35 @@ static bool same_set(const struct next_hop *a, const struct next_hop *b)
     return true;
 }
 
+/* False: it is not there, and *where is the slot for it. */
+static bool find_set(const uint32_t *set_table, uint32_t mask, const struct next_hop *next_hops,
+                     const struct next_hop *set, unsigned *where)
+{
+    uint32_t slot = hash_of_set(set) & mask;
+
+    for (; set_table[slot] != 0; slot = (slot + 1) & mask) {
+        *where = set_table[slot] - 1;
+        if (same_set(&next_hops[*where], set))
+            return true;
+    }
+    *where = slot;
+    return false;
+}
+
 /* The index of the set, added where it is new. */
 static enum error index_of_set(struct builder *builder, const struct next_hop *set, uint16_t *index)
 {
-    uint32_t slot = hash_of_set(set) & builder->set_mask;
+    unsigned where;
 
-    for (; builder->set_table[slot] != 0; slot = (slot + 1) & builder->set_mask) {
-        *index = (uint16_t)(builder->set_table[slot] - 1);
-        if (same_set(&builder->next_hops[*index], set))
-            return OK;
+    if (find_set(builder->set_table, builder->set_mask, builder->next_hops, set, &where)) {
+        *index = (uint16_t)where;
+        return OK;
     }
     if (builder->next_hop_count == NEXT_HOP_MAX)
         return fail(ERROR_FULL);
     *index = (uint16_t)builder->next_hop_count;
     builder->next_hops[builder->next_hop_count++] = *set;
-    builder->set_table[slot] = *index + 1u;
+    builder->set_table[where] = *index + 1u;
     return OK;
 }
 
@@ -177,9 +195,14 @@ static void add_special_routes(struct builder *builder)
 
 static void forbid_source(struct builder *builder, uint32_t address_be)
 {
-    uint32_t bit = forwarding_source_bit(address_be);
+    builder->view->suspect_hashes[forwarding_source_hash(address_be)] = 1;
+}
 
-    builder->view->source_filter[bit / 64] |= UINT64_C(1) << (bit % 64);
+/* Whatever their other bytes. */
+static void suspect_first_bytes(struct forwarding *view)
+{
+    for (uint32_t first = 0; first < ARRAY_COUNT(view->suspect_first_bytes); first++)
+        view->suspect_first_bytes[first] = !ipv4_is_station(first);
 }
 
 static void collect_address(struct builder *builder, const struct config_address *address,
@@ -270,12 +293,16 @@ static bool builder_alloc(struct builder *builder, const struct config *config,
         memory_alloc((config->address_count + 1) * sizeof(*builder->addresses), 0, MEMORY_FIB);
     builder->routes = memory_alloc(routes * sizeof(*builder->routes), 0, MEMORY_FIB);
     builder->set_table = memory_alloc(slots * sizeof(*builder->set_table), 0, MEMORY_FIB);
+    builder->adjacencies =
+        memory_alloc(next_hops * sizeof(*builder->adjacencies), CACHE_LINE_BYTES, MEMORY_FIB);
     return builder->view && builder->next_hops && builder->addresses && builder->routes &&
-           builder->set_table;
+           builder->set_table && builder->adjacencies;
 }
 
 static void copy_ports(struct forwarding *view, const struct port *ports, unsigned port_count)
 {
+    uint16_t mtu_min = MTU_MAX;
+
     view->port_count = port_count;
     for (unsigned i = 0; i < port_count; i++) {
         struct forwarding_port *port = &view->ports[i];
@@ -283,7 +310,10 @@ static void copy_ports(struct forwarding *view, const struct port *ports, unsign
         port->mtu_bytes = ports[i].mtu_bytes;
         port->admin_up = ports[i].admin_up;
         port->up = ports[i].admin_up && ports[i].link_up;
+        if (ports[i].nic && port->mtu_bytes < mtu_min)
+            mtu_min = port->mtu_bytes;
     }
+    view->plain_length_max = ETHERNET_HEADER_BYTES + (uint32_t)mtu_min;
 }
 
 struct forwarding *forwarding_create(const struct config *config, const struct rib *rib,
@@ -295,7 +325,11 @@ struct forwarding *forwarding_create(const struct config *config, const struct r
     if (!builder_alloc(&builder, config, rib, port_count))
         goto done;
     builder.view->next_hops = builder.next_hops;
+    builder.view->adjacencies = builder.adjacencies;
+    builder.view->set_table = builder.set_table;
+    builder.view->set_mask = builder.set_mask;
     builder.view->addresses = builder.addresses;
+    suspect_first_bytes(builder.view);
     copy_ports(builder.view, ports, port_count);
     add_fixed_next_hops(&builder, port_count);
     collect_addresses(&builder, config, ports, port_count);
@@ -310,8 +344,9 @@ struct forwarding *forwarding_create(const struct config *config, const struct r
 
 done:
     memory_free(builder.routes);
-    memory_free(builder.set_table);
     if (!view) {
+        memory_free(builder.set_table);
+        memory_free(builder.adjacencies);
         memory_free(builder.next_hops);
         memory_free(builder.addresses);
         memory_free(builder.view);
@@ -327,8 +362,38 @@ void forwarding_destroy(void *forwarding)
         return;
     fib4_destroy((struct fib4 *)view->fib4);
     memory_free((void *)view->next_hops);
+    memory_free(view->adjacencies);
+    memory_free((void *)view->set_table);
     memory_free((void *)view->addresses);
     memory_free(view);
+}
+
+/* ---- Gateways ---------------------------------------------------------------------------------
+ */
+
+void forwarding_find_gateways(struct forwarding *view, const struct neighbor_table *neighbors)
+{
+    for (unsigned i = 0; i < view->next_hop_count; i++) {
+        const struct next_hop *next_hop = &view->next_hops[i];
+        if (next_hop->kind != NEXT_HOP_GATEWAY || next_hop->gateway_count != 1)
+            continue;
+        struct adjacency *adjacency =
+            neighbor_lookup(neighbors, next_hop->gateway_ports[0], next_hop->gateways_be[0]);
+        atomic_store_explicit(&view->adjacencies[i], adjacency, memory_order_release);
+    }
+}
+
+void forwarding_set_gateway(const struct forwarding *view, uint16_t port, uint32_t address_be,
+                            struct adjacency *adjacency)
+{
+    const struct next_hop set = { .kind = NEXT_HOP_GATEWAY,
+                                  .gateway_count = 1,
+                                  .gateways_be = { address_be },
+                                  .gateway_ports = { port } };
+    unsigned index;
+
+    if (find_set(view->set_table, view->set_mask, view->next_hops, &set, &index))
+        atomic_store_explicit(&view->adjacencies[index], adjacency, memory_order_release);
 }
 
 /* ---- Questions --------------------------------------------------------------------------------

@@ -1,16 +1,26 @@
-/* The view: all that the datapath needs to know, in one immutable object. Control builds a new one
- * for every commit and every link change and publishes it whole; a core loads the pointer once per
- * step (core->forwarding) and keeps nothing of it beyond.
+/* The view: all that the datapath needs to know, in one object. Control builds a new one for every
+ * commit and every link change and publishes it whole; a core loads the pointer once per step
+ * (core->forwarding) and keeps nothing of it beyond.
  *
- *   destination --fib4--> index --next_hops[]--> kind, port, gateways --neighbor table--> header */
+ *   destination --fib4--> index --next_hops[]--> kind, port, gateways --neighbor table--> header
+ *                           `----adjacencies[]--> header
+ *
+ * It is immutable but for adjacencies[]: there the control core puts the neighbor table's record of
+ * a next hop that is a single gateway. A gateway with a new MAC address is one store. Only the
+ * newest view is kept so: whoever still uses an older one is in a step that began before, and so
+ * the record that he finds there is not freed under him. */
 #pragma once
+
+#include <stdatomic.h>
 
 #include "kernel/base/types.h"
 #include "net/address.h"
 #include "net/config.h"
 #include "net/port.h"
 
+struct adjacency;
 struct fib4;
+struct neighbor_table;
 struct rib;
 
 /* What is done with a packet to that destination. Those from NEXT_HOP_CONNECTED on leave by a
@@ -29,7 +39,11 @@ enum next_hop_kind {
     NEXT_HOP_GATEWAY,
 };
 
-enum { NEXT_HOP_MAX = 32768 }; /* distinct ones: 15 bits in the FIB */
+enum {
+    NEXT_HOP_MAX = 32768, /* distinct ones: 15 bits in the FIB */
+    SOURCE_HASH_BITS = 11,
+    SOURCE_HASHES = 1 << SOURCE_HASH_BITS,
+};
 
 struct next_hop {
     alignas(CACHE_LINE_BYTES) uint8_t kind; /* enum next_hop_kind */
@@ -59,12 +73,18 @@ struct forwarding_port {
 struct forwarding {
     const struct fib4 *fib4;
     const struct next_hop *next_hops;
+    _Atomic(struct adjacency *) *adjacencies; /* by next hop; NULL: not known, or no gateway */
+    const uint32_t *set_table;                /* finds sets of gateways: see forwarding.c */
+    uint32_t set_mask;
     unsigned next_hop_count;
     unsigned address_count;
     const struct own_address *addresses; /* by port, primary first */
     unsigned port_count;                 /* the loopback is the last */
     struct forwarding_port ports[PORT_MAX + 1];
-    uint64_t source_filter[64]; /* one bit per hash of an address that nobody else may have */
+    uint32_t plain_length_max; /* of a frame that fits every port */
+    /* Not 0: a source with this first byte, or this hash, may be one that nobody can have. */
+    uint8_t suspect_first_bytes[256];
+    uint8_t suspect_hashes[SOURCE_HASHES];
 };
 
 /* What the table says of an address. */
@@ -79,19 +99,24 @@ uint32_t forwarding_source(const struct forwarding *view, uint16_t port, uint32_
 /* Is the address in a net that is connected to that port? */
 bool forwarding_is_connected(const struct forwarding *view, uint16_t port, uint32_t address_be);
 
-/* Which bit of source_filter stands for that address. */
-static inline uint32_t forwarding_source_bit(uint32_t address_be)
+static inline uint32_t forwarding_source_hash(uint32_t address_be)
 {
-    return address_be * 0x9e3779b1u >> 20; /* 4,096 bits; Fibonacci hashing */
+    return address_be * 0x9e3779b1u >> (32 - SOURCE_HASH_BITS); /* Fibonacci hashing */
 }
 
-/* False: surely neither an address of ours nor a broadcast address of a net of ours, which nobody
- * else may have as his source. True: ask forwarding_kind(). */
+/* False: surely a station's address that is neither ours nor a broadcast address of a net of ours,
+ * which nobody else may have as his source. True: ask ipv4_is_station() and forwarding_kind(). */
 static inline bool forwarding_source_is_suspect(const struct forwarding *view, uint32_t address_be)
 {
-    uint32_t bit = forwarding_source_bit(address_be);
+    return view->suspect_first_bytes[address_be & 0xff] != 0 ||
+           view->suspect_hashes[forwarding_source_hash(address_be)] != 0;
+}
 
-    return view->source_filter[bit / 64] >> (bit % 64) & 1;
+/* The record of the gateway that is this next hop, or NULL: then look into next_hops[]. */
+static inline struct adjacency *forwarding_adjacency(const struct forwarding *view,
+                                                     uint16_t next_hop)
+{
+    return atomic_load_explicit(&view->adjacencies[next_hop], memory_order_acquire);
 }
 
 /* Control: the view of that configuration with the ports as they are now. The RIB's routes are the
@@ -99,3 +124,9 @@ static inline bool forwarding_source_is_suspect(const struct forwarding *view, u
 struct forwarding *forwarding_create(const struct config *config, const struct rib *rib,
                                      const struct port *ports, unsigned port_count) MUST_CHECK;
 void forwarding_destroy(void *forwarding);
+
+/* Control, before a view is published: finds the records of all its gateways. */
+void forwarding_find_gateways(struct forwarding *view, const struct neighbor_table *neighbors);
+/* Control: that neighbor has another record now, or none any more. */
+void forwarding_set_gateway(const struct forwarding *view, uint16_t port, uint32_t address_be,
+                            struct adjacency *adjacency);

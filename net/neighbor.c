@@ -136,6 +136,15 @@ static void slot_publish(struct neighbor_table *table, unsigned slot, struct adj
     atomic_store_explicit(&table->slots[slot], record, memory_order_release);
 }
 
+/* The entry has that record now, or none. */
+static void record_publish(struct neighbor_table *table, struct neighbor *entry,
+                           struct adjacency *record)
+{
+    entry->adjacency = record;
+    slot_publish(table, entry->slot, record ? record : &table->nobody);
+    forwarding_set_gateway(table->core->forwarding, entry->port, entry->address_be, record);
+}
+
 static struct neighbor *entry_find(const struct neighbor_table *table, uint16_t port,
                                    uint32_t address_be)
 {
@@ -240,8 +249,7 @@ static bool entry_publish(struct neighbor_table *table, struct neighbor *entry)
         record->address_be = entry->address_be;
         atomic_store_explicit(&record->used, true, memory_order_relaxed);
     }
-    entry->adjacency = record;
-    slot_publish(table, entry->slot, record ? record : &table->nobody);
+    record_publish(table, entry, record);
     if (old)
         record_replace(table, old);
     return record;
@@ -299,10 +307,12 @@ static void entry_remove(struct neighbor_table *table, struct neighbor *entry, e
     drop_waiting(table, entry, why);
     timer_cancel(&table->core->timers, &entry->timer);
     list_remove(entry);
+    if (entry->adjacency) {
+        struct adjacency *old = entry->adjacency;
+        record_publish(table, entry, NULL);
+        record_replace(table, old);
+    }
     index_remove(table, entry);
-    if (entry->adjacency)
-        record_replace(table, entry->adjacency);
-    entry->adjacency = NULL;
     entry->state = NEIGHBOR_NONE;
     entry->newer = table->free_entries;
     table->free_entries = entry;

@@ -166,46 +166,44 @@ void port_info(const struct router *router, const struct port *port, struct port
 void port_receive(struct core *core, const struct port *port, struct batch *batch)
 {
     const struct port_lane *lane = &core->lanes[port->index];
-    struct port_counters *counters = &core->ports[port->index];
-    uint64_t bytes = 0;
 
     lane->ops->receive(lane->queue, batch);
-    for (unsigned i = 0; i < batch->count; i++) {
-        struct packet *packet = batch->packets[i];
-        packet->port_in = port->index;
-        packet->received_ns = core->now_ns;
-        bytes += packet->frame_length_bytes;
-    }
-    counter_add(&counters->received, batch->count);
-    counter_add(&counters->received_bytes, bytes);
+    counter_add(&core->ports[port->index].received, batch->count);
 }
 
 /* ---- Out --------------------------------------------------------------------------------------
  */
 
-/* The card takes what it has room for; the rest is lost. What it has taken may be gone, so all is
- * counted before, and what it did not take is uncounted. */
-static void send_by_queue(struct core *core, struct port_lane *lane, struct port_counters *port_out)
+/* The card takes what it has room for; the rest is lost. What it has taken may be gone, so nothing
+ * is looked at afterwards but what it did not take. */
+static void send_by_queue(struct core *core, struct port_lane *lane, struct port_counters *port_out,
+                          struct batch *frames, uint64_t bytes)
 {
-    struct batch *pending = &lane->pending;
-    unsigned count = pending->count;
-    uint64_t bytes = 0;
+    unsigned taken = lane->ops->transmit(lane->queue, frames->packets, frames->count);
 
-    for (unsigned i = 0; i < count; i++) {
-        bytes += pending->packets[i]->frame_length_bytes;
-        counter_add(&core->ports[pending->packets[i]->port_in].sent, 1);
-    }
-    unsigned taken = lane->ops->transmit(lane->queue, pending->packets, count);
-    for (unsigned i = taken; i < count; i++) {
-        struct packet *packet = pending->packets[i];
-        bytes -= packet->frame_length_bytes;
-        counter_subtract(&core->ports[packet->port_in].sent, 1);
-        datapath_drop(core, packet, DROP_TX_RING_FULL);
-    }
     counter_add(&port_out->transmitted, taken);
     counter_add(&port_out->transmitted_bytes, bytes);
-    counter_add(&port_out->transmit_dropped, count - taken);
-    pending->count = 0;
+    if (UNLIKELY(taken < frames->count)) {
+        counter_add(&port_out->transmit_dropped, frames->count - taken);
+        for (unsigned i = taken; i < frames->count; i++) {
+            struct packet *packet = frames->packets[i];
+            counter_subtract(&port_out->transmitted_bytes, packet->frame_length_bytes);
+            counter_subtract(&core->ports[packet->port_in].sent, 1);
+            datapath_drop(core, packet, DROP_TX_RING_FULL);
+        }
+    }
+    frames->count = 0;
+}
+
+static void send_pending(struct core *core, struct port_lane *lane, struct port_counters *port_out)
+{
+    uint64_t bytes = 0;
+
+    for (unsigned i = 0; i < lane->pending.count; i++) {
+        bytes += lane->pending.packets[i]->frame_length_bytes;
+        counter_add(&core->ports[lane->pending.packets[i]->port_in].sent, 1);
+    }
+    send_by_queue(core, lane, port_out, &lane->pending, bytes);
 }
 
 static void lane_send(struct core *core, uint16_t port)
@@ -213,7 +211,7 @@ static void lane_send(struct core *core, uint16_t port)
     struct port_lane *lane = &core->lanes[port];
 
     if (lane->queue) {
-        send_by_queue(core, lane, &core->ports[port]);
+        send_pending(core, lane, &core->ports[port]);
         return;
     }
     for (unsigned i = 0; i < lane->pending.count; i++) {
@@ -237,23 +235,22 @@ static void lane_put(struct core *core, struct packet *packet)
     core->lanes_pending |= UINT64_C(1) << port;
 }
 
-/* Packets of a batch often leave by one port: its lane is looked up when the port changes. */
-void enqueue_batch(struct core *core, struct batch *batch)
+/* A batch came from one port. If it leaves by one as well, and nothing waits there, the card takes
+ * it from where it is. */
+void enqueue_batch(struct core *core, struct batch *batch, const struct findings *findings)
 {
-    unsigned port = PORT_NONE;
-    struct port_lane *lane = NULL;
+    if (batch->count == 0)
+        return;
+    uint16_t port_out = batch->packets[0]->port_out;
+    struct port_lane *lane = &core->lanes[port_out];
 
-    for (unsigned i = 0; i < batch->count; i++) {
-        struct packet *packet = batch->packets[i];
-        if (packet->port_out != port) {
-            port = packet->port_out;
-            lane = &core->lanes[port];
-            core->lanes_pending |= UINT64_C(1) << port;
-        }
-        if (UNLIKELY(lane->pending.count == BATCH_MAX))
-            lane_send(core, (uint16_t)port);
-        lane->pending.packets[lane->pending.count++] = packet;
+    if (LIKELY(!findings->ports_differ && lane->queue && lane->pending.count == 0)) {
+        counter_add(&core->ports[batch->packets[0]->port_in].sent, batch->count);
+        send_by_queue(core, lane, &core->ports[port_out], batch, findings->length_bytes);
+        return;
     }
+    for (unsigned i = 0; i < batch->count; i++)
+        lane_put(core, batch->packets[i]);
     batch->count = 0;
 }
 

@@ -84,7 +84,7 @@ bool port_check_link(struct port *port);
 enum error port_set_mac(struct port *port, const uint8_t mac[6]) MUST_CHECK;
 void port_info(const struct router *router, const struct port *port, struct port_info *info);
 
-/* Takes what is there into an empty batch, stamps port_in and received_ns, counts. */
+/* Takes what is there into an empty batch, counts; classify counts the bytes. */
 void port_receive(struct core *core, const struct port *port, struct batch *batch);
 /* Once per step: hands what is pending to the cards and rings their doorbells. */
 void ports_flush(struct core *core);

@@ -9,7 +9,7 @@
 #include "net/wire/ipv4.h"
 
 /* RFC 1812 4.2.2.7. */
-static RARE enum verdict too_long(struct packet *packet, const struct ipv4_header *header)
+static enum verdict too_long(struct packet *packet, const struct ipv4_header *header)
 {
     if (ipv4_fragment(header) & IPV4_DONT_FRAGMENT)
         return DROP_FRAGMENT_NEEDED;
@@ -29,44 +29,66 @@ bool frame_write_header(struct packet *packet, const struct adjacency *adjacency
     return true;
 }
 
-/* Packets of a batch often go the same way, so the last answer is asked first. It is good until
- * this core's next quiescent point, and rewrite_batch() forgets it sooner. */
-static inline struct adjacency *lookup(struct core *core, const struct packet *packet)
+/* A packet for which route has found no record, or has not looked for one. */
+static enum verdict rewrite_carefully(struct core *core, struct packet *packet)
 {
-    struct recent_neighbor *recent = &core->recent_neighbor;
-
-    if (UNLIKELY(recent->address_be != packet->next_hop_be || recent->port != packet->port_out)) {
-        recent->adjacency =
-            neighbor_lookup(core->router->neighbors, packet->port_out, packet->next_hop_be);
-        recent->address_be = packet->next_hop_be;
-        recent->port = packet->port_out;
-    }
-    return recent->adjacency;
-}
-
-static inline __attribute__((always_inline)) enum verdict
-rewrite_packet(struct core *core, struct packet *packet, const void *context)
-{
-    (void)context;
     struct ipv4_header *header = (void *)(packet->data + packet->network_offset);
-    struct adjacency *adjacency = lookup(core, packet);
+    struct adjacency *adjacency =
+        neighbor_lookup(core->router->neighbors, packet->port_out, packet->next_hop_be);
 
-    if (UNLIKELY(!adjacency)) {
+    if (!adjacency) {
         packet->purpose = MAIL_RESOLVE;
         return TAKEN;
     }
-    if (UNLIKELY(packet->network_length_bytes > packet->mtu_bytes))
+    if (packet->network_length_bytes > packet->mtu_bytes)
         return too_long(packet, header);
     neighbor_touch(adjacency);
-    if (UNLIKELY(packet->network_offset != ETHERNET_HEADER_BYTES)) /* ours: no header, full TTL */
-        return frame_write_header(packet, adjacency) ? PASS : DROP_NO_BUFFER;
-    memcpy(packet->data, adjacency->header, ETHERNET_HEADER_BYTES);
-    ipv4_decrement_ttl(header);
-    return PASS;
+    if (packet->network_offset == ETHERNET_HEADER_BYTES) /* else ours: no header, full TTL */
+        ipv4_decrement_ttl(header);
+    return frame_write_header(packet, adjacency) ? PASS : DROP_NO_BUFFER;
 }
 
-void rewrite_batch(struct core *core, struct batch *batch)
+static RARE void rewrite_others(struct core *core, struct batch *batch, struct findings *findings,
+                                uint64_t others)
 {
-    core->recent_neighbor.port = PORT_NONE;
-    batch_run(core, batch, rewrite_packet, NULL);
+    while (others != 0) {
+        unsigned i = bits_take_first(&others);
+        struct packet *packet = batch->packets[i];
+        enum verdict verdict = rewrite_carefully(core, packet);
+
+        if (verdict == PASS)
+            findings->length_bytes += packet->frame_length_bytes;
+        stage_conclude(core, batch, findings, i, verdict);
+    }
+    stage_finish(batch, findings);
+}
+
+void rewrite_batch(struct core *core, struct batch *batch, struct findings *findings)
+{
+    const unsigned count = batch->count;
+    uint64_t others = 0, length_bytes = 0;
+    uint16_t ports_differ = 0;
+
+    if (count == 0)
+        return;
+    const uint16_t first_port = batch->packets[0]->port_out;
+    for (unsigned i = 0; i < count; i++) {
+        struct packet *packet = batch->packets[i];
+        struct adjacency *adjacency = findings->adjacencies[i];
+        uint8_t *frame = packet->data;
+
+        ports_differ |= packet->port_out ^ first_port;
+        if (UNLIKELY(!adjacency)) {
+            others |= bit_of(i);
+            continue;
+        }
+        neighbor_touch(adjacency);
+        memcpy(frame, adjacency->header, ETHERNET_HEADER_BYTES);
+        ipv4_decrement_ttl((void *)(frame + ETHERNET_HEADER_BYTES));
+        length_bytes += packet->frame_length_bytes;
+    }
+    findings->length_bytes = length_bytes;
+    findings->ports_differ = ports_differ;
+    if (UNLIKELY(others != 0))
+        rewrite_others(core, batch, findings, others);
 }

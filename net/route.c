@@ -1,9 +1,12 @@
 /* The second stage: where a packet goes. All destinations of a batch are looked up together; then
  * each packet gets the port, the next hop and the MTU of its way out, is set aside for our own
- * stack, or is dropped: RFC 1812 5.2.1, 5.3.7. */
+ * stack, or is dropped: RFC 1812 5.2.1, 5.3.7.
+ *
+ * Usually the answer is one gateway whose record the view has at hand, and then that is all. */
 #include "kernel/base/bytes.h"
 #include "net/fib4.h"
 #include "net/forwarding.h"
+#include "net/neighbor.h"
 #include "net/stage.h"
 #include "net/wire/ipv4.h"
 
@@ -12,27 +15,20 @@ static inline const struct ipv4_header *header_of(const struct packet *packet)
     return (const void *)(packet->data + packet->network_offset);
 }
 
-/* RFC 1812 5.3.7, what is left when the quick look of source_is_good() says no. 0.0.0.0 asks for
- * its first address, which goes to the limited broadcast alone. */
-static RARE enum verdict check_source(const struct forwarding *view, uint32_t source_be,
-                                      enum next_hop_kind destination)
+/* RFC 1812 5.3.7. 0.0.0.0 asks for its first address, which goes to the limited broadcast alone. */
+static enum verdict check_source(const struct forwarding *view, uint32_t source_be,
+                                 enum next_hop_kind destination)
 {
     if (source_be == 0 && destination == NEXT_HOP_LIMITED_BROADCAST)
         return PASS;
     if (!ipv4_is_station(source_be))
         return DROP_MARTIAN_SOURCE;
+    if (!forwarding_source_is_suspect(view, source_be))
+        return PASS;
     enum next_hop_kind kind = forwarding_kind(view, source_be);
     if (kind == NEXT_HOP_LOCAL || kind == NEXT_HOP_BROADCAST)
         return DROP_MARTIAN_SOURCE;
     return PASS;
-}
-
-static inline bool source_is_good(const struct forwarding *view, uint32_t source_be)
-{
-    uint8_t first = (uint8_t)source_be;
-
-    return (uint8_t)(first - 1) < 223 && first != 127 &&
-           !forwarding_source_is_suspect(view, source_be);
 }
 
 static enum verdict to_us(struct packet *packet)
@@ -42,7 +38,7 @@ static enum verdict to_us(struct packet *packet)
 }
 
 /* All that does not leave by a port. */
-static RARE enum verdict route_inward(const struct packet *packet, const struct next_hop *next_hop)
+static enum verdict route_inward(const struct packet *packet, const struct next_hop *next_hop)
 {
     bool ours = packet->flags & PACKET_LOCAL;
 
@@ -77,8 +73,8 @@ static bool is_broadcast_kind(enum next_hop_kind kind)
 
 /* Which of several gateways: the same for all packets of a flow, in both directions. Fragments
  * have no ports, so they and what travels with them go by addresses alone. */
-static RARE uint16_t choose_gateway(struct packet *packet, const struct ipv4_header *header,
-                                    const struct next_hop *next_hop)
+static uint16_t choose_gateway(struct packet *packet, const struct ipv4_header *header,
+                               const struct next_hop *next_hop)
 {
     uint32_t hash = header->source_be ^ header->destination_be ^ header->protocol;
     bool has_ports = header->protocol == PROTOCOL_TCP || header->protocol == PROTOCOL_UDP;
@@ -97,8 +93,8 @@ static RARE uint16_t choose_gateway(struct packet *packet, const struct ipv4_hea
 
 /* RFC 1812 5.2.7.2: a sender on the same net as the next hop could reach it himself. The packet
  * goes on all the same. */
-static RARE void consider_redirect(struct core *core, const struct packet *packet,
-                                   const struct ipv4_header *header)
+static void consider_redirect(struct core *core, const struct packet *packet,
+                              const struct ipv4_header *header)
 {
     const struct forwarding *view = core->forwarding;
     uint16_t port = packet->port_in;
@@ -110,55 +106,92 @@ static RARE void consider_redirect(struct core *core, const struct packet *packe
         datapath_redirect(core, packet);
 }
 
-/* Packets that are not plain unicast from outside. */
-enum { UNUSUAL_FLAGS = PACKET_LOCAL | PACKET_LINK_BROADCAST | PACKET_LINK_MULTICAST };
-
-static inline __attribute__((always_inline)) enum verdict
-route_packet(struct core *core, struct packet *packet, const void *context)
+/* Any packet. */
+static enum verdict route_carefully(struct core *core, struct packet *packet,
+                                    const struct next_hop *next_hop)
 {
-    const struct forwarding *view = context;
+    const struct forwarding *view = core->forwarding;
     const struct ipv4_header *header = header_of(packet);
-    const struct next_hop *next_hop = &view->next_hops[packet->adjacency];
-    bool ours = UNLIKELY(packet->flags & UNUSUAL_FLAGS) && (packet->flags & PACKET_LOCAL);
+    bool ours = packet->flags & PACKET_LOCAL;
 
-    if (!ours && UNLIKELY(!source_is_good(view, header->source_be))) {
+    packet->next_hop_be = header->destination_be;
+    if (!ours) {
         enum verdict verdict = check_source(view, header->source_be, next_hop->kind);
         if (verdict != PASS)
             return verdict;
+        /* RFC 1122 3.3.6, RFC 1812 5.3.4. */
+        if (packet->flags & (PACKET_LINK_BROADCAST | PACKET_LINK_MULTICAST) &&
+            !is_broadcast_kind(next_hop->kind))
+            return DROP_LINK_BROADCAST;
     }
-    /* RFC 1122 3.3.6, RFC 1812 5.3.4. */
-    if (UNLIKELY(packet->flags & UNUSUAL_FLAGS) && !ours && !is_broadcast_kind(next_hop->kind))
-        return DROP_LINK_BROADCAST;
-    if (UNLIKELY(next_hop->kind < NEXT_HOP_CONNECTED)) {
+    if (next_hop->kind < NEXT_HOP_CONNECTED) {
         enum verdict verdict = route_inward(packet, next_hop);
         return verdict == TAKEN ? to_us(packet) : verdict;
     }
-    uint16_t port_out = next_hop->port;
+    packet->port_out = next_hop->port;
     if (next_hop->kind == NEXT_HOP_GATEWAY) {
         packet->next_hop_be = next_hop->gateways_be[0];
-        if (UNLIKELY(next_hop->gateway_count > 1))
-            port_out = choose_gateway(packet, header, next_hop);
+        if (next_hop->gateway_count > 1)
+            packet->port_out = choose_gateway(packet, header, next_hop);
     }
-    packet->port_out = port_out;
-    packet->mtu_bytes = view->ports[port_out].mtu_bytes;
+    packet->mtu_bytes = view->ports[packet->port_out].mtu_bytes;
     if (ours)
         return PASS;
-    if (UNLIKELY(header->ttl <= 1)) /* RFC 1812 5.3.1: only what is forwarded pays */
+    if (header->ttl <= 1) /* RFC 1812 5.3.1: only what is forwarded pays */
         return DROP_TTL_EXPIRED;
-    if (UNLIKELY(packet->port_in == port_out))
+    if (packet->port_in == packet->port_out)
         consider_redirect(core, packet, header);
     return PASS;
 }
 
-void route_batch(struct core *core, struct batch *batch)
+/* A plain packet to a net that is connected, or any other whose answer is not at hand. */
+static bool route_connected(const struct core *core, struct packet *packet,
+                            const struct next_hop *next_hop, struct findings *findings, unsigned i)
 {
-    uint32_t destinations_be[BATCH_MAX];
-    uint16_t next_hops[BATCH_MAX];
+    if (findings->unusual & bit_of(i) || next_hop->kind != NEXT_HOP_CONNECTED ||
+        next_hop->port == packet->port_in)
+        return false;
+    packet->port_out = next_hop->port;
+    findings->adjacencies[i] =
+        neighbor_lookup(core->router->neighbors, next_hop->port, findings->destinations_be[i]);
+    return findings->adjacencies[i] != NULL;
+}
 
-    for (unsigned i = 0; i < batch->count; i++)
-        destinations_be[i] = batch->packets[i]->next_hop_be; /* as it came */
-    fib4_lookup_batch(core->forwarding->fib4, destinations_be, next_hops, batch->count);
-    for (unsigned i = 0; i < batch->count; i++)
-        batch->packets[i]->adjacency = next_hops[i];
-    batch_run(core, batch, route_packet, core->forwarding);
+/* Those of a batch whose answer is not at hand. */
+static RARE void route_others(struct core *core, struct batch *batch, struct findings *findings,
+                              uint64_t others)
+{
+    while (others != 0) {
+        unsigned i = bits_take_first(&others);
+        struct packet *packet = batch->packets[i];
+        const struct next_hop *next_hop = &core->forwarding->next_hops[findings->next_hops[i]];
+
+        if (route_connected(core, packet, next_hop, findings, i))
+            continue;
+        findings->adjacencies[i] = NULL;
+        stage_conclude(core, batch, findings, i, route_carefully(core, packet, next_hop));
+    }
+    stage_finish(batch, findings);
+}
+
+void route_batch(struct core *core, struct batch *batch, struct findings *findings)
+{
+    const struct forwarding *view = core->forwarding;
+    const unsigned count = batch->count;
+    uint64_t others = findings->unusual;
+
+    fib4_lookup_batch(view->fib4, findings->destinations_be, findings->next_hops, count);
+    for (unsigned i = 0; i < count; i++) {
+        struct packet *packet = batch->packets[i];
+        struct adjacency *adjacency = forwarding_adjacency(view, findings->next_hops[i]);
+
+        if (UNLIKELY(!adjacency || adjacency->port == packet->port_in)) {
+            others |= bit_of(i);
+            continue;
+        }
+        packet->port_out = adjacency->port;
+        findings->adjacencies[i] = adjacency;
+    }
+    if (UNLIKELY(others != 0))
+        route_others(core, batch, findings, others);
 }

@@ -38,14 +38,6 @@ enum mail_purpose {
     MAIL_DROP,     /* for packet->reason, with an ICMP error: any core */
 };
 
-/* A neighbor that was looked up in this batch: rewrite.c. */
-struct adjacency;
-struct recent_neighbor {
-    struct adjacency *adjacency;
-    uint32_t address_be;
-    uint16_t port;
-};
-
 /* Counters (kernel/base/counter.h). */
 struct core_stats {
     uint64_t packets, batches;
@@ -70,7 +62,6 @@ struct core {
     struct port_lane lanes[PORT_MAX + 1]; /* this core's way to each port */
     unsigned polled_count;                /* ports of which this core has a queue */
     uint16_t polled[PORT_MAX];
-    struct recent_neighbor recent_neighbor;
     uint64_t lanes_pending;              /* bit per port with frames in its lane */
     uint64_t wake_pending;               /* bit per core that was sent mail in this step */
     uint64_t stepped_ns, stepped_cycles; /* when this step began */

@@ -1,11 +1,15 @@
-/* What the stages of the datapath share. A stage gets the whole batch, asks its own function for a
+/* What the stages of the datapath share. A stage gets the whole batch with its findings, asks for a
  * verdict on each packet, and leaves in the batch what may go on:
  *
  *   PASS     stays
  *   TAKEN    goes to core->taken with its `purpose`; handled after the batch, by datapath.c
  *   DROP_x   counted and freed at once, or likewise set aside where the sender is owed an error
  *
- * So a stage never calls the next one, never calls up, and never frees. */
+ * So a stage never calls the next one, never calls up, and never frees.
+ *
+ * Nearly all packets are plain: classify.c says which. Each stage first has a loop for them that
+ * does no more than they need, calls nothing and so keeps all it knows of a batch in registers;
+ * then it takes the others, one by one, by a function that looks at any packet whole. */
 #pragma once
 
 #include "net/router.h"
@@ -16,43 +20,59 @@ void datapath_drop(struct core *core, struct packet *packet, enum verdict why);
 /* Borrows. Tells the sender that next_hop_be would be the shorter way. */
 void datapath_redirect(struct core *core, const struct packet *packet);
 
-/* The rare half of batch_run(). */
-void batch_set_aside(struct core *core, struct packet *packet, enum verdict verdict);
+/* What the stages have found out about the packets of a batch: entry i is about packets[i]. */
+struct findings {
+    uint64_t unusual;      /* bit per packet: not plain */
+    uint64_t fallen;       /* bit per packet: set aside by the stage that is at work */
+    uint64_t length_bytes; /* of all frames that rewrite has passed */
+    uint16_t ports_differ; /* not 0: those frames leave by several ports */
+    uint32_t destinations_be[BATCH_MAX];
+    uint16_t next_hops[BATCH_MAX];            /* answers of the FIB */
+    struct adjacency *adjacencies[BATCH_MAX]; /* NULL: rewrite has to look for it */
+};
 
-/* For what a stage does rarely: out of the way of its loop, which then keeps its values in
- * registers. */
+/* For what a stage does rarely: out of the way of its loop. */
 #define RARE __attribute__((noinline))
 
-/* Inlined with its stage, so that a packet costs no call through a pointer. `context` is what the
- * stage looks up once for the whole batch. */
-static inline __attribute__((always_inline)) void
-batch_run(struct core *core, struct batch *batch,
-          enum verdict (*stage)(struct core *core, struct packet *packet, const void *context),
-          const void *context)
+static inline uint64_t bit_of(unsigned i)
 {
-    unsigned count = batch->count, passed = 0;
-
-    for (unsigned i = 0; i < count; i++) {
-        struct packet *packet = batch->packets[i];
-        enum verdict verdict = stage(core, packet, context);
-
-        if (UNLIKELY(verdict != PASS)) {
-            batch_set_aside(core, packet, verdict);
-            continue;
-        }
-        batch->packets[passed++] = packet;
-    }
-    batch->count = passed;
+    return UINT64_C(1) << i;
 }
 
-/* The stages, in their order. Until route says otherwise, a packet's next_hop_be is its
- * destination.
- */
-void classify_batch(struct core *core,
-                    struct batch *batch);                 /* classify.c: what is it, is it valid */
-void route_batch(struct core *core, struct batch *batch); /* route.c: where does it go */
-void rewrite_batch(struct core *core, struct batch *batch); /* rewrite.c: a new Ethernet header */
-void enqueue_batch(struct core *core, struct batch *batch); /* port.c: to its queue */
+/* The lowest of a set that is not empty, taken out of it. */
+static inline unsigned bits_take_first(uint64_t *set)
+{
+    unsigned i = (unsigned)__builtin_ctzll(*set);
+    *set &= *set - 1;
+    return i;
+}
+
+/* What becomes of packet i, other than that it passes. */
+void batch_set_aside(struct core *core, struct packet *packet, enum verdict verdict);
+static inline void stage_conclude(struct core *core, struct batch *batch, struct findings *findings,
+                                  unsigned i, enum verdict verdict)
+{
+    if (verdict == PASS)
+        return;
+    findings->fallen |= bit_of(i);
+    batch_set_aside(core, batch->packets[i], verdict);
+}
+
+/* At the end of a stage: those that follow move up to where packets have fallen out. */
+void batch_close_gaps(struct batch *batch, struct findings *findings);
+static inline void stage_finish(struct batch *batch, struct findings *findings)
+{
+    if (UNLIKELY(findings->fallen != 0))
+        batch_close_gaps(batch, findings);
+}
+
+/* The stages, in their order: what is it and is it valid, where does it go, a new Ethernet header,
+ * to its queue. classify.c, route.c, rewrite.c, port.c. */
+void classify_batch(struct core *core, uint16_t port_in, struct batch *batch,
+                    struct findings *findings);
+void route_batch(struct core *core, struct batch *batch, struct findings *findings);
+void rewrite_batch(struct core *core, struct batch *batch, struct findings *findings);
+void enqueue_batch(struct core *core, struct batch *batch, const struct findings *findings);
 
 /* Takes. Cuts a packet of MAIL_FRAGMENT and sends the pieces. */
 void fragment_packet(struct core *core, struct packet *packet);

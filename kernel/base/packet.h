@@ -44,20 +44,24 @@ struct packet {
     uint16_t home;       /* index of the pool it belongs to */
 
     /* What the datapath has found out, in the order of its stages. */
-    uint16_t port_in; /* index of the port it came from; PORT_NONE where we made it */
     uint16_t port_out;
-    uint16_t network_offset;       /* of the IP header from data */
+    union {
+        struct {
+            uint16_t port_in;             /* index; PORT_NONE where we made it */
+            uint16_t network_offset;      /* of the IP header from data */
+            uint16_t header_length_bytes; /* of the IP header with its options */
+            uint8_t network_protocol;     /* enum packet_protocol */
+            uint8_t purpose;              /* enum mail_purpose while it is in a mailbox */
+        };
+        uint64_t nature; /* all of these: alike in most packets of a batch */
+    };
     uint16_t network_length_bytes; /* the IP packet's own idea of its length, checked */
-    uint16_t header_length_bytes;  /* of the IP header with its options */
-    uint8_t network_protocol;      /* enum packet_protocol */
-    uint8_t flags;                 /* enum packet_flag */
-    uint32_t adjacency;            /* index of the next hop's record */
-    uint32_t next_hop_be;          /* IPv4 next hop, for resolution and redirects */
     uint16_t mtu_bytes;            /* of the way out */
-    uint8_t purpose;               /* enum mail_purpose while it is in a mailbox */
+    uint32_t next_hop_be;          /* IPv4 next hop, for resolution and redirects */
+    uint8_t flags;                 /* enum packet_flag */
     uint8_t reason;                /* enum verdict of a packet set aside to be dropped */
     uint8_t error_offset;          /* byte of the IP header at fault: parameter problem */
-    uint64_t received_ns;
+    uint64_t received_ns;          /* when its step began; set when it goes to another core */
 };
 _Static_assert(sizeof(struct packet) <= PACKET_META_BYTES, "headroom follows the metadata");
 
