@@ -18,6 +18,7 @@
 #include "drivers/e1000_regs.h"
 #include "drivers/nic.h"
 #include "kernel/base/bytes.h"
+#include "kernel/base/counter.h"
 #include "kernel/base/log.h"
 
 enum {
@@ -54,8 +55,8 @@ struct nic_queue {
     uint8_t (*buffers)[E1000_BUFFER_BYTES];
     int interrupt; /* -1: none */
     /* Owned by the queue's core. */
-    bool broken;   /* read by others */
-    bool skipping; /* the rest of a frame that is lost */
+    _Atomic bool broken; /* read by others */
+    bool skipping;       /* the rest of a frame that is lost */
     uint16_t receive_next;
     uint16_t unreturned; /* receive descriptors done and not given back */
     uint16_t send_next;
@@ -63,8 +64,10 @@ struct nic_queue {
     uint16_t send_clean;    /* the oldest descriptor that may not be sent yet */
     struct packet *partial; /* the chain of a frame whose end has not come */
     struct packet *partial_last;
-    struct nic_stats stats; /* read by others */
+    struct nic_stats stats; /* counters */
     struct packet *slots[RING_ENTRIES];
+    /* Control core. */
+    struct nic_watch watch; /* of the transmit ring */
 };
 
 struct e1000_nic {
@@ -93,6 +96,13 @@ static void write_register(const struct e1000_nic *card, unsigned offset, uint32
 
 /* ---- Receiving [3.2] ------------------------------------------------------------------------ */
 
+/* Whether the card vouches for the transport checksum. */
+static inline uint8_t checksum_flag(uint64_t state)
+{
+    const uint64_t said = E1000_RECEIVE_TCPCS | E1000_RECEIVE_IXSM | E1000_RECEIVE_TCPE;
+    return (state & said) == E1000_RECEIVE_TCPCS ? PACKET_CHECKSUM_GOOD : 0;
+}
+
 /* Whole blocks, in registers; there is room behind the end in either buffer. */
 static inline void copy_blocks(uint8_t *to, const uint8_t *from, uint32_t length_bytes)
 {
@@ -102,7 +112,7 @@ static inline void copy_blocks(uint8_t *to, const uint8_t *from, uint32_t length
 
 static void lose_partial(struct nic_queue *queue, uint64_t *counter)
 {
-    ++*counter;
+    counter_add(counter, 1);
     packet_free(queue->pool, queue->partial);
     queue->partial = NULL;
     queue->partial_last = NULL;
@@ -176,7 +186,7 @@ static void return_descriptors(struct nic_queue *queue)
     io_fence();
     /* The tail is the one that we keep back: the last that was done. [3.2.6] */
     write_register(queue->card, E1000_RDT, (queue->receive_next - 1u) & RING_MASK);
-    ++*queue->register_accesses;
+    counter_add(queue->register_accesses, 1);
     queue->unreturned = 0;
 }
 
@@ -199,11 +209,11 @@ static void e1000_receive(struct nic_queue *queue, struct batch *batch)
             packet = packet_take(queue->pool);
             if (packet != NULL) {
                 copy_blocks(packet->data, buffer, length);
-                packet->flags = 0;
+                packet->flags = checksum_flag(state);
                 packet->length_bytes = length;
                 packet->frame_length_bytes = length;
             } else {
-                queue->stats.rx_no_buffer++;
+                counter_add(&queue->stats.rx_no_buffer, 1);
             }
         } else if (length > E1000_BUFFER_BYTES) {
             queue->broken = true;
@@ -249,7 +259,7 @@ static void e1000_flush(struct nic_queue *queue)
     if (queue->send_next != queue->send_told) {
         io_fence();
         write_register(queue->card, E1000_TDT, queue->send_next);
-        ++*queue->register_accesses;
+        counter_add(queue->register_accesses, 1);
         queue->send_told = queue->send_next;
     }
     reclaim(queue);
@@ -305,7 +315,7 @@ static unsigned e1000_transmit(struct nic_queue *queue, struct packet **packets,
         if (UNLIKELY(packet->next_segment != NULL || packet->length_bytes < SEND_BYTES_MIN)) {
             needed = count_segments(packet);
             if (!can_send(packet, needed)) {
-                queue->stats.tx_errors++;
+                counter_add(&queue->stats.tx_errors, 1);
                 packet_free(queue->pool, packet);
                 continue;
             }
@@ -341,7 +351,7 @@ static bool e1000_arm(struct nic_queue *queue)
         write_register(card, E1000_IMS,
                        E1000_INTERRUPT_LSC | E1000_INTERRUPT_RXDMT0 | E1000_INTERRUPT_RXO |
                            E1000_INTERRUPT_RXT0);
-        *queue->register_accesses += 2;
+        counter_add(queue->register_accesses, 2);
     }
     uint64_t state =
         atomic_load_explicit(&queue->receive[queue->receive_next].state, memory_order_acquire);
@@ -353,7 +363,7 @@ static void e1000_disarm(struct nic_queue *queue)
     if (queue->interrupt < 0)
         return;
     write_register(queue->card, E1000_IMC, UINT32_MAX);
-    ++*queue->register_accesses;
+    counter_add(queue->register_accesses, 1);
 }
 
 /* For interrupt_connect_pci_pin(). */
@@ -471,6 +481,7 @@ static void start(const struct e1000_nic *card, const struct nic_queue *queue)
     write_register(card, E1000_TIPG, E1000_TIPG_COPPER);
     write_register(card, E1000_TCTL,
                    E1000_TCTL_EN | E1000_TCTL_PSP | E1000_TCTL_CT | E1000_TCTL_COLD);
+    write_register(card, E1000_RXCSUM, E1000_RXCSUM_TUOFLD);
     write_register(card, E1000_RCTL,
                    E1000_RCTL_EN | E1000_RCTL_MPE | E1000_RCTL_LPE | E1000_RCTL_BAM |
                        E1000_RCTL_SECRC);
@@ -546,10 +557,38 @@ failed:
 static bool e1000_link_up(struct nic *nic)
 {
     struct e1000_nic *card = card_of(nic);
-    if (nic->queue_count == 0 || nic->queues[0]->broken)
+    if (nic->queue_count == 0)
         return false;
     uint32_t status = read_register(card, E1000_STATUS);
     return status != (uint32_t)E1000_MUTE && (status & E1000_STATUS_LU) != 0;
+}
+
+/* The card has frames to send and sends none. Without a link it need not. */
+static bool hangs(struct e1000_nic *card, struct nic_queue *queue)
+{
+    unsigned clean = queue->send_clean;
+    uint64_t state = atomic_load_explicit(&queue->transmit[clean].state, memory_order_relaxed);
+    bool waiting = clean != queue->send_told && !(state & E1000_TRANSMIT_DD);
+    return nic_watch_hangs(&queue->watch, waiting && e1000_link_up(&card->nic), clean);
+}
+
+static bool e1000_is_well(struct nic *nic)
+{
+    struct e1000_nic *card = card_of(nic);
+    if (nic->queue_count == 0)
+        return true;
+    struct nic_queue *queue = nic->queues[0];
+    if (queue->broken)
+        return false;
+    if (read_register(card, E1000_STATUS) == (uint32_t)E1000_MUTE) {
+        log_error(subject, "%s does not answer any more", nic->location);
+        return false;
+    }
+    if (hangs(card, queue)) {
+        log_error(subject, "%s sends nothing any more", nic->location);
+        return false;
+    }
+    return true;
 }
 
 static enum error e1000_set_mac(struct nic *nic, const uint8_t mac[6])
@@ -583,9 +622,9 @@ static void e1000_stats(struct nic *nic, struct nic_stats *stats)
     card->past.rx_no_buffer += read_counter(card, E1000_MPC);
     card->past.tx_errors += read_counter(card, E1000_ECOL) + read_counter(card, E1000_LATECOL);
     const struct nic_stats *queue = &nic->queues[0]->stats;
-    stats->rx_errors = card->past.rx_errors + queue->rx_errors;
-    stats->rx_no_buffer = card->past.rx_no_buffer + queue->rx_no_buffer;
-    stats->tx_errors = card->past.tx_errors + queue->tx_errors;
+    stats->rx_errors = card->past.rx_errors + counter_read(&queue->rx_errors);
+    stats->rx_no_buffer = card->past.rx_no_buffer + counter_read(&queue->rx_no_buffer);
+    stats->tx_errors = card->past.tx_errors + counter_read(&queue->tx_errors);
 }
 
 /* ---- Probing
@@ -600,6 +639,7 @@ static const struct nic_ops e1000_ops = {
     .arm = e1000_arm,
     .disarm = e1000_disarm,
     .link_up = e1000_link_up,
+    .is_well = e1000_is_well,
     .set_mac = e1000_set_mac,
     .stats = e1000_stats,
 };

@@ -33,6 +33,7 @@ enum {
     E1000_TDLEN = 0x3808,
     E1000_TDH = 0x3810,
     E1000_TDT = 0x3818,
+    E1000_RXCSUM = 0x5000,
     E1000_MTA = 0x5200, /* 128 words */
     E1000_RAL0 = 0x5400,
     E1000_RAH0 = 0x5404,
@@ -88,6 +89,9 @@ enum {
     E1000_BUFFER_BYTES = 2048,
 };
 
+/* RXCSUM [13.4.28] */
+enum { E1000_RXCSUM_TUOFLD = 1 << 9 };
+
 /* TCTL [13.4.33], TIPG [13.4.34]: the values the manual recommends for copper, full duplex. */
 enum {
     E1000_TCTL_EN = 1 << 1,
@@ -110,6 +114,10 @@ _Static_assert(sizeof(struct e1000_receive_descriptor) == 16, "8254x SDM 3.2.3")
 #define E1000_RECEIVE_LENGTH(state) ((uint32_t)((state)&0xffff))
 #define E1000_RECEIVE_DD            (1ull << 32)
 #define E1000_RECEIVE_EOP           (1ull << 33)
+/* RXCSUM.TUOFLD [13.4.28]: what the card says about the checksums of TCP and UDP. */
+#define E1000_RECEIVE_IXSM  (1ull << 34) /* nothing */
+#define E1000_RECEIVE_TCPCS (1ull << 37) /* it has looked, */
+#define E1000_RECEIVE_TCPE  (1ull << 45) /* and it is wrong */
 /* CE, SE, SEQ, RXE; the checksum errors TCPE and IPE are none of the frame's. */
 #define E1000_RECEIVE_ERRORS (0x97ull << 40)
 

@@ -2,7 +2,7 @@
  *
  * A card has queue pairs; a queue pair belongs to one core for as long as it is open, and only that
  * core calls receive, transmit, flush and arm. All else is called by the control core while the
- * queues are closed, except link_up() and stats(), which only read, and set_mac().
+ * queues are closed, except link_up(), is_well() and stats(), which only read, and set_mac().
  *
  * Packets: receive() gives packets that the driver had taken from the queue's pool; transmit()
  * takes those it accepts and frees them when the card has sent them. */
@@ -17,6 +17,9 @@ struct nic_queue; /* the driver's own */
 enum {
     NIC_QUEUE_MAX = CORE_MAX,
     NIC_RING_DEFAULT = 256,
+    /* A card that is asked so often whether it is well, and has frames to send and sends none, is
+     * not: 5 seconds. Pause frames and busy hosts hold a card up for less. */
+    NIC_HANG_QUESTIONS = 50,
 };
 
 /* How one queue pair is to be opened. */
@@ -43,7 +46,8 @@ struct nic_ops {
     void (*receive)(struct nic_queue *queue, struct batch *batch);
     /* Takes the first packets of the array, as many as fit, and answers their number; the rest
      * stays the caller's. Nothing need be visible to the card before flush(). Frames have at least
-     * 14 bytes; short ones are padded by the driver where the card does not. */
+     * 14 bytes; short ones are padded by the driver where the card does not. A frame with
+     * PACKET_CHECKSUM_WANTED goes to cards alone that complete checksums. */
     unsigned (*transmit)(struct nic_queue *queue, struct packet **packets, unsigned count);
     /* Rings the doorbell once, if anything was queued since; frees what has been sent. */
     void (*flush)(struct nic_queue *queue);
@@ -54,10 +58,29 @@ struct nic_ops {
     void (*disarm)(struct nic_queue *queue);
 
     bool (*link_up)(struct nic *nic); /* asks the card; cheap enough for 10 Hz */
+    /* Asked ten times a second while it is open. False: the card broke the rules, is mute, wants a
+     * reset, or sends nothing any more. It needs close() and open(). */
+    bool (*is_well)(struct nic *nic);
     /* Of an open card, too, while the cores go on; after an error the card has its old address. */
     enum error (*set_mac)(struct nic *nic, const uint8_t mac[6]);
     void (*stats)(struct nic *nic, struct nic_stats *stats);
 };
+
+/* Whether a transmit ring still moves, by asking over and over; zero at open. */
+struct nic_watch {
+    uint32_t place;
+    unsigned questions; /* that found it there, with frames to send */
+};
+
+/* waiting: the card has frames and has sent none that the driver has not seen. place: changes
+ * whenever the driver sees that it has sent one. */
+static inline bool nic_watch_hangs(struct nic_watch *watch, bool waiting, uint32_t place)
+{
+    bool moved = !waiting || place != watch->place;
+    watch->place = place;
+    watch->questions = moved ? 0 : watch->questions + 1;
+    return watch->questions >= NIC_HANG_QUESTIONS;
+}
 
 struct nic {
     /* Set by probe, never changed, but for `mac` by set_mac(). */
@@ -70,7 +93,12 @@ struct nic {
     /* Set by open, zero when closed. */
     unsigned queue_count;
     struct nic_queue *queues[NIC_QUEUE_MAX];
-    bool polled; /* no interrupt reaches us: poll 250 times a second when idle */
+    bool polled;              /* no interrupt reaches us: poll 250 times a second when idle */
+    bool completes_checksums; /* of frames with PACKET_CHECKSUM_WANTED */
+    /* Set by who opens it, may be NULL: called over and over while open(), close() or set_mac()
+     * wait for the card, so that its core can do other things. */
+    void (*while_waiting)(void *context);
+    void *while_waiting_context;
     /* Counted by the driver: accesses to device registers, for `show cores`. */
     uint64_t register_accesses[NIC_QUEUE_MAX];
     uint16_t ring_entries_rx, ring_entries_tx;

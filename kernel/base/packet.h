@@ -62,6 +62,8 @@ struct packet {
     uint8_t reason;                /* enum verdict of a packet set aside to be dropped */
     uint8_t error_offset;          /* byte of the IP header at fault: parameter problem */
     uint64_t received_ns;          /* when its step began; set when it goes to another core */
+    uint16_t checksum_start;  /* of the transport header, from the frame's first byte; both with */
+    uint16_t checksum_offset; /* PACKET_CHECKSUM_WANTED only: of the field from there */
 };
 _Static_assert(sizeof(struct packet) <= PACKET_META_BYTES, "headroom follows the metadata");
 
@@ -74,6 +76,9 @@ enum packet_flag {
     PACKET_LINK_MULTICAST = 1 << 1,
     PACKET_LOCAL = 1 << 2,         /* originated here */
     PACKET_CHECKSUM_GOOD = 1 << 3, /* the device vouches for the transport checksum */
+    /* To send: the card adds up from checksum_start to the end and puts the result at
+     * checksum_offset, where the sum of the pseudo header lies already. Of cards that can. */
+    PACKET_CHECKSUM_WANTED = 1 << 4,
 };
 
 /* Packets on their way through the stages, or from and to a driver. */

@@ -164,6 +164,12 @@ static bool arm(struct nic_queue *queue)
     return false;
 }
 
+static bool is_well(struct nic *nic)
+{
+    (void)nic;
+    return true;
+}
+
 static bool link_up(struct nic *nic)
 {
     struct link *link = link_nic_of(nic)->link;
@@ -195,6 +201,7 @@ static const struct nic_ops ops = {
     .arm = arm,
     .disarm = disarm,
     .link_up = link_up,
+    .is_well = is_well,
     .set_mac = set_mac,
     .stats = stats,
 };

@@ -184,6 +184,11 @@ static bool wire_link_up(struct nic *card)
     return nic_of(card)->link_up;
 }
 
+static bool wire_is_well(struct nic *card)
+{
+    return !nic_of(card)->broken;
+}
+
 static enum error wire_set_mac(struct nic *card, const uint8_t mac[6])
 {
     if (nic_of(card)->broken)
@@ -207,6 +212,7 @@ static const struct nic_ops wire_ops = {
     .arm = wire_arm,
     .disarm = wire_disarm,
     .link_up = wire_link_up,
+    .is_well = wire_is_well,
     .set_mac = wire_set_mac,
     .stats = wire_stats,
 };

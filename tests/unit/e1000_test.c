@@ -246,6 +246,7 @@ TEST(e1000_closes_a_card_that_went_away)
     begin_open();
     bench.model.mute = true;
     EXPECT(!bench.nic->ops->link_up(bench.nic));
+    EXPECT(!bench.nic->ops->is_well(bench.nic));
     EXPECT_EQUAL(stats().rx_errors, 0);
     end();
 }
@@ -385,6 +386,53 @@ TEST(e1000_loses_frames_when_the_pool_is_empty)
     end();
 }
 
+TEST(e1000_believes_checksums_that_the_card_has_looked_at)
+{
+    static const struct {
+        uint64_t said;
+        bool good;
+    } cases[] = {
+        { 0, false },
+        { E1000_RECEIVE_TCPCS, true },
+        { E1000_RECEIVE_TCPCS | E1000_RECEIVE_TCPE, false },
+        { E1000_RECEIVE_TCPCS | E1000_RECEIVE_IXSM, false },
+        { E1000_RECEIVE_IXSM, false },
+    };
+    begin_open();
+    for (unsigned i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct batch batch;
+        e1000_model_complete(&bench.model,
+                             60 | E1000_RECEIVE_DD | E1000_RECEIVE_EOP | cases[i].said);
+        receive(&batch);
+        EXPECT_EQUAL(batch.count, 1);
+        EXPECT_EQUAL((batch.packets[0]->flags & PACKET_CHECKSUM_GOOD) != 0, cases[i].good);
+        drop(&batch);
+    }
+    end();
+}
+
+TEST(e1000_is_not_well_when_it_sends_nothing_any_more)
+{
+    begin_open();
+    for (unsigned i = 0; i < 2 * NIC_HANG_QUESTIONS; i++)
+        EXPECT(bench.nic->ops->is_well(bench.nic)); /* there is nothing to send */
+    bench.model.transmit_stalls = true;
+    struct packet *packet = packet_of(bench.pool, 60, 0);
+    EXPECT_EQUAL(transmit(&packet, 1), 1);
+    bench.nic->ops->flush(bench.queue);
+    e1000_model_link(&bench.model, false);
+    for (unsigned i = 0; i < 2 * NIC_HANG_QUESTIONS; i++)
+        EXPECT(bench.nic->ops->is_well(bench.nic)); /* without a link it need not send */
+    e1000_model_link(&bench.model, true);
+    for (unsigned i = 1; i < NIC_HANG_QUESTIONS; i++)
+        EXPECT(bench.nic->ops->is_well(bench.nic));
+    EXPECT(!bench.nic->ops->is_well(bench.nic));
+    bench.nic->ops->close(bench.nic, bench.pool);
+    EXPECT_EQUAL(open_card(), OK);
+    EXPECT(bench.nic->ops->is_well(bench.nic));
+    end();
+}
+
 TEST(e1000_stops_at_a_length_beyond_the_buffer)
 {
     begin_open();
@@ -392,7 +440,7 @@ TEST(e1000_stops_at_a_length_beyond_the_buffer)
     e1000_model_complete(&bench.model, 2049 | E1000_RECEIVE_DD | E1000_RECEIVE_EOP);
     receive(&batch);
     EXPECT_EQUAL(batch.count, 0);
-    EXPECT(!bench.nic->ops->link_up(bench.nic));
+    EXPECT(!bench.nic->ops->is_well(bench.nic));
     struct packet *packet = packet_of(bench.pool, 60, 0);
     EXPECT_EQUAL(transmit(&packet, 1), 0);
     packet_free(bench.pool, packet);
