@@ -9,8 +9,8 @@
 enum {
     RESET_READS_MAX = 200000, /* 100 ms and more */
     STRUCTURE_MAX = 32,       /* capabilities we look at, so that a broken list ends */
-    USED_ALIGN_BYTES =
-        CACHE_LINE_BYTES, /* the specification wants 4; a line is not shared between writers */
+    OWN_LINE_BYTES =
+        CACHE_LINE_BYTES, /* more than the specification wants: no two writers on one */
 };
 
 /* Maps the structure that the capability at `at` describes, or NULL. */
@@ -99,8 +99,9 @@ uint64_t virtio_pci_features(const struct virtio_pci *virtio)
     return features;
 }
 
-enum error virtio_pci_negotiate(const struct virtio_pci *virtio, uint64_t features)
+enum error virtio_pci_negotiate(struct virtio_pci *virtio, uint64_t features)
 {
+    virtio->packed = (features & VIRTIO_F_RING_PACKED) != 0;
     enum error error = virtio_pci_reset(virtio);
     if (error != OK)
         return error;
@@ -152,21 +153,38 @@ static uint16_t *find_doorbell(const struct virtio_pci *virtio)
 }
 
 /* One block: descriptors, available, used. */
-static enum error alloc_ring(struct virtio_ring *ring)
+static enum error alloc_split(struct virtio_ring *ring)
 {
     size_t descriptor_bytes = ring->entries * sizeof(struct virtio_descriptor);
     size_t available_bytes = sizeof(struct virtio_available) + ring->entries * sizeof(uint16_t);
     size_t used_at = descriptor_bytes + available_bytes;
-    used_at = (used_at + USED_ALIGN_BYTES - 1) / USED_ALIGN_BYTES * USED_ALIGN_BYTES;
+    used_at = (used_at + OWN_LINE_BYTES - 1) / OWN_LINE_BYTES * OWN_LINE_BYTES;
     size_t used_bytes =
         sizeof(struct virtio_used) + ring->entries * sizeof(struct virtio_used_element);
 
     uint8_t *memory = dma_alloc(used_at + used_bytes, CACHE_LINE_BYTES, MEMORY_RING);
     if (memory == NULL)
         return fail(ERROR_NO_MEMORY);
+    ring->memory = memory;
     ring->descriptors = (void *)memory;
     ring->available = (void *)(memory + descriptor_bytes);
     ring->used = (void *)(memory + used_at);
+    return OK;
+}
+
+/* One block: descriptors and a line for each side's wishes. */
+static enum error alloc_packed(struct virtio_ring *ring)
+{
+    size_t descriptor_bytes = ring->entries * sizeof(struct virtio_packed_descriptor);
+    descriptor_bytes = (descriptor_bytes + OWN_LINE_BYTES - 1) / OWN_LINE_BYTES * OWN_LINE_BYTES;
+    uint8_t *memory =
+        dma_alloc(descriptor_bytes + 2 * (size_t)OWN_LINE_BYTES, CACHE_LINE_BYTES, MEMORY_RING);
+    if (memory == NULL)
+        return fail(ERROR_NO_MEMORY);
+    ring->memory = memory;
+    ring->packed = (void *)memory;
+    ring->driver_event = (void *)(memory + descriptor_bytes);
+    ring->device_event = (void *)(memory + descriptor_bytes + OWN_LINE_BYTES);
     return OK;
 }
 
@@ -176,14 +194,16 @@ enum error virtio_ring_open(const struct virtio_pci *virtio, struct virtio_ring 
     *ring = (struct virtio_ring){ .queue = queue };
     mmio_write16(virtio->common + VIRTIO_COMMON_QUEUE_SELECT, queue);
     uint16_t entries = mmio_read16(virtio->common + VIRTIO_COMMON_QUEUE_SIZE);
-    /* 2.7: a power of two, at most 32768; 0 says that there is no such queue. */
-    if (entries == 0 || (entries & (entries - 1)) != 0)
+    /* 2.7, 2.8.10: at most 32768, and a power of two if it is split. 0 says that there is none. */
+    if (entries == 0 || (!virtio->packed && (entries & (entries - 1)) != 0))
         return fail(ERROR_DEVICE);
-    ring->entries = MIN_OF(entries, entries_max);
+    ring->entries = entries_max;
+    while (ring->entries > entries)
+        ring->entries /= 2;
     ring->doorbell = find_doorbell(virtio);
     if (ring->doorbell == NULL)
         return fail(ERROR_DEVICE);
-    enum error error = alloc_ring(ring);
+    enum error error = virtio->packed ? alloc_packed(ring) : alloc_split(ring);
     if (error != OK)
         return error;
 
@@ -191,15 +211,17 @@ enum error virtio_ring_open(const struct virtio_pci *virtio, struct virtio_ring 
     mmio_write16(virtio->common + VIRTIO_COMMON_QUEUE_VECTOR, vector);
     /* 4.1.5.1.2: a device that has no resources for the vector answers NO_VECTOR. */
     ring->vector = mmio_read16(virtio->common + VIRTIO_COMMON_QUEUE_VECTOR);
-    write_address(virtio, VIRTIO_COMMON_QUEUE_DESCRIPTORS, ring->descriptors);
-    write_address(virtio, VIRTIO_COMMON_QUEUE_AVAILABLE, ring->available);
-    write_address(virtio, VIRTIO_COMMON_QUEUE_USED, ring->used);
+    write_address(virtio, VIRTIO_COMMON_QUEUE_DESCRIPTORS, ring->memory);
+    write_address(virtio, VIRTIO_COMMON_QUEUE_DRIVER,
+                  virtio->packed ? (void *)ring->driver_event : (void *)ring->available);
+    write_address(virtio, VIRTIO_COMMON_QUEUE_DEVICE,
+                  virtio->packed ? (const void *)ring->device_event : (void *)ring->used);
     mmio_write16(virtio->common + VIRTIO_COMMON_QUEUE_ENABLE, 1);
     return OK;
 }
 
 void virtio_ring_close(struct virtio_ring *ring)
 {
-    dma_free(ring->descriptors);
-    *ring = (struct virtio_ring){ .descriptors = NULL };
+    dma_free(ring->memory);
+    *ring = (struct virtio_ring){ .memory = NULL };
 }

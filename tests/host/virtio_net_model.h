@@ -1,6 +1,6 @@
 /* A virtio network device in C (virtio 1.2), for tests of its driver: modern PCI interface, split
- * rings, MSI-X or INTx, merged buffers, control queue, several queue pairs. It panics on what the
- * specification forbids a driver, and can be told to break the rules itself.
+ * and packed rings, MSI-X or INTx, merged buffers, control queue, several queue pairs. It panics on
+ * what the specification forbids a driver, and can be told to break the rules itself.
  *
  * Set the first group between _init() and _attach(), call the rest at any time. */
 #pragma once
@@ -14,12 +14,16 @@ enum {
     VIRTIO_MODEL_QUEUE_MAX = 2 * VIRTIO_MODEL_PAIR_MAX + 1,
     VIRTIO_MODEL_FRAME_MAX = 16384,
     VIRTIO_MODEL_SENT_MAX = 1024,
+    VIRTIO_MODEL_RSS_TABLE_MAX = 128,
+    VIRTIO_MODEL_RSS_KEY_MAX = 40,
 };
 
 struct virtio_model_queue {
     uint16_t size, vector, enabled;
-    uint64_t descriptors, available, used;
-    uint16_t available_seen; /* next entry of the available ring */
+    uint64_t descriptors, driver, device; /* areas; of a split ring: available and used */
+    uint32_t taken;                       /* next entry of the available ring, or place */
+    uint32_t used_place;                  /* packed: where the next used descriptor goes */
+    uint8_t descriptor_counts[1 << 15];   /* packed: of each buffer number taken */
     unsigned notified;
 };
 
@@ -32,6 +36,7 @@ struct virtio_net_model {
     uint8_t mac[6];
     uint16_t mtu;
     bool link;
+    uint16_t rss_table_max; /* 0: no such fields */
 
     /* Faults. */
     bool mute; /* every register reads as ones */
@@ -53,12 +58,17 @@ struct virtio_net_model {
     uint8_t interrupt_status;
     uint16_t pairs_enabled;
     bool promiscuous, all_multicast;
+    uint32_t rss_hash_types;
+    unsigned rss_entries; /* 0: not configured */
+    uint16_t rss_table[VIRTIO_MODEL_RSS_TABLE_MAX];
+    uint8_t rss_key[VIRTIO_MODEL_RSS_KEY_MAX];
     unsigned interrupts;
     struct virtio_model_queue queues[VIRTIO_MODEL_QUEUE_MAX];
 
     /* What it has sent. */
     unsigned sent_count;
     struct sent_frame sent[VIRTIO_MODEL_SENT_MAX];
+    uint8_t sent_header[VIRTIO_NET_HEADER_BYTES]; /* of the last one */
 };
 
 void virtio_net_model_init(struct virtio_net_model *model);
@@ -72,7 +82,11 @@ void virtio_net_model_transmit(struct virtio_net_model *model, unsigned pair);
 /* Receive buffers that the pair has on offer. */
 unsigned virtio_net_model_offered(const struct virtio_net_model *model, unsigned queue);
 
-/* Faults on the ring: writes one used entry, or moves the index alone. */
+/* Whether the device wants doorbells of that queue. */
+void virtio_net_model_want_doorbells(struct virtio_net_model *model, unsigned queue, bool wanted);
+
+/* Faults on the ring: writes one used entry, or moves the index alone; in a packed ring, marks so
+ * many places used, whatever is there. */
 void virtio_net_model_use(struct virtio_net_model *model, unsigned queue, uint32_t id,
                           uint32_t length_bytes);
 void virtio_net_model_move_used(struct virtio_net_model *model, unsigned queue, uint16_t by);

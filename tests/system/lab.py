@@ -47,7 +47,8 @@ CLONE_NEWNET = 0x40000000
 TUNSETIFF = 0x400454CA
 IFF_TAP, IFF_MULTI_QUEUE, IFF_NO_PI, IFF_VNET_HDR = 0x2, 0x100, 0x1000, 0x4000
 
-CARDS = {"virtio-net": "virtio-net-pci", "e1000": "e1000"}
+CARDS = {"virtio-net": "virtio-net-pci", "virtio-packed": "virtio-net-pci,packed=on",
+         "virtio-rss": "virtio-net-pci,rss=on", "e1000": "e1000"}
 
 
 class Failure(Exception):
