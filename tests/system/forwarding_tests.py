@@ -13,7 +13,6 @@ CONFIG = """system name lab
 ip eth0 address 10.1.0.1/24
 ip eth1 address 10.2.0.1/24
 """
-UDP_LOST_MAX_PERCENT = 5  # a machine with more to do stops its virtual cores for longer than a ring lasts
 REACHABLE_S = 30          # as long as a neighbor is believed, RFC 4861's ReachableTime
 
 
@@ -93,14 +92,22 @@ def test_iperf3_tcp_through(nic, cores):
         expect(router.running, "the router is gone")
 
 
+def udp_datagrams(host):
+    """What reached the host, read by a program or not: a loaded machine lets iperf3's socket overflow."""
+    names, values = [line.split()[1:] for line in host.run("cat", "/proc/net/snmp").splitlines()
+                     if line.startswith("Udp:")]
+    counters = dict(zip(names, map(int, values)))
+    return counters["InDatagrams"] + counters["InErrors"]
+
+
 @matrix(**EVERYWHERE)
 def test_iperf3_udp_through(nic, cores):
     with Lab() as lab:
         h1, _, h2 = two_sided(lab, nic, cores)
+        before = udp_datagrams(h2)
         report = iperf(h1, h2, "--udp", "--bitrate", "5M", "--length", "1200", "--time", "2")
-        lost = report["end"]["sum"]["lost_percent"]
-        print(f"{lost:.2f} % lost")
-        expect(lost < UDP_LOST_MAX_PERCENT, f"{lost:.2f} % lost of a stream that is not fast")
+        sent, arrived = report["end"]["sum"]["packets"], udp_datagrams(h2) - before
+        expect(arrived >= sent, f"{sent} sent, {arrived} arrived, of a stream that is not fast")
 
 
 @matrix(nic=CARDS)

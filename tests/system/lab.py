@@ -41,6 +41,7 @@ READY = re.compile(r"ready: ([\d.]+) ms, (\d+) cores?, (\d+) interfaces?")
 
 BOOT_LIMIT_S = 30
 COMMAND_LIMIT_S = 15
+PING_WAIT_S = 5    # for an answer: a loaded machine lets a virtual core wait for its turn
 PANIC_STATUS = 255
 
 CLONE_NEWNET = 0x40000000
@@ -150,7 +151,7 @@ class Host:
 
     def ping(self, address, count=3, size=56, df=None, limit_s=None, options=()):
         """How many answers came."""
-        words = ["ping", "-n", "-c", str(count), "-i", "0.2", "-W", "2", "-s", str(size), *options]
+        words = ["ping", "-n", "-c", str(count), "-i", "0.2", "-W", str(PING_WAIT_S), "-s", str(size), *options]
         if df is not None:
             words += ["-M", "do" if df else "dont"]
         output = self.run(*words, address, limit_s=limit_s or 10 + 3 * count, check=False)
