@@ -42,9 +42,13 @@ build/tsan/%.o: %.c
 	$(call say,tsan)$(CLANG) $(HOST_CFLAGS) $(TEST_OPTIMIZE) -DTSUJI_DEBUG -fsanitize=thread \
 	  $(if $(findstring base/version,$<),$(VERSION_FLAGS) -DTSUJI_BUILD='"debug"') -c $< -o $@
 
-build/test/%.S.o build/fuzz/%.S.o build/tsan/%.S.o $(HOST)/%.S.o: %.S
-	@mkdir -p $(@D)
-	$(call say,cc)$(CC) -g -c $< -o $@
+# One rule for each: a pattern rule with several targets promises to make them all at once.
+define assemble
+$(1)/%.S.o: %.S
+	@mkdir -p $$(@D)
+	$$(call say,cc)$$(CC) -g -c $$< -o $$@
+endef
+$(foreach build,build/test build/fuzz build/tsan $(HOST),$(eval $(call assemble,$(build))))
 
 build/test/unit: $(TEST_LIB) $(UNIT_OBJECTS)
 	$(call say,link)$(CC) $(SANITIZE) -pthread -o $@ $^
@@ -67,6 +71,8 @@ build/tsan/tsuji: $(TSAN_LIB) $(TSAN_HOST)
 
 $(HOST)/tsuji: $(HOST_OBJECTS)
 	$(call say,link)$(CC) -pthread -o $@ $^
+
+.SECONDARY:
 
 unit: build/test/unit
 	build/test/unit $(T)
