@@ -165,10 +165,15 @@ static inline void set_frame(struct packet *packet, uint32_t length_bytes)
     packet->frame_length_bytes = length_bytes;
 }
 
-/* Sent as it is: in one segment, with room for the header, and nothing for the device to do. */
-static inline bool is_plain(struct packet *packet)
+/* Sent as it is: in one segment, with nothing for the device to do. header_offset: of the device's
+ * header from the packet, which must lie in its headroom. */
+static inline bool is_plain(const struct packet *packet, uint64_t header_offset)
 {
-    return LIKELY(packet->next_segment == NULL &&
-                  packet->data - VIRTIO_NET_HEADER_BYTES >= packet_buffer(packet) &&
+    return LIKELY(packet->next_segment == NULL && header_offset >= PACKET_META_BYTES &&
                   !(packet->flags & PACKET_CHECKSUM_WANTED));
+}
+
+static inline uint64_t header_offset_of(const struct packet *packet)
+{
+    return (uint64_t)(packet->data - VIRTIO_NET_HEADER_BYTES - (const uint8_t *)packet);
 }

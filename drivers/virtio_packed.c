@@ -83,48 +83,66 @@ static void receive_frame(struct nic_queue *queue, struct batch *batch)
         batch->packets[batch->count++] = packet;
 }
 
-/* The same with all in registers, while the ring is full and each frame is good and in one buffer:
- * then the place that is used is the next to give, too. Stops at the first frame that is otherwise,
- * or is not there. */
-static void receive_quickly(struct nic_queue *queue, struct batch *batch)
+/* What must not be in a state, beside what the lap's flags are not: numbers behind the last. */
+static inline uint64_t wrong_bits(const struct ring *ring)
 {
-    struct ring *ring = &queue->receive;
-    struct virtio_packed_descriptor *descriptors = ring->shared.packed;
-    struct packet_pool *pool = queue->pool;
-    struct packet **out = &batch->packets[batch->count];
-    const uint32_t mask = ring->mask;
-    uint32_t place = ring->used_next;
-    const uint32_t end = place + pool_prepare(pool, BATCH_MAX - batch->count);
-    struct packet **top = pool->top;
+    return VIRTIO_PACKED_OWNER | VIRTIO_PACKED_ID_OF(0xffff & ~ring->mask);
+}
 
-    for (; place != end; place++) {
-        struct virtio_packed_descriptor *descriptor = &descriptors[place & mask];
+static inline uint32_t left_in_lap(const struct ring *ring, uint32_t place)
+{
+    return ring->mask + 1 - (place & ring->mask);
+}
+
+/* At most `run` used places up to the end of the lap, while the receive ring is full and each frame
+ * is good and in one buffer: then the place that is used is the next to give, too. How many; it
+ * stops at the first that is otherwise, or is not there. A function of its own for the sake of its
+ * registers. */
+static __attribute__((noinline)) size_t receive_run(struct ring *ring, struct packet **top,
+                                                    struct packet **out, size_t run)
+{
+    const uint32_t place = ring->used_next;
+    const uint32_t mask = ring->mask;
+    const uint64_t used = virtio_packed_used(&ring->shared, place);
+    const uint64_t wrong = wrong_bits(ring);
+    const uint64_t offer =
+        BUFFER_BYTES | VIRTIO_PACKED_WRITE | virtio_packed_given(&ring->shared, place + mask + 1);
+    struct virtio_packed_descriptor *descriptor = &ring->shared.packed[place & mask];
+    size_t done = 0;
+
+    for (; done != run; done++, descriptor++) {
         uint64_t state = atomic_load_explicit(&descriptor->state, memory_order_acquire);
-        uint32_t id = VIRTIO_PACKED_ID(state);
+        if ((state ^ used) & wrong)
+            break;
+        uint32_t id = (uint32_t)(state >> 32) & mask;
         uint32_t length = VIRTIO_PACKED_LENGTH(state) - VIRTIO_NET_HEADER_BYTES;
-        if (!virtio_packed_is_used(&ring->shared, place, state))
-            break;
-        if (UNLIKELY(id > mask))
-            break;
         struct packet *packet = ring->slots[id];
         if (UNLIKELY(buffer_count_of(packet) != 1))
             break;
         if (UNLIKELY(length - ETHERNET_HEADER_BYTES > PACKET_ROOM_BYTES - ETHERNET_HEADER_BYTES))
             break;
+        set_frame(packet, length);
+        out[done] = packet;
         struct packet *fresh = pool_pop(&top);
         ring->slots[id] = fresh;
         descriptor->address = buffer_of(fresh);
-        atomic_store_explicit(&descriptor->state,
-                              BUFFER_BYTES | VIRTIO_PACKED_ID_OF(id) | VIRTIO_PACKED_WRITE |
-                                  virtio_packed_given(&ring->shared, place + mask + 1),
+        atomic_store_explicit(&descriptor->state, offer | VIRTIO_PACKED_ID_OF(id),
                               memory_order_release);
-        set_frame(packet, length);
-        *out++ = packet;
     }
-    pool->top = top;
-    ring->offered += place - ring->used_next;
-    ring->used_next = place;
-    batch->count = (unsigned)(out - batch->packets);
+    return done;
+}
+
+static void receive_quickly(struct nic_queue *queue, struct batch *batch)
+{
+    struct ring *ring = &queue->receive;
+    struct packet_pool *pool = queue->pool;
+    uint32_t run = MIN_OF(BATCH_MAX - batch->count, left_in_lap(ring, ring->used_next));
+    run = pool_prepare(pool, run);
+    size_t done = receive_run(ring, pool->top, &batch->packets[batch->count], run);
+    pool->top -= done;
+    ring->offered += (uint32_t)done;
+    ring->used_next += (uint32_t)done;
+    batch->count += (unsigned)done;
 }
 
 void virtio_packed_receive(struct nic_queue *queue, struct batch *batch)
@@ -134,13 +152,12 @@ void virtio_packed_receive(struct nic_queue *queue, struct batch *batch)
         return;
     if (UNLIKELY(ring->posted < ring->shared.entries))
         fill(queue);
-    if (!is_used(ring, ring->used_next))
-        return;
-    while (batch->count < BATCH_MAX) {
+    while (batch->count < BATCH_MAX && is_used(ring, ring->used_next)) {
+        uint32_t before = ring->used_next;
         if (LIKELY(ring->posted == ring->shared.entries))
             receive_quickly(queue, batch);
-        if (LIKELY(batch->count == BATCH_MAX || !is_used(ring, ring->used_next)))
-            break;
+        if (LIKELY(ring->used_next != before))
+            continue;
         receive_frame(queue, batch);
         if (queue->broken)
             return;
@@ -158,38 +175,57 @@ static unsigned count_segments(const struct packet *packet)
     return count;
 }
 
-/* Frees what the device has sent. */
+/* Frees at most `run` frames that the device has sent, up to the end of the lap, while they have
+ * one segment and are this core's. Stops at the first that is otherwise, or not sent yet. */
+static __attribute__((noinline)) void reclaim_quickly(struct ring *ring, struct packet_pool *pool,
+                                                      size_t run)
+{
+    const uint32_t place = ring->used_next;
+    const uint32_t mask = ring->mask;
+    const uint64_t used = virtio_packed_used(&ring->shared, place);
+    const uint64_t wrong = wrong_bits(ring);
+    const struct virtio_packed_descriptor *descriptor = &ring->shared.packed[place & mask];
+    struct packet **top = pool->top;
+    size_t done = 0;
+
+    for (; done != run; done++, descriptor++) {
+        uint64_t state = atomic_load_explicit(&descriptor->state, memory_order_acquire);
+        if ((state ^ used) & wrong)
+            break;
+        struct packet **slot = &ring->slots[(uint32_t)(state >> 32) & mask];
+        if (UNLIKELY(*slot == NULL) || !pool_push(pool, &top, *slot))
+            break;
+        *slot = NULL;
+    }
+    pool->top = top;
+    ring->used_next += (uint32_t)done;
+}
+
+/* Frees any frame that the device has sent. */
+static void reclaim_frame(struct nic_queue *queue)
+{
+    struct ring *ring = &queue->transmit;
+    uint32_t id = VIRTIO_PACKED_ID(virtio_packed_state(&ring->shared, ring->used_next));
+    struct packet *packet = id <= ring->mask ? ring->slots[id] : NULL;
+    if (packet == NULL) {
+        virtio_net_take_down(queue, "sent a frame it was not given", id);
+        return;
+    }
+    ring->slots[id] = NULL;
+    ring->used_next += count_segments(packet);
+    packet_free(queue->pool, packet);
+}
+
 static void reclaim(struct nic_queue *queue)
 {
     struct ring *ring = &queue->transmit;
-    struct packet_pool *pool = queue->pool;
-    const uint32_t mask = ring->mask;
-    const uint32_t end = ring->offered;
-    uint32_t place = ring->used_next;
-    struct packet **top = pool->top;
-
-    while (place != end) {
-        uint64_t state = virtio_packed_state(&ring->shared, place);
-        if (!virtio_packed_is_used(&ring->shared, place, state))
-            break;
-        uint32_t id = VIRTIO_PACKED_ID(state);
-        struct packet *packet = id <= mask ? ring->slots[id] : NULL;
-        if (UNLIKELY(packet == NULL)) {
-            virtio_net_take_down(queue, "sent a frame it was not given", id);
-            break;
-        }
-        ring->slots[id] = NULL;
-        if (LIKELY(pool_push(pool, &top, packet))) {
-            place++;
-            continue;
-        }
-        place += count_segments(packet);
-        pool->top = top;
-        packet_free(pool, packet);
-        top = pool->top;
+    while (ring->used_next != ring->offered && is_used(ring, ring->used_next) && !queue->broken) {
+        uint32_t before = ring->used_next;
+        reclaim_quickly(ring, queue->pool,
+                        MIN_OF(ring->offered - before, left_in_lap(ring, before)));
+        if (UNLIKELY(ring->used_next == before))
+            reclaim_frame(queue);
     }
-    pool->top = top;
-    ring->used_next = place;
 }
 
 void virtio_packed_flush(struct nic_queue *queue)
@@ -257,42 +293,51 @@ static bool transmit_frame(struct nic_queue *queue, struct packet *packet)
     return true;
 }
 
+/* The first of them that are plain and find place and number free, up to the end of the lap; a
+ * frame's number is that of its place. How many. */
+static __attribute__((noinline)) size_t transmit_quickly(struct ring *ring, struct packet **packets,
+                                                         size_t count)
+{
+    const uint32_t place = ring->offered;
+    const uint32_t at = place & ring->mask;
+    struct packet **slots = &ring->slots[at];
+    struct virtio_packed_descriptor *descriptors = &ring->shared.packed[at];
+    uint64_t state = VIRTIO_PACKED_ID_OF(at) | virtio_packed_given(&ring->shared, place);
+    uint32_t room = MIN_OF(room_of(ring), left_in_lap(ring, place));
+    size_t run = MIN_OF(count, (size_t)room);
+    size_t done = 0;
+
+    for (; done != run; done++, state += VIRTIO_PACKED_ID_OF(1)) {
+        struct packet *packet = packets[done];
+        uint64_t offset = header_offset_of(packet);
+        if (UNLIKELY(slots[done] != NULL || !is_plain(packet, offset)))
+            break;
+        memset((uint8_t *)packet + offset, 0, VIRTIO_NET_HEADER_BYTES);
+        slots[done] = packet;
+        descriptors[done].address = packet->buffer_dma + offset;
+        atomic_store_explicit(&descriptors[done].state,
+                              state + packet->length_bytes + VIRTIO_NET_HEADER_BYTES,
+                              memory_order_release);
+    }
+    ring->offered += (uint32_t)done;
+    return done;
+}
+
 unsigned virtio_packed_transmit(struct nic_queue *queue, struct packet **packets, unsigned count)
 {
-    struct ring *ring = &queue->transmit;
+    size_t done = 0;
     if (UNLIKELY(queue->broken))
         return 0;
-    struct virtio_packed_descriptor *descriptors = ring->shared.packed;
-    const uint32_t mask = ring->mask;
-    struct packet **const end = packets + count;
-    struct packet **next = packets;
-    uint32_t place = ring->offered;
-    uint32_t place_end = place + room_of(ring);
-
-    for (; next != end; next++) {
-        struct packet *packet = *next;
-        uint32_t id = place & mask;
-        if (UNLIKELY(place == place_end || ring->slots[id] != NULL || !is_plain(packet))) {
-            ring->offered = place;
-            if (!transmit_frame(queue, packet))
-                break;
-            place = ring->offered;
-            place_end = place + room_of(ring);
+    while (done < count) {
+        size_t sent = transmit_quickly(&queue->transmit, packets + done, count - done);
+        done += sent;
+        if (LIKELY(sent > 0))
             continue;
-        }
-        uint8_t *header = packet->data - VIRTIO_NET_HEADER_BYTES;
-        memset(header, 0, VIRTIO_NET_HEADER_BYTES);
-        descriptors[id].address = packet_dma(packet, header);
-        ring->slots[id] = packet;
-        atomic_store_explicit(&descriptors[id].state,
-                              (packet->length_bytes + VIRTIO_NET_HEADER_BYTES) |
-                                  VIRTIO_PACKED_ID_OF(id) |
-                                  virtio_packed_given(&ring->shared, place),
-                              memory_order_release);
-        place++;
+        if (!transmit_frame(queue, packets[done]))
+            break;
+        done++;
     }
-    ring->offered = place;
-    return (unsigned)(next - packets);
+    return (unsigned)done;
 }
 
 bool virtio_packed_has_sent(const struct ring *ring)

@@ -113,12 +113,16 @@ static inline uint64_t virtio_packed_given(const struct virtio_ring *ring, uint3
     return place & ring->entries ? VIRTIO_PACKED_USED : VIRTIO_PACKED_AVAILABLE;
 }
 
-/* The device has used the descriptor at that place, whose state is this. */
+/* And these those of one that the device has used. */
+static inline uint64_t virtio_packed_used(const struct virtio_ring *ring, uint32_t place)
+{
+    return place & ring->entries ? 0 : VIRTIO_PACKED_OWNER;
+}
+
 static inline bool virtio_packed_is_used(const struct virtio_ring *ring, uint32_t place,
                                          uint64_t state)
 {
-    const uint64_t both = VIRTIO_PACKED_AVAILABLE | VIRTIO_PACKED_USED;
-    return (state & both) == (place & ring->entries ? 0 : both);
+    return (state & VIRTIO_PACKED_OWNER) == virtio_packed_used(ring, place);
 }
 
 static inline uint64_t virtio_packed_state(const struct virtio_ring *ring, uint32_t place)

@@ -75,9 +75,14 @@ enum {
 /* 2.7.5: a descriptor. */
 struct virtio_descriptor {
     uint64_t address;
-    uint32_t length_bytes;
-    uint16_t flags;
-    uint16_t next;
+    union {
+        struct {
+            uint32_t length_bytes;
+            uint16_t flags;
+            uint16_t next;
+        };
+        uint64_t length_alone; /* written as one word: no flags, no next */
+    };
 };
 _Static_assert(sizeof(struct virtio_descriptor) == 16, "virtio 1.2, 2.7.5");
 
@@ -125,6 +130,7 @@ _Static_assert(sizeof(struct virtio_packed_descriptor) == 16, "virtio 1.2, 2.8.1
 #define VIRTIO_PACKED_WRITE         ((uint64_t)VIRTIO_DESCRIPTOR_WRITE << 48)
 #define VIRTIO_PACKED_AVAILABLE     (1ull << (48 + 7)) /* 2.8.1: differ while it is the device's, */
 #define VIRTIO_PACKED_USED          (1ull << (48 + 15)) /* are equal when it is ours again */
+#define VIRTIO_PACKED_OWNER         (VIRTIO_PACKED_AVAILABLE | VIRTIO_PACKED_USED)
 
 /* 2.8.14: how one side of a packed ring wants to be told. */
 struct virtio_packed_event {

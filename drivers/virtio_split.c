@@ -76,27 +76,23 @@ static void receive_frame(struct nic_queue *queue, uint32_t ready, struct batch 
         batch->packets[batch->count++] = packet;
 }
 
-/* The same with all in registers, while the ring is full and each frame is good and in one buffer.
- * A buffer is offered again at the index at which it was used, as the two are a whole ring apart.
- * Stops at the first frame that is otherwise. */
-static void receive_quickly(struct nic_queue *queue, uint32_t ready, struct batch *batch)
+/* `run` used buffers up to the end of the used ring's array, while the receive ring is full and
+ * each frame is good and in one buffer. A buffer is offered again at the index at which it was
+ * used, as the two are a whole ring apart. How many; it stops at the first that is otherwise. A
+ * function of its own for the sake of its registers. */
+static __attribute__((noinline)) size_t receive_run(struct ring *ring, struct packet **top,
+                                                    struct packet **out, size_t run)
 {
-    struct ring *ring = &queue->receive;
-    const struct virtio_used_element *used = ring->shared.used->ring;
-    uint16_t *available = ring->shared.available->ring;
-    struct virtio_descriptor *descriptors = ring->shared.descriptors;
-    struct packet_pool *pool = queue->pool;
-    struct packet **out = &batch->packets[batch->count];
     const uint32_t mask = ring->mask;
-    uint32_t used_next = ring->used_next;
-    const uint32_t used_end =
-        used_next + pool_prepare(pool, MIN_OF(ready, BATCH_MAX - batch->count));
-    struct packet **top = pool->top;
+    const uint32_t at = ring->used_next & mask;
+    const struct virtio_used_element *used = &ring->shared.used->ring[at];
+    uint16_t *available = &ring->shared.available->ring[at];
+    struct virtio_descriptor *descriptors = ring->shared.descriptors;
+    size_t done = 0;
 
-    for (; used_next != used_end; used_next++) {
-        uint32_t at = used_next & mask;
-        uint32_t id = used[at].id;
-        uint32_t length = used[at].length_bytes - VIRTIO_NET_HEADER_BYTES;
+    for (; done != run; done++) {
+        uint32_t id = used[done].id;
+        uint32_t length = used[done].length_bytes - VIRTIO_NET_HEADER_BYTES;
         if (UNLIKELY(id > mask))
             break;
         struct packet *packet = ring->slots[id];
@@ -104,17 +100,27 @@ static void receive_quickly(struct nic_queue *queue, uint32_t ready, struct batc
             break;
         if (UNLIKELY(length - ETHERNET_HEADER_BYTES > PACKET_ROOM_BYTES - ETHERNET_HEADER_BYTES))
             break;
+        set_frame(packet, length);
+        out[done] = packet;
         struct packet *fresh = pool_pop(&top);
         descriptors[id].address = buffer_of(fresh);
         ring->slots[id] = fresh;
-        available[at] = (uint16_t)id;
-        set_frame(packet, length);
-        *out++ = packet;
+        available[done] = (uint16_t)id;
     }
-    pool->top = top;
-    ring->offered += used_next - ring->used_next;
-    ring->used_next = used_next;
-    batch->count = (unsigned)(out - batch->packets);
+    return done;
+}
+
+static void receive_quickly(struct nic_queue *queue, uint32_t ready, struct batch *batch)
+{
+    struct ring *ring = &queue->receive;
+    struct packet_pool *pool = queue->pool;
+    uint32_t run = MIN_OF(ready, BATCH_MAX - batch->count);
+    run = pool_prepare(pool, MIN_OF(run, ring->mask + 1 - (ring->used_next & ring->mask)));
+    size_t done = receive_run(ring, pool->top, &batch->packets[batch->count], run);
+    pool->top -= done;
+    ring->offered += (uint32_t)done;
+    ring->used_next += (uint32_t)done;
+    batch->count += (unsigned)done;
 }
 
 void virtio_split_receive(struct nic_queue *queue, struct batch *batch)
@@ -168,44 +174,62 @@ static bool reclaim_chain(struct nic_queue *queue, uint32_t id)
     return true;
 }
 
-/* Frees what the device has sent. */
+/* Frees the first `ready` frames that the device has sent, while they have one segment and are this
+ * core's, up to the end of the used ring's array. Stops at the first that is otherwise. */
+static __attribute__((noinline)) void reclaim_quickly(struct ring *ring, struct packet_pool *pool,
+                                                      uint32_t ready)
+{
+    const uint32_t mask = ring->mask;
+    const uint32_t at = ring->used_next & mask;
+    const struct virtio_used_element *used = &ring->shared.used->ring[at];
+    struct packet **slots = ring->slots;
+    struct packet **top = pool->top;
+    size_t run = MIN_OF(ready, mask + 1 - at);
+    size_t done = 0;
+
+    for (; done != run; done++) {
+        uint32_t id = used[done].id;
+        if (UNLIKELY(id > mask))
+            break;
+        struct packet *packet = slots[id];
+        if (UNLIKELY(packet == NULL) || !pool_push(pool, &top, packet))
+            break;
+        slots[id] = NULL;
+    }
+    pool->top = top;
+    ring->used_next += (uint32_t)done;
+}
+
+/* Frees any frame that the device has sent. */
+static void reclaim_frame(struct nic_queue *queue)
+{
+    struct ring *ring = &queue->transmit;
+    uint32_t id = ring->shared.used->ring[ring->used_next & ring->mask].id;
+    if (id > ring->mask || ring->slots[id] == NULL)
+        virtio_net_take_down(queue, "sent a frame it was not given", id);
+    else if (!reclaim_chain(queue, id))
+        virtio_net_take_down(queue, "sent the middle of a frame", id);
+    ring->used_next++;
+}
+
 static void reclaim(struct nic_queue *queue)
 {
     struct ring *ring = &queue->transmit;
-    uint32_t used_next = ring->used_next;
-    const uint32_t ready = virtio_split_ready(&ring->shared, (uint16_t)used_next);
-    if (ready == 0)
-        return;
+    uint32_t ready = virtio_split_ready(&ring->shared, (uint16_t)ring->used_next);
     if (UNLIKELY(ready > ring->shared.entries)) {
         virtio_net_take_down(queue, "sent more frames than it was given", ready);
         return;
     }
-    const struct virtio_used_element *used = ring->shared.used->ring;
-    const uint32_t mask = ring->mask;
-    struct packet_pool *pool = queue->pool;
-    const uint32_t used_end = used_next + ready;
-    struct packet **top = pool->top;
-
-    for (; used_next != used_end; used_next++) {
-        uint32_t id = used[used_next & mask].id;
-        struct packet *packet = id <= mask ? ring->slots[id] : NULL;
-        if (UNLIKELY(packet == NULL)) {
-            virtio_net_take_down(queue, "sent a frame it was not given", id);
-            break;
+    const uint32_t used_end = ring->used_next + ready;
+    while (ready > 0 && !queue->broken) {
+        reclaim_quickly(ring, queue->pool, ready);
+        uint32_t left = used_end - ring->used_next;
+        if (UNLIKELY(left == ready)) {
+            reclaim_frame(queue);
+            left--;
         }
-        if (LIKELY(pool_push(pool, &top, packet))) {
-            ring->slots[id] = NULL;
-            continue;
-        }
-        pool->top = top;
-        if (!reclaim_chain(queue, id)) {
-            virtio_net_take_down(queue, "sent the middle of a frame", id);
-            break;
-        }
-        top = pool->top;
+        ready = left;
     }
-    pool->top = top;
-    ring->used_next = used_next;
 }
 
 void virtio_split_flush(struct nic_queue *queue)
@@ -275,41 +299,49 @@ static bool transmit_frame(struct nic_queue *queue, struct packet *packet)
     return true;
 }
 
+/* The first of them that are plain and find the descriptors at their places free, up to the end of
+ * the table; a frame's descriptor has the number of its entry in the ring. How many. */
+static __attribute__((noinline)) size_t transmit_quickly(struct ring *ring, struct packet **packets,
+                                                         size_t count)
+{
+    const uint32_t at = ring->offered & ring->mask;
+    struct packet **slots = &ring->slots[at];
+    struct virtio_descriptor *descriptors = &ring->shared.descriptors[at];
+    uint16_t *available = &ring->shared.available->ring[at];
+    size_t run = MIN_OF(count, (size_t)(ring->mask + 1 - at));
+    size_t done = 0;
+
+    for (; done != run; done++) {
+        struct packet *packet = packets[done];
+        uint64_t offset = header_offset_of(packet);
+        if (UNLIKELY(slots[done] != NULL || !is_plain(packet, offset)))
+            break;
+        memset((uint8_t *)packet + offset, 0, VIRTIO_NET_HEADER_BYTES);
+        slots[done] = packet;
+        descriptors[done].address = packet->buffer_dma + offset;
+        descriptors[done].length_alone = packet->length_bytes + VIRTIO_NET_HEADER_BYTES;
+        available[done] = (uint16_t)(at + done);
+    }
+    ring->offered += (uint32_t)done;
+    return done;
+}
+
 unsigned virtio_split_transmit(struct nic_queue *queue, struct packet **packets, unsigned count)
 {
     struct ring *ring = &queue->transmit;
     if (UNLIKELY(queue->broken))
         return 0;
-    struct virtio_descriptor *descriptors = ring->shared.descriptors;
-    uint16_t *available = ring->shared.available->ring;
-    const uint32_t mask = ring->mask;
-    struct packet **const end = packets + count;
-    struct packet **next = packets;
-    uint32_t offered = ring->offered;
-
-    for (; next != end; next++) {
-        struct packet *packet = *next;
-        /* Usually the descriptor with the number of the ring's entry. */
-        uint32_t id = offered & mask;
-        if (UNLIKELY(ring->slots[id] != NULL || !is_plain(packet))) {
-            ring->offered = offered;
-            if (!transmit_frame(queue, packet))
-                break;
-            offered = ring->offered;
+    size_t done = 0;
+    while (done < count) {
+        size_t sent = transmit_quickly(ring, packets + done, count - done);
+        done += sent;
+        if (LIKELY(sent > 0))
             continue;
-        }
-        uint8_t *header = packet->data - VIRTIO_NET_HEADER_BYTES;
-        memset(header, 0, VIRTIO_NET_HEADER_BYTES);
-        descriptors[id] = (struct virtio_descriptor){
-            .address = packet_dma(packet, header),
-            .length_bytes = packet->length_bytes + VIRTIO_NET_HEADER_BYTES,
-        };
-        ring->slots[id] = packet;
-        available[id] = (uint16_t)id;
-        offered++;
+        if (!transmit_frame(queue, packets[done]))
+            break;
+        done++;
     }
-    ring->offered = offered;
-    return (unsigned)(next - packets);
+    return (unsigned)done;
 }
 
 bool virtio_split_has_sent(const struct ring *ring)

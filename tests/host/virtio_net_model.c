@@ -260,7 +260,7 @@ static void write_packed(const struct virtio_model_queue *ring, uint32_t place, 
 
 static void mark_packed(const struct virtio_model_queue *ring, uint32_t place)
 {
-    const uint64_t both = VIRTIO_PACKED_AVAILABLE | VIRTIO_PACKED_USED;
+    const uint64_t both = VIRTIO_PACKED_OWNER;
     struct virtio_packed_descriptor *descriptor = packed_at(ring, place);
     uint64_t state = atomic_load(&descriptor->state);
     atomic_store(&descriptor->state, wrap_of(ring, place) ? state | both : state & ~both);
