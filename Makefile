@@ -119,9 +119,9 @@ layers:
 	@$(PYTHON) tools/check_layers.py --self-test
 # Each compiler builds everything from the same sources without a warning.
 compilers:
-	@$(MAKE) --no-print-directory CC=gcc all host
+	@$(MAKE) --no-print-directory CC=gcc all host build/host/datapath_bench
 	@$(MAKE) --no-print-directory CC=gcc DEBUG=1 all
-	@$(MAKE) --no-print-directory CC=$(CLANG) OUT=build/clang all host
+	@$(MAKE) --no-print-directory CC=$(CLANG) OUT=build/clang all host build/clang/host/datapath_bench
 # Written only when it changes: what shows the commit is compiled again then.
 build/commit: FORCE
 	@mkdir -p build

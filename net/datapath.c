@@ -15,15 +15,6 @@ enum {
 
 static void handle_taken(struct core *core);
 
-/* The arrays are filled as far as there are packets. */
-static inline void begin(struct findings *findings)
-{
-    findings->unusual = 0;
-    findings->fallen = 0;
-    findings->length_bytes = 0;
-    findings->ports_differ = 0;
-}
-
 /* ---- The path, top to bottom ------------------------------------------------------------------
  */
 
@@ -39,7 +30,7 @@ void datapath_poll(struct core *core, const struct port *port)
     core->worked = true;
     counter_add(&core->stats.packets, batch.count);
     counter_add(&core->stats.batches, 1);
-    begin(&findings);
+    findings_begin(&findings);
     classify_batch(core, port->index, &batch, &findings);
     route_batch(core, &batch, &findings);
     rewrite_batch(core, &batch, &findings);
@@ -58,7 +49,7 @@ void datapath_flush(struct core *core)
 
         core->originated.count = 0;
         core->worked = true;
-        begin(&findings);
+        findings_begin(&findings);
         findings.unusual = UINT64_MAX >> (BATCH_MAX - batch.count); /* not plain, all of them */
         for (unsigned k = 0; k < batch.count; k++)
             findings.destinations_be[k] = batch.packets[k]->next_hop_be;
@@ -79,7 +70,7 @@ void datapath_resume(struct core *core, struct packet *packet)
         datapath_drop(core, packet, DROP_PORT_DOWN);
         return;
     }
-    begin(&findings);
+    findings_begin(&findings);
     findings.adjacencies[0] = NULL;
     rewrite_batch(core, &batch, &findings);
     enqueue_batch(core, &batch, &findings);

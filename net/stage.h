@@ -66,6 +66,15 @@ static inline void stage_finish(struct batch *batch, struct findings *findings)
         batch_close_gaps(batch, findings);
 }
 
+/* The arrays are filled as far as there are packets. */
+static inline void findings_begin(struct findings *findings)
+{
+    findings->unusual = 0;
+    findings->fallen = 0;
+    findings->length_bytes = 0;
+    findings->ports_differ = 0;
+}
+
 /* The stages, in their order: what is it and is it valid, where does it go, a new Ethernet header,
  * to its queue. classify.c, route.c, rewrite.c, port.c. */
 void classify_batch(struct core *core, uint16_t port_in, struct batch *batch,

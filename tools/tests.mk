@@ -7,6 +7,8 @@ TEST_LIB     := $(TEST_SOURCES:%.c=build/test/%.o) $(HOST_SEAM_S:%=build/test/%.
 UNIT_OBJECTS := $(patsubst %.c,build/test/%.o,$(wildcard tests/unit/*.c tests/sim/*.c))
 HOST_OBJECTS := $(patsubst %.c,$(HOST)/%.o,$(ABOVE_SEAM) $(HOST_SEAM) $(wildcard tests/host/process/*.c)) \
                 $(HOST_SEAM_S:%=$(HOST)/%.o)
+BENCH_OBJECTS := $(patsubst %.c,$(HOST)/%.o,$(ABOVE_SEAM) $(HOST_SEAM) $(wildcard tests/bench/*.c)) \
+                $(HOST_SEAM_S:%=$(HOST)/%.o)
 FUZZ_LIB     := $(TEST_SOURCES:%.c=build/fuzz/%.o) $(HOST_SEAM_S:%=build/fuzz/%.o)
 FUZZERS      := $(patsubst tests/fuzz/%_fuzz.c,build/fuzz/%_fuzz,$(wildcard tests/fuzz/*_fuzz.c))
 # The unit tests that start threads; the router as a process does the rest (tests/system/race_tests.py).
@@ -72,6 +74,9 @@ build/tsan/tsuji: $(TSAN_LIB) $(TSAN_HOST)
 $(HOST)/tsuji: $(HOST_OBJECTS)
 	$(call say,link)$(CC) -pthread -o $@ $^
 
+$(HOST)/datapath_bench: $(BENCH_OBJECTS)
+	$(call say,link)$(CC) -pthread -o $@ $^
+
 .SECONDARY:
 
 unit: build/test/unit
@@ -92,11 +97,13 @@ soak:
 	tests/fuzz/run.py --seconds 600 $(T)
 
 # Figures, not tests: see tests/bench/README.md.
-bench: all
+bench: all $(HOST)/datapath_bench
+	-tools/setup bench
 	tests/bench/boot_bench.py
+	tests/bench/datapath_bench.py
 bench-qemu: all
 	tests/bench/forward_bench.sh nic=virtio
 	tests/bench/forward_bench.sh nic=e1000
 
--include $(TEST_LIB:.o=.d) $(TSAN_LIB:.o=.d) $(TSAN_UNIT:.o=.d) $(TSAN_HOST:.o=.d) $(UNIT_OBJECTS:.o=.d) $(UNIT_CLANG_OBJECTS:.o=.d) $(HOST_OBJECTS:.o=.d) $(FUZZ_LIB:.o=.d) \
+-include $(TEST_LIB:.o=.d) $(TSAN_LIB:.o=.d) $(TSAN_UNIT:.o=.d) $(TSAN_HOST:.o=.d) $(UNIT_OBJECTS:.o=.d) $(UNIT_CLANG_OBJECTS:.o=.d) $(HOST_OBJECTS:.o=.d) $(BENCH_OBJECTS:.o=.d) $(FUZZ_LIB:.o=.d) \
          $(FUZZERS:build/fuzz/%=build/fuzz/tests/fuzz/%.d)

@@ -1,0 +1,665 @@
+/* The whole datapath, natively: a router over two cards of memory (memory_nic.h says what those
+ * cost), its cores pinned to processors, stepped as core_loop() does.
+ *
+ *   datapath_bench [TABLE]      TABLE: a file of "prefix number" lines
+ *
+ * reads requests from standard input and answers each by one line of name=value. So a script can
+ * let this and its peers take turns (datapath_bench.py); by hand: echo 'forward 1 1 1000'.
+ *
+ *   forward ROUTES CORES MS          saturated: cycles a packet, register accesses a packet
+ *   path ROUTES MS                   classify, route and rewrite alone, over batches in the cache
+ *   stir ROUTES CORES MS KPPS CHANGES   KPPS thousand packets a second come by each queue, while
+ *                                    control commits CHANGES times a second: losses and latency
+ *
+ * ROUTES 1: one each way and FLOWS_FEW flows, as l3fwd's own example. More: prefixes of TABLE, as
+ * many as that, evenly chosen, with FLOWS_MANY flows to random hosts in random ones of them: more
+ * than any cache could hold. Every packet leaves by the other port.
+ *
+ * Cycles are of the time stamp counter, and time is the thread's processor time, so that what else
+ * runs on the machine costs a run its caches but not its time. */
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "kernel/base/counter.h"
+#include "kernel/base/random.h"
+#include "kernel/base/text.h"
+#include "net/control.h"
+#include "net/fib4.h"
+#include "net/forwarding.h"
+#include "net/neighbor.h"
+#include "net/rib.h"
+#include "net/router.h"
+#include "net/stage.h"
+#include "net/wire/checksum.h"
+#include "net/wire/ethernet.h"
+#include "net/wire/ipv4.h"
+#include "shell/shell.h"
+#include "tests/bench/memory_nic.h"
+#include "tests/host/host.h"
+
+enum {
+    PORTS = 2,
+    CORES = 2,
+    FLOWS_FEW = 1024,
+    FLOWS_MANY = 1024 * 1024,
+    GATEWAYS = 63, /* the numbers in TABLE */
+    WARM_MS = 20,
+    PREFIX_MAX = 2000000,
+};
+
+struct prefix_line {
+    uint32_t address; /* host order */
+    uint8_t length;
+    uint8_t gateway; /* 1 to GATEWAYS */
+};
+
+struct table {
+    struct prefix_line *lines;
+    unsigned count;
+};
+
+/* A router with its cards and what they receive. */
+struct bench {
+    struct bench *next;
+    unsigned route_count, core_count;
+    struct memory_nic *cards[PORTS];
+    struct memory_frame *frames[PORTS];
+    unsigned flow_count;
+    struct router *router;
+    struct shell *shell;
+    struct fib4 *fib; /* of tables too long for a configuration */
+    struct forwarding view, *own_view;
+};
+
+_Noreturn static void refuse(const char *why)
+{
+    fprintf(stderr, "datapath_bench: %s\n", why);
+    exit(EXIT_FAILURE);
+}
+
+static void *need(void *memory)
+{
+    if (memory == NULL)
+        refuse("out of memory");
+    return memory;
+}
+
+/* ---- Time -------------------------------------------------------------------------------------
+ */
+
+struct moment {
+    uint64_t cycles, wall_ns, cpu_ns;
+};
+
+static uint64_t read_clock(clockid_t clock)
+{
+    struct timespec time;
+    clock_gettime(clock, &time);
+    return (uint64_t)time.tv_sec * NS_PER_S + (uint64_t)time.tv_nsec;
+}
+
+static struct moment moment_now(void)
+{
+    return (struct moment){ clock_cycles(), read_clock(CLOCK_MONOTONIC),
+                            read_clock(CLOCK_THREAD_CPUTIME_ID) };
+}
+
+/* How fast the time stamp counter counts. */
+static double cycles_per_ns(void)
+{
+    static double rate;
+
+    if (rate == 0) {
+        struct moment before = moment_now(), after;
+        do
+            after = moment_now();
+        while (after.wall_ns - before.wall_ns < 100 * NS_PER_MS);
+        rate = (double)(after.cycles - before.cycles) / (double)(after.wall_ns - before.wall_ns);
+    }
+    return rate;
+}
+
+static uint64_t cycles_of_ms(unsigned ms)
+{
+    return (uint64_t)(cycles_per_ns() * (double)ms * (double)NS_PER_MS);
+}
+
+static int compare_u64(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* ---- Table and frames -------------------------------------------------------------------------
+ */
+
+static void read_table(struct table *table, const char *path)
+{
+    FILE *file = fopen(path, "r");
+    unsigned a, b, c, d, length, gateway;
+
+    if (file == NULL)
+        refuse("the table cannot be read");
+    table->lines = need(malloc(PREFIX_MAX * sizeof(*table->lines)));
+    while (table->count < PREFIX_MAX &&
+           fscanf(file, "%u.%u.%u.%u/%u %u", &a, &b, &c, &d, &length, &gateway) == 6) {
+        table->lines[table->count++] =
+            (struct prefix_line){ .address = a << 24 | b << 16 | c << 8 | d,
+                                  .length = (uint8_t)length,
+                                  .gateway = (uint8_t)((gateway - 1) % GATEWAYS + 1) };
+    }
+    fclose(file);
+}
+
+static const struct prefix_line one_route[PORTS] = { { 16u << 24, 8, 1 }, { 48u << 24, 8, 2 } };
+
+/* Gateway g is 10.0.PORT.(1 + g): odd ones behind eth1, even ones behind eth0. */
+static unsigned port_of_gateway(unsigned gateway)
+{
+    return gateway % PORTS;
+}
+
+static void write_frame(struct memory_frame *frame, uint32_t source, uint32_t destination,
+                        const uint8_t target[MAC_BYTES])
+{
+    struct ethernet_header ethernet = { .source = { 2, 0, 0, 0xaa, 0, 1 },
+                                        .ethertype = ETHERTYPE_IPV4 };
+    struct ipv4_header ipv4 = {
+        .version_and_length = 0x45,
+        .total_length_be = __builtin_bswap16(MEMORY_FRAME_BYTES - ETHERNET_HEADER_BYTES),
+        .ttl = 64,
+        .protocol = PROTOCOL_UDP,
+        .source_be = __builtin_bswap32(source),
+        .destination_be = __builtin_bswap32(destination),
+    };
+
+    memcpy(ethernet.target, target, MAC_BYTES);
+    ethernet_write(&ethernet, frame->bytes);
+    ipv4.checksum_be = checksum_of(&ipv4, sizeof(ipv4));
+    memcpy(frame->bytes + ETHERNET_HEADER_BYTES, &ipv4, sizeof(ipv4));
+    uint8_t *udp = frame->bytes + ETHERNET_HEADER_BYTES + IPV4_HEADER_BYTES;
+    store_be16(udp, (uint16_t)(1024 + (source & 0x3fff)));
+    store_be16(udp + 2, 9);
+    store_be16(udp + 4, MEMORY_FRAME_BYTES - ETHERNET_HEADER_BYTES - IPV4_HEADER_BYTES);
+}
+
+/* Random hosts in random prefixes; which port they come by is what the router's table says: the
+ * other one than they leave by. */
+static void make_frames(struct bench *bench, const struct prefix_line *lines, unsigned line_count)
+{
+    const struct forwarding *view = atomic_load(&bench->router->forwarding);
+    uint64_t random_state = 1;
+    unsigned made[PORTS] = { 0 };
+
+    for (unsigned i = 0; i < PORTS; i++)
+        bench->frames[i] = need(aligned_alloc(sizeof(struct memory_frame),
+                                              bench->flow_count * sizeof(*bench->frames[i])));
+    while (made[0] < bench->flow_count || made[1] < bench->flow_count) {
+        const struct prefix_line *line = &lines[random_below(&random_state, line_count)];
+        uint32_t host = line->length < 32 ? UINT32_MAX >> line->length : 0;
+        uint32_t destination = line->address | ((uint32_t)random_next(&random_state) & host);
+        uint32_t source =
+            100u << 24 | 64u << 16 | ((uint32_t)random_next(&random_state) & 0x3fffff);
+        const struct next_hop *next_hop = forwarding_lookup(view, __builtin_bswap32(destination));
+        if (next_hop->kind != NEXT_HOP_GATEWAY)
+            continue;
+        unsigned port_in = 1 - next_hop->port;
+        if (made[port_in] < bench->flow_count)
+            write_frame(&bench->frames[port_in][made[port_in]++], source, destination,
+                        bench->router->ports[port_in].mac);
+    }
+}
+
+/* ---- The router -------------------------------------------------------------------------------
+ */
+
+static void add_lines(struct text *text, const struct prefix_line *lines, unsigned count,
+                      unsigned each)
+{
+    for (unsigned i = 0; i < count; i++) {
+        const struct prefix_line *line = &lines[(uint64_t)i * each / count];
+        uint32_t address_be = __builtin_bswap32(line->address);
+        text_print(text, "ip route %pI4/%u gateway 10.0.%u.%u\n", (const void *)&address_be,
+                   (unsigned)line->length, port_of_gateway(line->gateway), 1u + line->gateway);
+    }
+}
+
+static void load(struct bench *bench, const struct prefix_line *lines, unsigned used,
+                 unsigned count)
+{
+    static const struct command_table *const tables[] = { &session_commands, &statement_commands };
+    size_t room = 65536 + (size_t)used * 64;
+    char *buffer = need(malloc(room));
+    struct text text = text_of(buffer, room);
+    struct problem problem;
+
+    for (unsigned i = 0; i < PORTS; i++)
+        text_print(&text, "ip eth%u address 10.0.%u.1/24\n", i, i);
+    for (unsigned i = 1; i <= GATEWAYS; i++)
+        text_print(&text, "arp 10.0.%u.%u 02:00:00:00:01:%02x eth%u\n", port_of_gateway(i), 1 + i,
+                   i, port_of_gateway(i));
+    add_lines(&text, lines, used, count);
+    bench->shell = need(shell_create(&(struct shell_setup){
+        .router = bench->router,
+        .commands = { .tables = tables, .table_count = ARRAY_COUNT(tables) },
+    }));
+    if (shell_load(bench->shell, buffer, text.length, &problem) != OK)
+        refuse(problem.text);
+    free(buffer);
+}
+
+/* A table that does not fit a configuration: as a view of its own, over the routes of a shorter
+ * one, which has all its next hops. */
+static void use_long_table(struct bench *bench, const struct prefix_line *lines, unsigned count)
+{
+    struct prefix_line samples[GATEWAYS];
+    struct fib4_route *routes = need(malloc(count * sizeof(*routes)));
+    uint16_t next_hops[GATEWAYS + 1];
+
+    for (unsigned i = 0; i < GATEWAYS; i++)
+        samples[i] = (struct prefix_line){ 198u << 24 | 18u << 16 | i << 8, 24, (uint8_t)(i + 1) };
+    load(bench, samples, GATEWAYS, GATEWAYS);
+    bench->own_view = atomic_load(&bench->router->forwarding);
+    for (unsigned i = 0; i < GATEWAYS; i++)
+        next_hops[i + 1] =
+            fib4_lookup(bench->own_view->fib4, __builtin_bswap32(samples[i].address));
+    for (unsigned i = 0; i < count; i++)
+        routes[i] = (struct fib4_route){ .address_be = __builtin_bswap32(lines[i].address),
+                                         .length = lines[i].length,
+                                         .next_hop = next_hops[lines[i].gateway] };
+    struct moment before = moment_now();
+    bench->fib = need(fib4_create(routes, count));
+    fprintf(stderr, "table of %u routes: built in %u ms, %u KiB\n", count,
+            (unsigned)((moment_now().cpu_ns - before.cpu_ns) / NS_PER_MS),
+            (unsigned)(fib4_bytes(bench->fib) / 1024));
+    free(routes);
+    bench->view = *bench->own_view;
+    bench->view.fib4 = bench->fib;
+    atomic_store(&bench->router->forwarding, &bench->view);
+}
+
+static struct bench *bench_create(const struct table *table, unsigned route_count,
+                                  unsigned core_count)
+{
+    struct bench *bench = need(calloc(1, sizeof(*bench)));
+    struct nic *nics[PORTS];
+
+    *bench = (struct bench){ .route_count = route_count, .core_count = core_count };
+    for (unsigned i = 0; i < PORTS; i++) {
+        uint8_t mac[MAC_BYTES] = { 2, 0, 0, 0, 0, (uint8_t)i };
+        bench->cards[i] = memory_nic_create(mac, core_count);
+        nics[i] = memory_nic_card(bench->cards[i]);
+    }
+    bench->router = need(router_create(&(struct router_setup){
+        .core_count = core_count, .nics = nics, .nic_count = PORTS, .now_ns = clock_ns() }));
+    if (route_count == 1) {
+        load(bench, one_route, PORTS, PORTS);
+        bench->flow_count = FLOWS_FEW;
+        make_frames(bench, one_route, PORTS);
+    } else {
+        unsigned used = MIN_OF(route_count, table->count);
+        if (used == 0)
+            refuse("no table");
+        if (used <= CONFIG_ROUTE_MAX)
+            load(bench, table->lines, used, table->count);
+        else
+            use_long_table(bench, table->lines, used);
+        bench->flow_count = FLOWS_MANY;
+        make_frames(bench, table->lines, table->count);
+    }
+    for (unsigned i = 0; i < PORTS; i++)
+        memory_nic_frames(bench->cards[i], bench->frames[i], bench->flow_count);
+    return bench;
+}
+
+static struct bench *bench_find(struct bench **all, const struct table *table, unsigned route_count,
+                                unsigned core_count)
+{
+    if (core_count < 1 || core_count > CORES)
+        refuse("one core or two");
+    for (struct bench *bench = *all; bench != NULL; bench = bench->next)
+        if (bench->route_count == route_count && bench->core_count == core_count)
+            return bench;
+    struct bench *bench = bench_create(table, route_count, core_count);
+    bench->next = *all;
+    *all = bench;
+    return bench;
+}
+
+static void bench_destroy(struct bench *bench)
+{
+    if (bench->fib != NULL)
+        atomic_store(&bench->router->forwarding, bench->own_view);
+    shell_destroy(bench->shell);
+    router_destroy(bench->router);
+    fib4_destroy(bench->fib);
+    for (unsigned i = 0; i < PORTS; i++) {
+        memory_nic_destroy(bench->cards[i]);
+        free(bench->frames[i]);
+    }
+    free(bench);
+}
+
+static void pace(struct bench *bench, uint64_t cycles_per_frame)
+{
+    for (unsigned i = 0; i < PORTS; i++)
+        memory_nic_pace(bench->cards[i], cycles_per_frame);
+}
+
+/* ---- Cores ------------------------------------------------------------------------------------
+ */
+
+/* One core's part of a run, and what it measured. */
+struct job {
+    struct core *core;
+    bool undisturbed; /* nothing else runs on its processor meanwhile, where that is allowed */
+    uint64_t warm_cycles, run_cycles;
+    pthread_barrier_t *start;
+    _Atomic bool done;
+    struct moment begin, end;
+    uint64_t packets; /* received between begin and end */
+};
+
+static void pin(unsigned processor)
+{
+    cpu_set_t set;
+
+    CPU_ZERO(&set);
+    CPU_SET(processor, &set);
+    if (sched_setaffinity(0, sizeof(set), &set) != 0)
+        refuse("cannot be pinned to a processor");
+}
+
+/* For latency, which is about time that passes. Shorter than a second, so that Linux's guard
+ * against real-time programs that take all of a processor does not step in. */
+static void set_undisturbed(bool undisturbed)
+{
+    struct sched_param parameters = { .sched_priority = undisturbed ? 1 : 0 };
+
+    if (sched_setscheduler(0, undisturbed ? SCHED_FIFO : SCHED_OTHER, &parameters) != 0)
+        fprintf(stderr, "datapath_bench: not alone on its processors: latency is the machine's\n");
+}
+
+static void step_for(struct core *core, uint64_t cycles)
+{
+    uint64_t end = clock_cycles() + cycles;
+
+    while (clock_cycles() < end)
+        core_step(core);
+}
+
+static void run_job(void *arg)
+{
+    struct job *job = arg;
+    struct core *core = job->core;
+
+    /* The last processor first: interrupts and what the system does prefer the others. */
+    pin(CORES - 1 - core->index);
+    if (job->undisturbed)
+        set_undisturbed(true);
+    core->cpu = core_current();
+    pthread_barrier_wait(job->start);
+    step_for(core, job->warm_cycles);
+    job->begin = moment_now();
+    uint64_t before = core->stats.packets;
+    step_for(core, job->run_cycles);
+    job->packets = core->stats.packets - before;
+    job->end = moment_now();
+    if (job->undisturbed)
+        set_undisturbed(false);
+    atomic_store(&job->done, true);
+}
+
+static void run_cores(struct bench *bench, struct job jobs[CORES], unsigned ms, bool undisturbed)
+{
+    pthread_barrier_t start;
+
+    if (pthread_barrier_init(&start, NULL, bench->core_count) != 0)
+        refuse("no barrier");
+    for (unsigned i = bench->core_count; i-- > 0;) {
+        jobs[i] = (struct job){ .start = &start,
+                                .core = bench->router->cores[i],
+                                .undisturbed = undisturbed,
+                                .warm_cycles = cycles_of_ms(WARM_MS),
+                                .run_cycles = cycles_of_ms(ms) };
+        if (i > 0)
+            core_start(i, run_job, &jobs[i]);
+        else
+            run_job(&jobs[0]);
+    }
+    for (unsigned i = 0; i < bench->core_count; i++)
+        while (!atomic_load(&jobs[i].done))
+            sched_yield();
+    pthread_barrier_destroy(&start);
+}
+
+/* Frames on their way between cores, and packets that wait for somebody, come to rest. */
+static void settle(struct bench *bench)
+{
+    struct job jobs[CORES];
+
+    pace(bench, MEMORY_NIC_SILENT);
+    run_cores(bench, jobs, 1, false);
+}
+
+static uint64_t lost_packets(const struct router *router)
+{
+    uint64_t lost = 0;
+
+    for (unsigned i = 0; i < router->port_count; i++) {
+        struct port_books books;
+        router_books(router, i, &books);
+        if (!books.balanced)
+            refuse("the books do not balance");
+        lost += books.dropped;
+    }
+    return lost;
+}
+
+static uint64_t register_accesses(const struct bench *bench)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < PORTS; i++)
+        for (unsigned queue = 0; queue < bench->core_count; queue++)
+            sum += memory_nic_card(bench->cards[i])->register_accesses[queue];
+    return sum;
+}
+
+/* ---- Requests ---------------------------------------------------------------------------------
+ */
+
+/* Packets per microsecond of processor time of every core, added up. */
+static double rate_of(const struct job jobs[], unsigned count)
+{
+    double rate = 0;
+
+    for (unsigned i = 0; i < count; i++)
+        rate +=
+            (double)jobs[i].packets * 1000 / (double)(jobs[i].end.cpu_ns - jobs[i].begin.cpu_ns);
+    return rate;
+}
+
+static void forward(struct bench *bench, unsigned ms)
+{
+    struct job jobs[CORES];
+    struct memory_counts counts = { 0 };
+
+    settle(bench);
+    pace(bench, MEMORY_NIC_SATURATED);
+    uint64_t accesses = register_accesses(bench), lost = lost_packets(bench->router);
+    run_cores(bench, jobs, ms, false);
+    accesses = register_accesses(bench) - accesses;
+    for (unsigned i = 0; i < PORTS; i++)
+        memory_nic_counts(bench->cards[i], &counts);
+    settle(bench);
+    lost = lost_packets(bench->router) - lost;
+
+    double rate = rate_of(jobs, bench->core_count);
+    double wall_ns = (double)(jobs[0].end.wall_ns - jobs[0].begin.wall_ns);
+    double cpu_ns = (double)(jobs[0].end.cpu_ns - jobs[0].begin.cpu_ns);
+    printf("cycles=%.2f mpps=%.3f accesses=%.4f lost=%llu cpu_share=%.2f tsc_ghz=%.4f\n",
+           cycles_per_ns() * 1000 * bench->core_count / rate, rate,
+           (double)accesses / (double)counts.received, (unsigned long long)lost, cpu_ns / wall_ns,
+           cycles_per_ns());
+}
+
+/* Fresh packets as port_receive() leaves them. */
+static void fill(struct bench *bench, struct batch *batch, unsigned port, unsigned *next)
+{
+    for (unsigned i = 0; i < BATCH_MAX; i++) {
+        struct packet *packet = batch->packets[i];
+        packet->data = packet_buffer(packet) + PACKET_HEADROOM_BYTES;
+        memcpy(packet->data, bench->frames[port][*next].bytes, MEMORY_FRAME_BYTES);
+        packet->flags = 0;
+        packet->length_bytes = packet->frame_length_bytes = MEMORY_FRAME_BYTES;
+        packet->port_in = (uint16_t)port;
+        packet->received_ns = bench->router->cores[0]->now_ns;
+        *next = (*next + 1) % bench->flow_count;
+    }
+    batch->count = BATCH_MAX;
+}
+
+static void path(struct bench *bench, unsigned ms)
+{
+    enum { SAMPLES_MAX = 1 << 20 };
+    struct core *core = bench->router->cores[0];
+    uint64_t *samples = need(malloc(SAMPLES_MAX * sizeof(*samples)));
+    struct packet *packets[BATCH_MAX];
+    struct batch batch;
+    struct findings findings;
+    unsigned count = 0, next = 0;
+
+    settle(bench); /* on this thread, which is core 0 */
+    core->forwarding = atomic_load(&bench->router->forwarding);
+    for (unsigned i = 0; i < BATCH_MAX; i++)
+        packets[i] = need(packet_alloc(core->pool));
+    for (uint64_t end = clock_cycles() + cycles_of_ms(ms);
+         clock_cycles() < end && count < SAMPLES_MAX; count++) {
+        uint16_t port_in = count % PORTS;
+        memcpy(batch.packets, packets, sizeof(packets));
+        fill(bench, &batch, port_in, &next);
+        uint64_t before = clock_cycles();
+        findings_begin(&findings);
+        classify_batch(core, port_in, &batch, &findings);
+        route_batch(core, &batch, &findings);
+        rewrite_batch(core, &batch, &findings);
+        samples[count] = clock_cycles() - before;
+        if (batch.count != BATCH_MAX)
+            refuse("a packet left the path");
+    }
+    for (unsigned i = 0; i < BATCH_MAX; i++)
+        packet_free(core->pool, packets[i]);
+    qsort(samples, count, sizeof(*samples), compare_u64);
+    printf("cycles=%.2f lowest=%.2f batches=%u\n", (double)samples[count / 2] / BATCH_MAX,
+           (double)samples[0] / BATCH_MAX, count);
+    free(samples);
+}
+
+/* What control does while packets come: one route comes and goes. */
+struct stirring {
+    struct router *router;
+    uint64_t interval_ns, next_ns;
+    unsigned commits;
+    uint64_t busy_ns;
+};
+
+static void commit_change(struct stirring *stirring)
+{
+    struct config *next = need(config_copy(stirring->router->config));
+    struct config_route route = {
+        .prefix = prefix_of_ipv4(__builtin_bswap32(203u << 24 | 113u << 8), 24),
+        .kind = ROUTE_GATEWAY,
+        .distance = DISTANCE_STATIC,
+        .gateway_count = 1,
+        .gateways = { address_of_ipv4(__builtin_bswap32(10u << 24 | 2)) },
+    };
+    struct commit_report report;
+    enum error error = stirring->commits % 2 == 0 ? config_set_route(next, &route)
+                                                  : config_remove_route(next, &route);
+
+    if (error != OK || control_commit(stirring->router, next, &report) != OK)
+        refuse("a commit failed");
+    stirring->commits++;
+}
+
+static void stir_some(void *context, uint64_t now_ns)
+{
+    struct stirring *stirring = context;
+
+    if (now_ns < stirring->next_ns)
+        return;
+    uint64_t start_ns = clock_ns();
+    commit_change(stirring);
+    stirring->busy_ns += clock_ns() - start_ns;
+    stirring->next_ns += stirring->interval_ns;
+}
+
+static void stir(struct bench *bench, unsigned ms, unsigned kpps, unsigned changes)
+{
+    struct stirring stirring = { .router = bench->router, .next_ns = clock_ns() };
+    struct job jobs[CORES];
+    struct memory_counts counts = { 0 };
+
+    settle(bench);
+    uint64_t lost = lost_packets(bench->router);
+    if (changes > 0) {
+        stirring.interval_ns = NS_PER_S / changes;
+        bench->router->control_context = &stirring;
+        bench->router->control_work = stir_some;
+    }
+    pace(bench, (uint64_t)(cycles_per_ns() * 1e6 / kpps));
+    run_cores(bench, jobs, ms, true);
+    for (unsigned i = 0; i < PORTS; i++)
+        memory_nic_counts(bench->cards[i], &counts);
+    bench->router->control_work = NULL;
+    while (bench->router->control_busy) /* it yielded in the middle of a commit */
+        settle(bench);
+    if (stirring.commits % 2 == 1)
+        commit_change(&stirring);
+    settle(bench);
+    lost = lost_packets(bench->router) - lost;
+
+    double us = cycles_per_ns() * 1000;
+    printf("received=%llu ring_full=%llu lost=%llu p50_us=%.1f p999_us=%.1f max_us=%.1f "
+           "commits=%u commit_us=%.1f\n",
+           (unsigned long long)counts.received, (unsigned long long)counts.lost,
+           (unsigned long long)lost, (double)latency_at(&counts, 500) / us,
+           (double)latency_at(&counts, 999) / us, (double)counts.latency_max_cycles / us,
+           stirring.commits,
+           stirring.commits > 0 ? (double)stirring.busy_ns / 1000 / stirring.commits : 0.0);
+}
+
+int main(int argc, char **argv)
+{
+    struct table table = { 0 };
+    struct bench *all = NULL;
+    char line[128];
+    unsigned routes, cores, ms, kpps, changes;
+
+    if (argc > 1)
+        read_table(&table, argv[1]);
+    host_cores(CORES, HOST_THREADS);
+    while (fgets(line, sizeof(line), stdin) != NULL) {
+        if (sscanf(line, "forward %u %u %u", &routes, &cores, &ms) == 3)
+            forward(bench_find(&all, &table, routes, cores), ms);
+        else if (sscanf(line, "path %u %u", &routes, &ms) == 2)
+            path(bench_find(&all, &table, routes, 1), ms);
+        else if (sscanf(line, "stir %u %u %u %u %u", &routes, &cores, &ms, &kpps, &changes) == 5)
+            stir(bench_find(&all, &table, routes, cores), ms, kpps, changes);
+        else
+            refuse("not understood");
+        fflush(stdout);
+    }
+    while (all != NULL) {
+        struct bench *bench = all;
+        all = bench->next;
+        bench_destroy(bench);
+    }
+    free(table.lines);
+    return EXIT_SUCCESS;
+}
