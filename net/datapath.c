@@ -222,62 +222,74 @@ void datapath_originate_frame(struct core *core, uint16_t port, struct packet *p
 void mailbox_send(struct core *core, unsigned target, struct packet *packet,
                   enum mail_purpose purpose)
 {
-    packet->purpose = purpose;
-    books_hold(core, packet);
-    if (!ring_put(&core->router->cores[target]->inbox[core->index], packet)) {
-        books_unhold(core, packet);
-        datapath_drop(core, packet, DROP_MAILBOX_FULL);
-        return;
-    }
-    core->wake_pending |= UINT64_C(1) << target;
+    struct batch batch = { .count = 1, .packets = { packet } };
+
+    mailbox_send_batch(core, target, &batch, purpose);
 }
 
-void mailbox_poll(struct core *core)
+/* Held before the other core can see them, as he will count them no longer held. */
+void mailbox_send_batch(struct core *core, unsigned target, struct batch *batch,
+                        enum mail_purpose purpose)
 {
+    struct ring *inbox = &core->router->cores[target]->inbox[core->index];
+
+    for (unsigned i = 0; i < batch->count; i++) {
+        batch->packets[i]->purpose = purpose;
+        batch->packets[i]->received_ns = core->now_ns;
+        books_hold(core, batch->packets[i]);
+    }
+    unsigned sent = ring_put_many(inbox, (void *const *)batch->packets, batch->count);
+    for (unsigned i = sent; i < batch->count; i++) {
+        books_unhold(core, batch->packets[i]);
+        datapath_drop(core, batch->packets[i], DROP_MAILBOX_FULL);
+    }
+    batch->count = 0;
+    core->mailed_to |= bit_of(target);
+}
+
+static unsigned take_mail(struct core *core, struct ring *inbox)
+{
+    struct batch mail;
     unsigned count = 0;
 
-    for (unsigned from = 0; from < core->router->core_count; from++) {
-        /* No more than a ring full, so that a busy sender does not keep us here. */
-        for (unsigned i = 0; i < MAILBOX_SLOTS; i++) {
-            struct packet *packet = ring_take(&core->inbox[from]);
-            if (!packet)
-                break;
-            count++;
-            books_unhold(core, packet);
-            dispatch(core, packet);
+    /* No more than a ring full, so that a busy sender does not keep us here. */
+    for (unsigned round = 0; round < MAILBOX_SLOTS / BATCH_MAX; round++) {
+        mail.count = ring_take_many(inbox, (void **)mail.packets, BATCH_MAX);
+        if (mail.count == 0)
+            break;
+        count += mail.count;
+        for (unsigned i = 0; i < mail.count; i++) {
+            books_unhold(core, mail.packets[i]);
+            dispatch(core, mail.packets[i]);
             if (core->originated.count > BATCH_MAX / 2)
                 datapath_flush(core);
         }
     }
+    return count;
+}
+
+/* Who puts something in after we have taken his bit sets it again at the end of his step. */
+void mailbox_poll(struct core *core)
+{
+    uint64_t senders = atomic_exchange_explicit(&core->mail_from, 0, memory_order_acquire);
+    unsigned count = 0;
+
+    while (senders != 0)
+        count += take_mail(core, &core->inbox[bits_take_first(&senders)]);
     datapath_flush(core);
-    if (count == 0)
-        return;
     core->worked = true;
     counter_add(&core->stats.packets, count);
     counter_add(&core->stats.batches, 1);
 }
 
-bool mailbox_is_empty(const struct core *core)
+void mailbox_notify(struct core *core)
 {
-    for (unsigned from = 0; from < core->router->core_count; from++)
-        if (ring_count(&core->inbox[from]) > 0)
-            return false;
-    return true;
-}
-
-void mailbox_wake(struct core *core)
-{
-    uint64_t targets = core->wake_pending;
-
-    if (targets == 0)
-        return;
-    core->wake_pending = 0;
-    /* Our mail is in before we look whether they sleep; they say that they sleep before they look
-     * for mail a last time. So one of both sees the other. */
-    atomic_thread_fence(memory_order_seq_cst);
-    for (; targets != 0; targets &= targets - 1) {
-        unsigned target = (unsigned)__builtin_ctzll(targets);
-        if (atomic_load_explicit(&core->router->cores[target]->asleep, memory_order_relaxed))
-            core_wake(target);
+    while (core->mailed_to != 0) {
+        struct core *target = core->router->cores[bits_take_first(&core->mailed_to)];
+        /* Our mail and its bit are in before we look whether he sleeps; he says that he sleeps
+         * before he looks for mail a last time. So one of both sees the other. */
+        atomic_fetch_or_explicit(&target->mail_from, bit_of(core->index), memory_order_seq_cst);
+        if (atomic_load_explicit(&target->asleep, memory_order_relaxed))
+            core_wake(target->index);
     }
 }

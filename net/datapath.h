@@ -41,12 +41,20 @@ void datapath_delivered(struct core *core, struct packet *packet);
 void mailbox_send(struct core *core, unsigned target, struct packet *packet,
                   enum mail_purpose purpose);
 
-/* core_step's: routes what was originated; takes what other cores have mailed, wakes those that we
- * have mailed to. */
+/* Takes all packets of the batch, likewise. */
+void mailbox_send_batch(struct core *core, unsigned target, struct batch *batch,
+                        enum mail_purpose purpose);
+
+/* core_step's: routes what was originated; takes what other cores have mailed, tells those that we
+ * have mailed to, and wakes them where they sleep. */
 void datapath_flush(struct core *core);
 void mailbox_poll(struct core *core);
-bool mailbox_is_empty(const struct core *core);
-void mailbox_wake(struct core *core);
+void mailbox_notify(struct core *core);
+
+static inline bool mailbox_is_empty(const struct core *core)
+{
+    return atomic_load_explicit(&core->mail_from, memory_order_relaxed) == 0;
+}
 
 static inline bool core_is_control(const struct core *core)
 {

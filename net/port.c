@@ -214,14 +214,12 @@ static void lane_send(struct core *core, uint16_t port)
         send_pending(core, lane, &core->ports[port]);
         return;
     }
-    for (unsigned i = 0; i < lane->pending.count; i++) {
-        struct packet *packet = lane->pending.packets[i];
-        if (lane->open)
-            mailbox_send(core, lane->sender, packet, MAIL_TRANSMIT);
-        else
-            datapath_drop(core, packet, DROP_PORT_DOWN);
+    if (lane->open) {
+        mailbox_send_batch(core, lane->sender, &lane->pending, MAIL_TRANSMIT);
+        return;
     }
-    lane->pending.count = 0;
+    while (lane->pending.count > 0)
+        datapath_drop(core, lane->pending.packets[--lane->pending.count], DROP_PORT_DOWN);
 }
 
 static void lane_put(struct core *core, struct packet *packet)

@@ -15,7 +15,9 @@ enum {
     PACKETS_PER_RING_PAIR = 2 * 256,
     PACKETS_FOR_QUEUES = 1024,
 
-    SPIN_US = 20,       /* a core that found nothing looks so long before it sleeps */
+    CONTROL_PAUSE_US = 1000, /* control waits so long while there are packets, and consoles with it:
+                              * at 115200 baud that is 11 letters, and the port keeps 16 */
+    SPIN_US = 20,            /* a core that found nothing looks so long before it sleeps */
     POLLED_CARD_MS = 4, /* a card without interrupts is looked at so often: 250 times a second */
 };
 
@@ -182,13 +184,27 @@ static void core_rest(struct core *core)
         return;
     }
     atomic_store_explicit(&core->asleep, true, memory_order_relaxed);
-    atomic_thread_fence(memory_order_seq_cst); /* the other half of mailbox_wake() */
+    atomic_thread_fence(memory_order_seq_cst); /* the other half of mailbox_notify() */
     if (!ports_arm(core) && mailbox_is_empty(core)) {
         snapshot_offline(&router->snapshots, core->index);
         core_idle(core_deadline(core));
     }
     ports_disarm(core);
     atomic_store_explicit(&core->asleep, false, memory_order_relaxed);
+}
+
+/* In the middle of work it goes on, slice by slice. Else packets come first, for a while. */
+static bool control_is_due(const struct core *core)
+{
+    const struct router *router = core->router;
+
+    return !core->worked || router->control_busy || core->now_ns >= router->control_due_ns;
+}
+
+static void run_control(struct core *core)
+{
+    control_resume(core);
+    core->router->control_due_ns = core->now_ns + (uint64_t)CONTROL_PAUSE_US * NS_PER_US;
 }
 
 void core_step(struct core *core)
@@ -202,13 +218,14 @@ void core_step(struct core *core)
     core->worked = false;
     for (unsigned i = 0; i < core->polled_count; i++)
         datapath_poll(core, &router->ports[core->polled[i]]);
-    mailbox_poll(core);
+    if (!mailbox_is_empty(core))
+        mailbox_poll(core);
     timer_wheel_advance(&core->timers, core->now_ns);
-    if (core_is_control(core))
-        control_resume(core);
+    if (core_is_control(core) && control_is_due(core))
+        run_control(core);
     datapath_flush(core); /* what timers and control have sent */
     ports_flush(core);
-    mailbox_wake(core);
+    mailbox_notify(core);
     packet_pool_collect(core->pool);
     core_rest(core);
 }

@@ -63,7 +63,7 @@ struct core {
     unsigned polled_count;                /* ports of which this core has a queue */
     uint16_t polled[PORT_MAX];
     uint64_t lanes_pending;              /* bit per port with frames in its lane */
-    uint64_t wake_pending;               /* bit per core that was sent mail in this step */
+    uint64_t mailed_to;                  /* bit per core that was sent mail in this step */
     uint64_t stepped_ns, stepped_cycles; /* when this step began */
     uint64_t spin_until_ns;              /* nothing to do: spins until then, before it sleeps */
     struct port_counters ports[PORT_MAX + 1]; /* the last: loopback, what we originate */
@@ -73,6 +73,8 @@ struct core {
     uint64_t random_state;
     /* Written by this core, read by those who send it mail. */
     alignas(CACHE_LINE_BYTES) _Atomic bool asleep;
+    /* Written by all cores. */
+    alignas(CACHE_LINE_BYTES) _Atomic uint64_t mail_from; /* bit per core that has sent us mail */
 };
 
 struct router {
@@ -93,9 +95,10 @@ struct router {
     struct coroutine *control;
     /* It yielded in the middle of work: no sleep before it goes on. */
     bool control_busy;
-    bool control_inside;    /* the coroutine is running now */
-    uint64_t link_check_ns; /* when the links are looked at next */
-    bool links_changed;     /* and the view does not know yet */
+    bool control_inside;     /* the coroutine is running now */
+    uint64_t link_check_ns;  /* when the links are looked at next */
+    bool links_changed;      /* and the view does not know yet */
+    uint64_t control_due_ns; /* it runs again then, be the core ever so busy */
     void (*control_work)(void *context,
                          uint64_t now_ns); /* consoles: called in the coroutine, over and over */
     void *control_context;

@@ -59,6 +59,35 @@ static inline void *ring_take(struct ring *ring)
     return item;
 }
 
+/* Producer: as many of the first items as fit; how many that were. */
+static inline uint32_t ring_put_many(struct ring *ring, void *const *items, uint32_t count)
+{
+    uint32_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
+    uint32_t capacity = ring->mask + 1;
+    if (capacity - (tail - ring->head_seen) < count)
+        ring->head_seen = atomic_load_explicit(&ring->head, memory_order_acquire);
+    uint32_t room = capacity - (tail - ring->head_seen);
+    uint32_t done = count < room ? count : room;
+    for (uint32_t i = 0; i < done; i++)
+        ring->slots[(tail + i) & ring->mask] = items[i];
+    atomic_store_explicit(&ring->tail, tail + done, memory_order_release);
+    return done;
+}
+
+/* Consumer: at most count; how many that were. */
+static inline uint32_t ring_take_many(struct ring *ring, void **items, uint32_t count)
+{
+    uint32_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
+    if (ring->tail_seen - head < count)
+        ring->tail_seen = atomic_load_explicit(&ring->tail, memory_order_acquire);
+    uint32_t ready = ring->tail_seen - head;
+    uint32_t done = count < ready ? count : ready;
+    for (uint32_t i = 0; i < done; i++)
+        items[i] = ring->slots[(head + i) & ring->mask];
+    atomic_store_explicit(&ring->head, head + done, memory_order_release);
+    return done;
+}
+
 /* From either side, or a third: how many are inside, about. */
 static inline uint32_t ring_count(const struct ring *ring)
 {
