@@ -190,47 +190,71 @@ static void return_descriptors(struct nic_queue *queue)
     queue->unreturned = 0;
 }
 
+/* One frame, or a piece of one, whatever it is; false where there is none. */
+static bool receive_any(struct nic_queue *queue, struct batch *batch)
+{
+    struct e1000_receive_descriptor *descriptor = &queue->receive[queue->receive_next];
+    uint64_t state = atomic_load_explicit(&descriptor->state, memory_order_acquire);
+    if (!(state & E1000_RECEIVE_DD))
+        return false;
+    if (E1000_RECEIVE_LENGTH(state) > E1000_BUFFER_BYTES) {
+        queue->broken = true;
+        log_error(subject, "%s stopped: the card wrote %u bytes into a buffer",
+                  queue->card->nic.location, E1000_RECEIVE_LENGTH(state));
+        return false;
+    }
+    struct packet *packet = receive_piece(queue, queue->buffers[queue->receive_next], state);
+    if (packet != NULL)
+        batch->packets[batch->count++] = packet;
+    atomic_store_explicit(&descriptor->state, 0, memory_order_release);
+    queue->receive_next = (queue->receive_next + 1u) & RING_MASK;
+    queue->unreturned++;
+    return true;
+}
+
+/* The same with all in registers, while frames are good and each is in one descriptor. */
+static void receive_quickly(struct nic_queue *queue, struct batch *batch)
+{
+    struct packet_pool *pool = queue->pool;
+    const unsigned room = pool_prepare(pool, BATCH_MAX - batch->count);
+    struct packet **top = pool->top;
+    struct packet **out = &batch->packets[batch->count];
+    struct packet **const end = out + room;
+    unsigned next = queue->receive_next;
+
+    for (; out != end; next = (next + 1) & RING_MASK) {
+        struct e1000_receive_descriptor *descriptor = &queue->receive[next];
+        uint64_t state = atomic_load_explicit(&descriptor->state, memory_order_acquire);
+        uint32_t length = E1000_RECEIVE_LENGTH(state);
+        if ((state & E1000_RECEIVE_WHOLE_MASK) != E1000_RECEIVE_WHOLE)
+            break;
+        if (UNLIKELY(length - ETHERNET_HEADER_BYTES > PACKET_ROOM_BYTES - ETHERNET_HEADER_BYTES))
+            break;
+        struct packet *packet = pool_pop(&top);
+        copy_blocks(packet->data, queue->buffers[next], length);
+        packet->flags = checksum_flag(state);
+        packet->length_bytes = length;
+        packet->frame_length_bytes = length;
+        *out++ = packet;
+        atomic_store_explicit(&descriptor->state, 0, memory_order_release);
+    }
+    pool->top = top;
+    queue->receive_next = (uint16_t)next;
+    queue->unreturned = (uint16_t)(queue->unreturned + (out - &batch->packets[batch->count]));
+    batch->count = (unsigned)(out - batch->packets);
+}
+
 static void e1000_receive(struct nic_queue *queue, struct batch *batch)
 {
     if (UNLIKELY(queue->broken))
         return;
-    unsigned next = queue->receive_next;
-    unsigned done = 0;
-    while (batch->count < BATCH_MAX && done < RING_ENTRIES) {
-        uint64_t state = atomic_load_explicit(&queue->receive[next].state, memory_order_acquire);
-        if (!(state & E1000_RECEIVE_DD))
+    /* No more than once around, whatever the card writes meanwhile. */
+    for (unsigned round = 0; round < RING_ENTRIES; round++) {
+        if (LIKELY(queue->partial == NULL && !queue->skipping))
+            receive_quickly(queue, batch);
+        if (batch->count == BATCH_MAX || !receive_any(queue, batch))
             break;
-        const uint8_t *buffer = queue->buffers[next];
-        uint32_t length = E1000_RECEIVE_LENGTH(state);
-        struct packet *packet;
-        if (LIKELY((state & (E1000_RECEIVE_EOP | E1000_RECEIVE_ERRORS)) == E1000_RECEIVE_EOP &&
-                   length - ETHERNET_HEADER_BYTES <= PACKET_ROOM_BYTES - ETHERNET_HEADER_BYTES &&
-                   queue->partial == NULL && !queue->skipping)) {
-            packet = packet_take(queue->pool);
-            if (packet != NULL) {
-                copy_blocks(packet->data, buffer, length);
-                packet->flags = checksum_flag(state);
-                packet->length_bytes = length;
-                packet->frame_length_bytes = length;
-            } else {
-                counter_add(&queue->stats.rx_no_buffer, 1);
-            }
-        } else if (length > E1000_BUFFER_BYTES) {
-            queue->broken = true;
-            log_error(subject, "%s stopped: the card wrote %u bytes into a buffer",
-                      queue->card->nic.location, length);
-            break;
-        } else {
-            packet = receive_piece(queue, buffer, state);
-        }
-        if (packet != NULL)
-            batch->packets[batch->count++] = packet;
-        atomic_store_explicit(&queue->receive[next].state, 0, memory_order_release);
-        next = (next + 1) & RING_MASK;
-        done++;
     }
-    queue->receive_next = (uint16_t)next;
-    queue->unreturned = (uint16_t)(queue->unreturned + done);
     if (queue->unreturned >= RETURN_BATCH)
         return_descriptors(queue);
 }
@@ -240,17 +264,26 @@ static void e1000_receive(struct nic_queue *queue, struct batch *batch)
 /* Frees what the card has sent. */
 static void reclaim(struct nic_queue *queue)
 {
+    struct packet_pool *pool = queue->pool;
+    struct packet **top = pool->top;
     unsigned clean = queue->send_clean;
-    while (clean != queue->send_told &&
-           atomic_load_explicit(&queue->transmit[clean].state, memory_order_acquire) &
-               E1000_TRANSMIT_DD) {
+    const unsigned told = queue->send_told;
+
+    for (; clean != told; clean = (clean + 1) & RING_MASK) {
+        uint64_t state = atomic_load_explicit(&queue->transmit[clean].state, memory_order_acquire);
+        if (!(state & E1000_TRANSMIT_DD))
+            break;
         struct packet *packet = queue->slots[clean];
-        if (packet != NULL) {
-            queue->slots[clean] = NULL;
-            packet_free(queue->pool, packet);
-        }
-        clean = (clean + 1) & RING_MASK;
+        if (packet == NULL) /* no frame's last segment */
+            continue;
+        queue->slots[clean] = NULL;
+        if (LIKELY(pool_push(pool, &top, packet)))
+            continue;
+        pool->top = top;
+        packet_free(pool, packet);
+        top = pool->top;
     }
+    pool->top = top;
     queue->send_clean = (uint16_t)clean;
 }
 

@@ -120,6 +120,9 @@ _Static_assert(sizeof(struct e1000_receive_descriptor) == 16, "8254x SDM 3.2.3")
 #define E1000_RECEIVE_TCPE  (1ull << 45) /* and it is wrong */
 /* CE, SE, SEQ, RXE; the checksum errors TCPE and IPE are none of the frame's. */
 #define E1000_RECEIVE_ERRORS (0x97ull << 40)
+/* A frame in one descriptor, and good: */
+#define E1000_RECEIVE_WHOLE      (E1000_RECEIVE_DD | E1000_RECEIVE_EOP)
+#define E1000_RECEIVE_WHOLE_MASK (E1000_RECEIVE_WHOLE | E1000_RECEIVE_ERRORS)
 
 /* Legacy transmit descriptor [3.3.3]: `state` is length 15:0, command 31:24, status 35:32. */
 struct e1000_transmit_descriptor {

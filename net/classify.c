@@ -1,6 +1,7 @@
 /* The first stage: what a frame is, and whether its headers can be believed. After it a packet is
- * IPv4 with network_offset, network_length_bytes and header_length_bytes set, contiguous to the end
- * of its header and without the padding that Ethernet adds. ARP is set aside.
+ * IPv4 with network_offset, header_length_bytes and (where it is not plain) network_length_bytes
+ * set, contiguous to the end of its header and without the padding that Ethernet adds. ARP is set
+ * aside.
  *
  * A packet is plain if all of this is so, and then no stage needs to look at it again: one segment,
  * to our MAC address, IPv4 without options, as long as it says, the checksum right, a source that
@@ -171,7 +172,8 @@ void classify_batch(struct core *core, uint16_t port_in, struct batch *batch,
                                   .network_protocol = PACKET_IPV4,
                                   .network_offset = ETHERNET_HEADER_BYTES,
                                   .header_length_bytes = IPV4_HEADER_BYTES };
-    const uint32_t mac_low = load_le32(port->mac), length_max = view->plain_length_max;
+    const uint32_t mac_low = load_le32(port->mac);
+    const uint32_t length_range = view->plain_length_max - PLAIN_LENGTH_MIN;
     const uint16_t mac_high = load_le16(port->mac + 4);
     const unsigned count = batch->count;
     uint64_t bytes = 0, unusual = 0;
@@ -187,11 +189,10 @@ void classify_batch(struct core *core, uint16_t port_in, struct batch *batch,
         uint32_t length = packet->length_bytes;
 
         packet->nature = plain.nature;
-        packet->network_length_bytes = (uint16_t)(length - ETHERNET_HEADER_BYTES);
         findings->destinations_be[i] = header->destination_be;
         bytes += packet->frame_length_bytes;
-        if (LIKELY(length == packet->frame_length_bytes && length >= PLAIN_LENGTH_MIN &&
-                   length <= length_max && load_le32(frame) == mac_low &&
+        if (LIKELY(length == packet->frame_length_bytes &&
+                   length - PLAIN_LENGTH_MIN <= length_range && load_le32(frame) == mac_low &&
                    load_le16(frame + 4) == mac_high && load_le16(frame + 12) == ETHERTYPE_IPV4_LE &&
                    ipv4_is_plain(header, length - ETHERNET_HEADER_BYTES) && header->ttl > 1 &&
                    !forwarding_source_is_suspect(view, header->source_be)))

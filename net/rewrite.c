@@ -51,11 +51,15 @@ static enum verdict rewrite_carefully(struct core *core, struct packet *packet)
 static RARE void rewrite_others(struct core *core, struct batch *batch, struct findings *findings,
                                 uint64_t others)
 {
+    uint16_t first_port = batch->packets[0]->port_out;
+
     while (others != 0) {
         unsigned i = bits_take_first(&others);
         struct packet *packet = batch->packets[i];
+        uint16_t port_out = packet->port_out;
         enum verdict verdict = rewrite_carefully(core, packet);
 
+        findings->ports_differ |= port_out ^ first_port;
         if (verdict == PASS)
             findings->length_bytes += packet->frame_length_bytes;
         stage_conclude(core, batch, findings, i, verdict);
@@ -77,7 +81,6 @@ void rewrite_batch(struct core *core, struct batch *batch, struct findings *find
         struct adjacency *adjacency = findings->adjacencies[i];
         uint8_t *frame = packet->data;
 
-        ports_differ |= packet->port_out ^ first_port;
         if (UNLIKELY(!adjacency)) {
             others |= bit_of(i);
             continue;
@@ -86,6 +89,7 @@ void rewrite_batch(struct core *core, struct batch *batch, struct findings *find
         memcpy(frame, adjacency->header, ETHERNET_HEADER_BYTES);
         ipv4_decrement_ttl((void *)(frame + ETHERNET_HEADER_BYTES));
         length_bytes += packet->frame_length_bytes;
+        ports_differ |= packet->port_out ^ first_port;
     }
     findings->length_bytes = length_bytes;
     findings->ports_differ = ports_differ;

@@ -8,6 +8,7 @@
 #include "net/forwarding.h"
 #include "net/neighbor.h"
 #include "net/stage.h"
+#include "net/wire/ethernet.h"
 #include "net/wire/ipv4.h"
 
 static inline const struct ipv4_header *header_of(const struct packet *packet)
@@ -166,6 +167,8 @@ static RARE void route_others(struct core *core, struct batch *batch, struct fin
         struct packet *packet = batch->packets[i];
         const struct next_hop *next_hop = &core->forwarding->next_hops[findings->next_hops[i]];
 
+        if (!(findings->unusual & bit_of(i)))
+            packet->network_length_bytes = (uint16_t)(packet->length_bytes - ETHERNET_HEADER_BYTES);
         if (route_connected(core, packet, next_hop, findings, i))
             continue;
         findings->adjacencies[i] = NULL;

@@ -45,7 +45,9 @@ static void insert(struct timer_wheel *wheel, struct timer *timer, uint64_t tick
     unsigned level = 0;
     while (distance >> (SLOT_BITS * (level + 1)) != 0)
         level++;
-    unsigned slot = (tick >> (SLOT_BITS * level)) % SLOTS;
+    uint64_t block = tick >> (SLOT_BITS * level);
+    wheel->quiet_until = MIN_OF(wheel->quiet_until, block << (SLOT_BITS * level));
+    unsigned slot = block % SLOTS;
 
     struct timer **head = &wheel->slots[level][slot];
     timer->next = *head;
@@ -171,8 +173,13 @@ static void fire_slot(struct timer_wheel *wheel, uint64_t now_ns)
 void timer_wheel_advance(struct timer_wheel *wheel, uint64_t now_ns)
 {
     uint64_t now_tick = now_ns / NS_PER_MS;
+    if (now_tick < wheel->quiet_until) { /* nearly always: looking for the next slot takes longer */
+        wheel->tick = MAX_OF(wheel->tick, now_tick);
+        return;
+    }
     while (wheel->tick < now_tick) {
         uint64_t tick = wheel->count > 0 ? next_tick(wheel) : NEVER;
+        wheel->quiet_until = tick;
         if (tick > now_tick) {
             wheel->tick = now_tick;
             return;

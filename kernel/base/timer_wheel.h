@@ -13,6 +13,7 @@ struct timer {
 
 struct timer_wheel {
     uint64_t tick;           /* time up to which all has fired, in ms */
+    uint64_t quiet_until;    /* nothing happens before that tick; perhaps even later */
     unsigned count;          /* timers that are set */
     uint64_t occupied[4][4]; /* a bit per slot that is not empty */
     struct timer *slots[4][256];
