@@ -299,6 +299,22 @@ static bool builder_alloc(struct builder *builder, const struct config *config,
            builder->set_table && builder->adjacencies;
 }
 
+/* Many routes are worth the large table where there is room for it, and for the next one beside it.
+ */
+static struct fib4 *create_fib4(const struct builder *builder)
+{
+    enum { DIRECT_FROM_ROUTES = 4096 };
+    static const uint64_t DIRECT_FROM_FREE_BYTES = 256 << 20;
+    struct fib4_plan plan = { .shape = FIB4_COMPACT };
+    struct memory_stats memory;
+
+    memory_stats(&memory);
+    bool has_room = memory.free_bytes == 0 || memory.free_bytes >= DIRECT_FROM_FREE_BYTES;
+    if (builder->route_count >= DIRECT_FROM_ROUTES && has_room)
+        plan.shape = FIB4_DIRECT;
+    return fib4_create(&plan, builder->routes, builder->route_count);
+}
+
 static void copy_ports(struct forwarding *view, const struct port *ports, unsigned port_count)
 {
     uint16_t mtu_min = MTU_MAX;
@@ -338,7 +354,7 @@ struct forwarding *forwarding_create(const struct config *config, const struct r
         goto done;
     add_own_addresses(&builder);
     builder.view->next_hop_count = builder.next_hop_count;
-    builder.view->fib4 = fib4_create(builder.routes, builder.route_count);
+    builder.view->fib4 = create_fib4(&builder);
     if (builder.view->fib4)
         view = builder.view;
 

@@ -80,7 +80,7 @@ static enum error index_connected(struct rib *rib, const struct route *connected
                 .length = connected[i].prefix.length,
                 .next_hop = (uint16_t)(connected[i].port + 1),
             };
-    rib->connected = fib4_create(nets, active);
+    rib->connected = fib4_create(&(struct fib4_plan){ .shape = FIB4_COMPACT }, nets, active);
     memory_free(nets);
     return rib->connected ? OK : fail(ERROR_NO_MEMORY);
 }

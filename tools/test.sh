@@ -37,7 +37,7 @@ part() {
 }
 
 build() {
-    tools/setup test && make all host image build/test/unit build/fuzz/unit build/tsan/unit build/tsan/tsuji fuzzers && make DEBUG=1 all
+    tools/setup test && make all host image build/test/unit build/fuzz/unit build/host/unit build/tsan/unit build/tsan/tsuji fuzzers && make DEBUG=1 all
 }
 
 echo "== build"
@@ -50,6 +50,7 @@ fi
 if [ "$failed" -eq 0 ]; then
     part unit build/test/unit "$word"
     part unit-clang env LLVM_PROFILE_FILE=/dev/null build/fuzz/unit "$word"
+    part unit-optimized env TSUJI_COMPARISONS=10000000 build/host/unit "$word"
     part unit-tsan build/tsan/unit "$word"
     part fuzz tests/fuzz/run.py "$word"
     part system tests/system/run.py "$word"

@@ -12,11 +12,15 @@ BENCH_OBJECTS := $(patsubst %.c,$(HOST)/%.o,$(ABOVE_SEAM) $(HOST_SEAM) $(wildcar
 FUZZ_LIB     := $(TEST_SOURCES:%.c=build/fuzz/%.o) $(HOST_SEAM_S:%=build/fuzz/%.o)
 FUZZERS      := $(patsubst tests/fuzz/%_fuzz.c,build/fuzz/%_fuzz,$(wildcard tests/fuzz/*_fuzz.c))
 # The unit tests that start threads; the router as a process does the rest (tests/system/race_tests.py).
-THREADED     := ring snapshot packet
+THREADED     := ring snapshot packet fib4_readers
 TSAN_LIB     := $(patsubst %.c,build/tsan/%.o,$(ABOVE_SEAM) $(HOST_SEAM)) $(HOST_SEAM_S:%=build/tsan/%.o)
 TSAN_UNIT    := build/tsan/tests/unit/test_main.o $(THREADED:%=build/tsan/tests/unit/%_test.o)
 TSAN_HOST    := $(patsubst %.c,build/tsan/%.o,$(wildcard tests/host/process/*.c))
 UNIT_CLANG_OBJECTS := $(UNIT_OBJECTS:build/test/%=build/fuzz/%)
+# The unit tests that compare so often that only an optimized build is quick enough.
+COMPARING    := fib4
+COMPARE_UNIT := $(patsubst %.c,$(HOST)/%.o,$(ABOVE_SEAM) $(HOST_SEAM)) $(HOST_SEAM_S:%=$(HOST)/%.o) \
+                $(HOST)/tests/unit/test_main.o $(COMPARING:%=$(HOST)/tests/unit/%_test.o)
 VERSION_FLAGS := -DTSUJI_COMMIT='"$(COMMIT)"' -DTSUJI_VERSION='"$(VERSION)"'
 
 # What is tested runs often enough to be optimized; the tests do not, and most of the time goes into compiling.
@@ -65,6 +69,9 @@ build/fuzz/%_fuzz: build/fuzz/tests/fuzz/%_fuzz.o build/fuzz/libtsuji.a
 build/fuzz/unit: $(UNIT_CLANG_OBJECTS) build/fuzz/libtsuji.a
 	$(call say,link)$(CLANG) $(SANITIZE) -fsanitize=fuzzer-no-link -fprofile-instr-generate -fcoverage-mapping -pthread -o $@ $^
 
+$(HOST)/unit: $(COMPARE_UNIT)
+	$(call say,link)$(CC) -pthread -o $@ $^
+
 build/tsan/unit: $(TSAN_LIB) $(TSAN_UNIT)
 	$(call say,link)$(CLANG) -fsanitize=thread -pthread -o $@ $^
 
@@ -105,5 +112,5 @@ bench-qemu: all
 	tests/bench/forward_bench.sh nic=virtio
 	tests/bench/forward_bench.sh nic=e1000
 
--include $(TEST_LIB:.o=.d) $(TSAN_LIB:.o=.d) $(TSAN_UNIT:.o=.d) $(TSAN_HOST:.o=.d) $(UNIT_OBJECTS:.o=.d) $(UNIT_CLANG_OBJECTS:.o=.d) $(HOST_OBJECTS:.o=.d) $(BENCH_OBJECTS:.o=.d) $(FUZZ_LIB:.o=.d) \
+-include $(TEST_LIB:.o=.d) $(TSAN_LIB:.o=.d) $(TSAN_UNIT:.o=.d) $(TSAN_HOST:.o=.d) $(UNIT_OBJECTS:.o=.d) $(UNIT_CLANG_OBJECTS:.o=.d) $(HOST_OBJECTS:.o=.d) $(COMPARE_UNIT:.o=.d) $(BENCH_OBJECTS:.o=.d) $(FUZZ_LIB:.o=.d) \
          $(FUZZERS:build/fuzz/%=build/fuzz/tests/fuzz/%.d)
