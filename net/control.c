@@ -357,7 +357,7 @@ static void check_links(struct router *router, uint64_t now_ns)
     router->link_check_ns = now_ns + (uint64_t)LINK_CHECK_MS * NS_PER_MS;
     for (unsigned i = 0; i < router->port_count; i++) {
         struct port *port = &router->ports[i];
-        if (!port_check_link(port))
+        if (!port_check(router, port, now_ns))
             continue;
         log_info(port->name, "link is %s", port->link_up ? "up" : "down");
         router->links_changed = true;
@@ -407,6 +407,11 @@ void control_resume(struct core *core)
         snapshot_reclaim(&router->snapshots);
 }
 
+static void yield_while_waiting(void *router)
+{
+    control_yield(router);
+}
+
 enum error control_create(struct router *router)
 {
     struct plan plan;
@@ -422,6 +427,7 @@ enum error control_create(struct router *router)
     atomic_store_explicit(&router->forwarding, plan.view, memory_order_release);
     for (unsigned i = 0; i < router->core_count; i++)
         router->cores[i]->forwarding = plan.view;
+    router->while_waiting = yield_while_waiting;
     router->control = coroutine_create(control_main, router);
     return router->control ? OK : fail(ERROR_NO_MEMORY);
 }

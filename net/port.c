@@ -18,6 +18,9 @@
 enum {
     /* From so many cores on, the control core owns no queue: its work would delay packets. */
     CORES_FOR_SEPARATE_CONTROL = 4,
+    /* Between tries to open a card that fails; one that has worked for longer is tried at once. */
+    RETRY_MIN_S = 1,
+    RETRY_MAX_S = 60,
 };
 
 /* ---- Opening ----------------------------------------------------------------------------------
@@ -54,83 +57,197 @@ void port_create(struct port *port, unsigned index, struct nic *nic)
     port->admin_up = true;
 }
 
-static void set_lanes(struct router *router, const struct port *port, unsigned queue_count)
-{
-    struct nic *nic = port->nic;
+/* ---- In and out of service --------------------------------------------------------------------
+ * Who may touch a card's queues is said by port->service. The control core changes it, then
+ * router->services, so that each core looks again at the start of its next step, and lets go of a
+ * queue there. A card is closed when all cores have passed that point, or are asleep: the rule by
+ * which old views are freed. */
 
-    for (unsigned i = 0; i < router->core_count; i++) {
-        struct port_lane *lane = &router->cores[i]->lanes[port->index];
-        lane->ops = nic->ops;
-        lane->polled = nic->polled;
-        lane->sender = (uint16_t)core_of_queue(router, port, i % queue_count, queue_count);
-        lane->open = true;
-    }
-    for (unsigned queue = 0; queue < queue_count; queue++) {
-        struct core *core = router->cores[core_of_queue(router, port, queue, queue_count)];
-        core->lanes[port->index].queue = nic->queues[queue];
-        core->lanes[port->index].queue_index = (uint16_t)queue;
-        core->lanes[port->index].sender = (uint16_t)core->index;
-        core->polled[core->polled_count++] = port->index;
+static void announce_change(struct router *router)
+{
+    atomic_fetch_add_explicit(&router->services, 1, memory_order_release);
+}
+
+static void lane_leave(struct core *core, struct port_lane *lane)
+{
+    struct batch *pending = &lane->pending;
+
+    while (pending->count > 0)
+        datapath_drop(core, pending->packets[--pending->count], DROP_PORT_DOWN);
+    *lane = (struct port_lane){ .queue = NULL };
+}
+
+static void lane_enter(struct core *core, struct port_lane *lane, const struct port *port,
+                       uint32_t service)
+{
+    const struct router *router = core->router;
+    const struct nic *nic = port->nic;
+    unsigned count = nic->queue_count;
+
+    *lane = (struct port_lane){ .service = service, .ops = nic->ops, .polled = nic->polled };
+    lane->sender = (uint16_t)core_of_queue(router, port, core->index % count, count);
+    for (unsigned queue = 0; queue < count; queue++) {
+        if (core_of_queue(router, port, queue, count) != core->index)
+            continue;
+        lane->queue = nic->queues[queue];
+        lane->queue_index = (uint16_t)queue;
+        lane->sender = (uint16_t)core->index;
     }
 }
 
-enum error port_open(struct router *router, struct port *port)
+void ports_adopt(struct core *core)
+{
+    struct router *router = core->router;
+
+    core->services = atomic_load_explicit(&router->services, memory_order_acquire);
+    core->polled_count = 0;
+    for (uint16_t i = 0; i < router->port_count; i++) {
+        const struct port *port = &router->ports[i];
+        struct port_lane *lane = &core->lanes[i];
+        uint32_t service = atomic_load_explicit(&port->service, memory_order_acquire);
+        if (lane->service != service)
+            lane_leave(core, lane);
+        if (lane->service != service)
+            lane_enter(core, lane, port, service);
+        if (lane->queue)
+            core->polled[core->polled_count++] = i;
+    }
+}
+
+/* The time of the next try, should this one fail: at once the first time, then with longer and
+ * longer pauses. */
+static void plan_retry(struct port *port, uint64_t now_ns)
+{
+    const uint64_t second = NS_PER_S;
+
+    port->next_try_ns = now_ns + port->retry_delay_ns;
+    port->retry_delay_ns = MAX_OF(2 * port->retry_delay_ns, RETRY_MIN_S * second);
+    port->retry_delay_ns = MIN_OF(port->retry_delay_ns, RETRY_MAX_S * second);
+}
+
+enum error port_open(struct router *router, struct port *port, uint64_t now_ns)
 {
     struct nic_queue_setup setup[NIC_QUEUE_MAX];
+    struct nic *nic = port->nic;
     unsigned workers = router->core_count - first_worker(router);
 
-    if (!port->nic)
+    if (!nic)
         return OK;
-    unsigned queue_count = MIN_OF(MAX_OF(port->nic->queue_max, 1u), workers);
+    unsigned queue_count = MIN_OF(MAX_OF(nic->queue_max, 1u), workers);
     for (unsigned queue = 0; queue < queue_count; queue++) {
         unsigned core = core_of_queue(router, port, queue, queue_count);
         setup[queue] = (struct nic_queue_setup){ .pool = router->cores[core]->pool, .core = core };
     }
-    enum error error = port->nic->ops->open(port->nic, queue_count, setup);
+    nic->while_waiting = router->while_waiting;
+    nic->while_waiting_context = router;
+    port->state = PORT_OPENING;
+    enum error error = nic->ops->open(nic, queue_count, setup);
     if (error != OK) {
-        log_error(port->name, "%s at %s does not open: %s", port->nic->driver, port->nic->location,
+        port->state = PORT_CLOSED;
+        plan_retry(port, now_ns);
+        log_error(port->name, "%s at %s does not open: %s", nic->driver, nic->location,
                   error_text(error));
         return error;
     }
-    set_lanes(router, port, queue_count);
-    port->open = true;
-    port->link_up = port->nic->ops->link_up(port->nic);
+    port->state = PORT_SERVING;
+    port->opened_ns = now_ns;
+    port->link_up = nic->ops->link_up(nic);
+    atomic_store_explicit(&port->service, ++port->services, memory_order_release);
+    announce_change(router);
     return OK;
 }
 
 void port_close(struct router *router, struct port *port)
 {
-    if (!port->open)
+    if (port->state == PORT_CLOSED)
         return;
+    atomic_store_explicit(&port->service, 0, memory_order_relaxed);
     for (unsigned i = 0; i < router->core_count; i++) {
-        struct core *core = router->cores[i];
-        struct batch *pending = &core->lanes[port->index].pending;
+        struct batch *pending = &router->cores[i]->lanes[port->index].pending;
         while (pending->count > 0)
-            packet_free(core->pool, pending->packets[--pending->count]);
-        core->lanes[port->index] = (struct port_lane){ .queue = NULL };
-        for (unsigned at = 0; at < core->polled_count; at++)
-            if (core->polled[at] == port->index)
-                core->polled[at--] = core->polled[--core->polled_count];
+            packet_free(router->cores[i]->pool, pending->packets[--pending->count]);
+        ports_adopt(router->cores[i]);
     }
     port->nic->ops->close(port->nic, router->cores[CONTROL_CORE]->pool);
-    port->open = false;
+    port->state = PORT_CLOSED;
 }
 
-bool port_check_link(struct port *port)
+/* For snapshot_retire(): every core has let go. */
+static void note_left(void *object)
 {
-    if (!port->open)
+    struct port *port = object;
+
+    port->state = PORT_LEFT;
+}
+
+/* False where it has to be tried again. */
+static bool begin_leaving(struct router *router, struct port *port, uint64_t now_ns)
+{
+    uint32_t service = atomic_load_explicit(&port->service, memory_order_relaxed);
+
+    atomic_store_explicit(&port->service, 0, memory_order_release);
+    announce_change(router);
+    if (snapshot_retire(&router->snapshots, port, note_left) != OK) {
+        atomic_store_explicit(&port->service, service, memory_order_release);
+        announce_change(router);
         return false;
-    bool up = port->nic->ops->link_up(port->nic);
-    if (up == port->link_up)
+    }
+    port->state = PORT_LEAVING;
+    port->resets++;
+    if (now_ns - port->opened_ns > RETRY_MAX_S * (uint64_t)NS_PER_S)
+        port->retry_delay_ns = 0;
+    log_warning(port->name, "the card has failed and will be reset");
+    return true;
+}
+
+static void close_failed(struct router *router, struct port *port, uint64_t now_ns)
+{
+    port->nic->ops->close(port->nic, router->cores[CONTROL_CORE]->pool);
+    port->state = PORT_CLOSED;
+    plan_retry(port, now_ns);
+}
+
+/* Sleeping cores have to fill their new queues, and to let interrupts come. */
+static void wake_all(struct router *router)
+{
+    for (unsigned i = 0; i < router->core_count; i++)
+        core_wake(i);
+}
+
+static void reopen(struct router *router, struct port *port, uint64_t now_ns)
+{
+    /* A MAC address that came while the card was closed. */
+    if (memcmp(port->nic->mac, port->mac, sizeof(port->mac)) != 0 &&
+        port->nic->ops->set_mac(port->nic, port->mac) != OK)
+        log_warning(port->name, "does not take its MAC address");
+    if (port_open(router, port, now_ns) != OK)
+        return;
+    log_info(port->name, "in service again, after %u resets", (unsigned)port->resets);
+    wake_all(router);
+}
+
+bool port_check(struct router *router, struct port *port, uint64_t now_ns)
+{
+    bool was_up = port->link_up;
+
+    if (!port->nic)
         return false;
-    port->link_up = up;
+    if (port->state == PORT_SERVING && !port->nic->ops->is_well(port->nic))
+        begin_leaving(router, port, now_ns);
+    else if (port->state == PORT_LEFT)
+        close_failed(router, port, now_ns);
+    else if (port->state == PORT_CLOSED && now_ns >= port->next_try_ns)
+        reopen(router, port, now_ns);
+    port->link_up = port->state == PORT_SERVING && port->nic->ops->link_up(port->nic);
+    if (port->link_up == was_up)
+        return false;
     port->link_changes++;
     return true;
 }
 
 enum error port_set_mac(struct port *port, const uint8_t mac[6])
 {
-    return port->open ? port->nic->ops->set_mac(port->nic, mac) : OK;
+    return port->state == PORT_SERVING ? port->nic->ops->set_mac(port->nic, mac) : OK;
 }
 
 void port_info(const struct router *router, const struct port *port, struct port_info *info)
@@ -153,8 +270,8 @@ void port_info(const struct router *router, const struct port *port, struct port
         info->queue_register_accesses[queue] = counter_read(&nic->register_accesses[queue]);
         info->register_accesses += info->queue_register_accesses[queue];
     }
-    if (port->open)
-        nic->ops->stats(port->nic, &stats);
+    nic->ops->stats(port->nic, &stats);
+    info->resets = port->resets;
     info->rx_errors = stats.rx_errors;
     info->rx_no_buffer = stats.rx_no_buffer;
     info->tx_errors = stats.tx_errors;
@@ -214,7 +331,7 @@ static void lane_send(struct core *core, uint16_t port)
         send_pending(core, lane, &core->ports[port]);
         return;
     }
-    if (lane->open) {
+    if (lane->service != 0) {
         mailbox_send_batch(core, lane->sender, &lane->pending, MAIL_TRANSMIT);
         return;
     }

@@ -27,6 +27,13 @@ struct port_counters {
     uint64_t dropped[VERDICT_COUNT];
 };
 
+/* A card that fails (nic_ops.is_well) leaves service, and comes back:
+ *
+ *   PORT_SERVING --fails--> PORT_LEAVING --no core uses it--> PORT_LEFT --close--> PORT_CLOSED
+ *        ^---------------------------- open, when it is time ---------------------------'
+ */
+enum port_state { PORT_CLOSED, PORT_OPENING, PORT_SERVING, PORT_LEAVING, PORT_LEFT };
+
 struct port {
     /* Set when created. */
     uint16_t index;
@@ -34,7 +41,16 @@ struct port {
     struct nic *nic;            /* NULL: loopback */
     uint8_t permanent_mac[6];
     uint16_t mtu_max_bytes; /* what the card can send */
-    bool open;              /* false: the card did not come into service */
+    /* Written by the control core, read by all: 0, no core may touch the card's queues; else how
+     * often it has come into service, as each time its queues are others. */
+    _Atomic uint32_t service;
+    /* Owned by the control core. */
+    enum port_state state;
+    uint32_t services;       /* so far */
+    uint64_t resets;         /* the card was closed because it failed */
+    uint64_t next_try_ns;    /* when a card that is out of service is opened */
+    uint64_t retry_delay_ns; /* and how long after that, should it fail again */
+    uint64_t opened_ns;
     /* Owned by the control core; copied into each view for the others. */
     uint8_t mac[6];
     uint16_t mtu_bytes;
@@ -48,13 +64,13 @@ struct nic_queue;
 
 /* How one core serves one port. */
 struct port_lane {
-    /* Set by port_open(). */
+    /* Set by ports_adopt(). */
+    uint32_t service; /* for which all this is right; 0: out of service */
     const struct nic_ops *ops;
     struct nic_queue *queue; /* NULL: another core sends for this one */
     uint16_t queue_index;
     uint16_t sender; /* the core that does */
     bool polled;     /* its interrupts do not reach us */
-    bool open;
     /* Owned by the core. */
     struct batch pending; /* frames to send; handed to the card at the end of the step */
 };
@@ -69,21 +85,27 @@ struct port_info {
     uint64_t register_accesses;                 /* of all queues */
     uint64_t queue_register_accesses[CORE_MAX]; /* of each */
     uint64_t rx_errors, rx_no_buffer, tx_errors;
+    uint64_t resets;
 };
 
 /* Everything below is called by the core that the queue belongs to, unless it says control. */
 
 /* Control: what port number `index` is before it is opened; nic NULL: the loopback. */
 void port_create(struct port *port, unsigned index, struct nic *nic);
-/* Control: opens the card with its queues dealt to cores; PORT_DOWN stays until admin and link are
- * up. */
-enum error port_open(struct router *router, struct port *port) MUST_CHECK;
+/* Control: opens the card with its queues dealt to cores, each of which adopts its own in its next
+ * step; PORT_DOWN stays until admin and link are up. A card that does not open is tried again by
+ * port_check(). */
+enum error port_open(struct router *router, struct port *port, uint64_t now_ns) MUST_CHECK;
+/* Control, while no core steps. */
 void port_close(struct router *router, struct port *port);
-/* Control, ten times a second: true if link_up changed. */
-bool port_check_link(struct port *port);
+/* Control, ten times a second: looks at the link and whether the card is well, and resets one that
+ * is not; true if link_up changed. Others' packets for it are lost meanwhile, as port-down. */
+bool port_check(struct router *router, struct port *port, uint64_t now_ns);
 enum error port_set_mac(struct port *port, const uint8_t mac[6]) MUST_CHECK;
 void port_info(const struct router *router, const struct port *port, struct port_info *info);
 
+/* At the start of a step, when router->services says that a port came into service or left it. */
+void ports_adopt(struct core *core);
 /* Takes what is there into an empty batch, counts; classify counts the bytes. */
 void port_receive(struct core *core, const struct port *port, struct batch *batch);
 /* Once per step: hands what is pending to the cards and rings their doorbells. */

@@ -100,8 +100,10 @@ struct router *router_create(const struct router_setup *setup)
         goto undo;
     /* A card that does not come into service is one port less, not a router less. */
     for (unsigned i = 0; i < router->port_count; i++)
-        if (port_open(router, &router->ports[i]) == ERROR_NO_MEMORY)
+        if (port_open(router, &router->ports[i], setup->now_ns) == ERROR_NO_MEMORY)
             goto undo;
+    for (unsigned i = 0; i < router->core_count; i++)
+        ports_adopt(router->cores[i]);
     if (control_create(router) != OK)
         goto undo;
     router->neighbors = neighbor_table_create(router->cores[CONTROL_CORE], &neighbor_uses);
@@ -169,6 +171,16 @@ uint64_t core_deadline(const struct core *core)
     return deadline_ns;
 }
 
+/* This core holds nothing of the last step any more; and learns which ports it serves. */
+static void look_around(struct core *core)
+{
+    struct router *router = core->router;
+
+    snapshot_quiesce(&router->snapshots, core->index);
+    if (core->services != atomic_load_explicit(&router->services, memory_order_acquire))
+        ports_adopt(core);
+}
+
 /* Nothing to do: spin shortly, as packets come in groups; then sleep until an interrupt, mail or
  * the deadline. What comes while we go to sleep is seen by the second look. */
 static void core_rest(struct core *core)
@@ -188,6 +200,7 @@ static void core_rest(struct core *core)
     if (!ports_arm(core) && mailbox_is_empty(core)) {
         snapshot_offline(&router->snapshots, core->index);
         core_idle(core_deadline(core));
+        look_around(core);
     }
     ports_disarm(core);
     atomic_store_explicit(&core->asleep, false, memory_order_relaxed);
@@ -211,7 +224,7 @@ void core_step(struct core *core)
 {
     struct router *router = core->router;
 
-    snapshot_quiesce(&router->snapshots, core->index);
+    look_around(core);
     core->forwarding = atomic_load_explicit(&router->forwarding, memory_order_acquire);
     core->now_ns = clock_ns();
     account_time(core);

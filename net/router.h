@@ -60,6 +60,7 @@ struct core {
     struct batch originated;              /* IP packets of ours, routed at the end of the poll */
     struct batch taken;                   /* out of the batch, each with its purpose */
     struct port_lane lanes[PORT_MAX + 1]; /* this core's way to each port */
+    uint32_t services;                    /* of the router, when lanes were adopted */
     unsigned polled_count;                /* ports of which this core has a queue */
     uint16_t polled[PORT_MAX];
     uint64_t lanes_pending;              /* bit per port with frames in its lane */
@@ -86,6 +87,7 @@ struct router {
     struct port ports[PORT_MAX + 1];
     /* Written by the control core, read by all. */
     _Atomic(struct forwarding *) forwarding;
+    _Atomic uint32_t services; /* changes when a port comes into service or leaves it */
     struct snapshot_domain snapshots;
     /* Owned by the control core. */
     struct config *config; /* committed, never edited */
@@ -95,10 +97,11 @@ struct router {
     struct coroutine *control;
     /* It yielded in the middle of work: no sleep before it goes on. */
     bool control_busy;
-    bool control_inside;     /* the coroutine is running now */
-    uint64_t link_check_ns;  /* when the links are looked at next */
-    bool links_changed;      /* and the view does not know yet */
-    uint64_t control_due_ns; /* it runs again then, be the core ever so busy */
+    bool control_inside;                 /* the coroutine is running now */
+    void (*while_waiting)(void *router); /* control_yield(), for drivers that wait for a card */
+    uint64_t link_check_ns;              /* when the links are looked at next */
+    bool links_changed;                  /* and the view does not know yet */
+    uint64_t control_due_ns;             /* it runs again then, be the core ever so busy */
     void (*control_work)(void *context,
                          uint64_t now_ns); /* consoles: called in the coroutine, over and over */
     void *control_context;

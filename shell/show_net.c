@@ -90,6 +90,7 @@ static void write_interface(struct command_call *call, unsigned index)
     record_u64(record, "rx_no_buffer", info.rx_no_buffer);
     record_u64(record, "tx_errors", info.tx_errors);
     record_u64(record, "link_changes", port->link_changes);
+    record_u64(record, "resets", info.resets);
     record_text(record, "location", info.location);
     record_bool(record, "polled", info.polled);
 }
@@ -117,7 +118,8 @@ static enum command_result show_interfaces(struct command_call *call)
         { "tx_bytes", RECORD_DETAIL },  { "tx_dropped", RECORD_DETAIL },
         { "rx_errors", RECORD_DETAIL }, { "rx_no_buffer", RECORD_DETAIL },
         { "tx_errors", RECORD_DETAIL }, { "link_changes", RECORD_DETAIL },
-        { "location", RECORD_DETAIL },  { "polled", RECORD_DETAIL },
+        { "resets", RECORD_DETAIL },    { "location", RECORD_DETAIL },
+        { "polled", RECORD_DETAIL },
     };
     const struct argument *name = line_argument(call->line, "interface");
     if (name)

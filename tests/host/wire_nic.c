@@ -28,6 +28,9 @@ struct wire_nic {
     struct nic card;
     bool link_up;
     bool broken;
+    bool failed;
+    unsigned opens_to_fail;
+    unsigned opens; /* so far, tried */
     unsigned room;
     unsigned segment_bytes;
     struct frame_queue sent;
@@ -90,7 +93,12 @@ static enum error wire_open(struct nic *card, unsigned queue_count,
 {
     struct wire_nic *nic = nic_of(card);
 
-    if (nic->broken)
+    nic->opens++;
+    if (nic->opens_to_fail > 0)
+        nic->opens_to_fail--;
+    else
+        nic->failed = false;
+    if (nic->broken || nic->failed)
         return ERROR_DEVICE;
     for (unsigned i = 0; i < queue_count; i++) {
         nic->queues[i].nic = nic;
@@ -186,7 +194,7 @@ static bool wire_link_up(struct nic *card)
 
 static bool wire_is_well(struct nic *card)
 {
-    return !nic_of(card)->broken;
+    return !nic_of(card)->failed;
 }
 
 static enum error wire_set_mac(struct nic *card, const uint8_t mac[6])
@@ -263,6 +271,17 @@ void wire_nic_set_room(struct wire_nic *nic, unsigned frames)
 void wire_nic_break(struct wire_nic *nic)
 {
     nic->broken = true;
+}
+
+void wire_nic_fail(struct wire_nic *nic, unsigned opens_to_fail)
+{
+    nic->failed = true;
+    nic->opens_to_fail = opens_to_fail;
+}
+
+unsigned wire_nic_opens(const struct wire_nic *nic)
+{
+    return nic->opens;
 }
 
 void wire_nic_set_segment(struct wire_nic *nic, unsigned bytes)

@@ -21,6 +21,9 @@ void wire_nic_set_link(struct wire_nic *nic, bool up);
 void wire_nic_set_room(struct wire_nic *nic, unsigned frames);
 /* From here on set_mac() and open() answer ERROR_DEVICE. */
 void wire_nic_break(struct wire_nic *nic);
+/* It is not well until it was closed and opened anew, which works after so many tries. */
+void wire_nic_fail(struct wire_nic *nic, unsigned opens_to_fail);
+unsigned wire_nic_opens(const struct wire_nic *nic); /* how often open() was called */
 /* Frames are received in segments of at most that many bytes: PACKET_ROOM_BYTES at the start. */
 void wire_nic_set_segment(struct wire_nic *nic, unsigned bytes);
 
