@@ -12,6 +12,7 @@
 
 #include "kernel/base/bytes.h"
 #include "kernel/base/log.h"
+#include "kernel/base/pause.h"
 #include "kernel/base/text.h"
 #include "kernel/platform.h"
 #include "net/datapath.h"
@@ -200,8 +201,16 @@ static void plan_drop(struct plan *plan)
     forwarding_destroy(plan->view);
 }
 
+static void take_pause(void *router)
+{
+    control_yield(router);
+}
+
+/* While it is being made, packets go on; neighbors come and go, but no port changes, as only this
+ * coroutine looks at them. */
 static enum error plan_make(struct router *router, const struct config *config, struct plan *plan)
 {
+    const struct pause pause = { .take = take_pause, .context = router };
     unsigned count = router->port_count;
 
     *plan = (struct plan){ .ports = memory_alloc(count * sizeof(*plan->ports), 0, MEMORY_CONFIG) };
@@ -210,9 +219,9 @@ static enum error plan_make(struct router *router, const struct config *config, 
     memcpy(plan->ports, router->ports, count * sizeof(*plan->ports));
     for (unsigned i = 0; i < count; i++)
         apply_interface(&plan->ports[i], config_find_interface(config, plan->ports[i].name));
-    plan->rib = rib_create(config, plan->ports, count);
+    plan->rib = rib_create(config, plan->ports, count, &pause);
     if (plan->rib)
-        plan->view = forwarding_create(config, plan->rib, plan->ports, count);
+        plan->view = forwarding_create(config, plan->rib, plan->ports, count, &pause);
     if (plan->view)
         return OK;
     plan_drop(plan);
@@ -315,14 +324,15 @@ enum error control_commit(struct router *router, struct config *next, struct com
     report->check_ns = checked_ns - start_ns;
 
     struct plan plan;
-    if (!can_retire(router)) {
-        problem(report, "too many changes at once; try again");
-        return fail(ERROR_BUSY);
-    }
     error = plan_make(router, next, &plan);
     if (error != OK) {
         problem(report, "%s", error_text(error));
         return error;
+    }
+    if (!can_retire(router)) {
+        problem(report, "too many changes at once; try again");
+        plan_drop(&plan);
+        return fail(ERROR_BUSY);
     }
     error = set_macs(router, &plan);
     if (error != OK) {
@@ -362,10 +372,12 @@ static void check_links(struct router *router, uint64_t now_ns)
         log_info(port->name, "link is %s", port->link_up ? "up" : "down");
         router->links_changed = true;
     }
-    if (!router->links_changed || !can_retire(router))
+    if (!router->links_changed || plan_make(router, router->config, &plan) != OK)
         return;
-    if (plan_make(router, router->config, &plan) == OK)
+    if (can_retire(router))
         publish(router, &plan);
+    else
+        plan_drop(&plan);
 }
 
 /* ---- The coroutine ----------------------------------------------------------------------------

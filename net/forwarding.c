@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "kernel/base/bytes.h"
+#include "kernel/base/pause.h"
 #include "kernel/platform.h"
 #include "net/fib4.h"
 #include "net/neighbor.h"
@@ -32,6 +33,8 @@ enum {
     OF_PORT_BROADCAST,
     OF_PORT_CONNECTED,
     OF_PORT_COUNT,
+
+    ROUTES_PER_PAUSE = 512, /* at most half a microsecond each */
 
     SPECIAL_ROUTES = 5,
     /* An address: itself, and the first and the last of its net. */
@@ -255,12 +258,15 @@ static void add_own_addresses(struct builder *builder)
     }
 }
 
-static enum error add_rib_routes(struct builder *builder, const struct rib *rib)
+static enum error add_rib_routes(struct builder *builder, const struct rib *rib,
+                                 const struct pause *pause)
 {
     for (unsigned i = 0; i < rib_count(rib); i++) {
         const struct route *route = rib_at(rib, i);
         uint16_t index = SHARED_NONE;
 
+        if (i % ROUTES_PER_PAUSE == 0)
+            pause_take(pause);
         if (!route->active || route->prefix.address.family != FAMILY_IPV4)
             continue;
         enum error error = index_of_route(builder, rib, route, &index);
@@ -333,7 +339,8 @@ static void copy_ports(struct forwarding *view, const struct port *ports, unsign
 }
 
 struct forwarding *forwarding_create(const struct config *config, const struct rib *rib,
-                                     const struct port *ports, unsigned port_count)
+                                     const struct port *ports, unsigned port_count,
+                                     const struct pause *pause)
 {
     struct builder builder = { 0 };
     struct forwarding *view = NULL;
@@ -350,7 +357,7 @@ struct forwarding *forwarding_create(const struct config *config, const struct r
     add_fixed_next_hops(&builder, port_count);
     collect_addresses(&builder, config, ports, port_count);
     add_special_routes(&builder);
-    if (add_rib_routes(&builder, rib) != OK)
+    if (add_rib_routes(&builder, rib, pause) != OK)
         goto done;
     add_own_addresses(&builder);
     builder.view->next_hop_count = builder.next_hop_count;

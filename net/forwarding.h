@@ -21,6 +21,7 @@
 struct adjacency;
 struct fib4;
 struct neighbor_table;
+struct pause;
 struct rib;
 
 /* What is done with a packet to that destination. Those from NEXT_HOP_CONNECTED on leave by a
@@ -122,7 +123,8 @@ static inline struct adjacency *forwarding_adjacency(const struct forwarding *vi
 /* Control: the view of that configuration with the ports as they are now. The RIB's routes are the
  * active ones. NULL: no memory, or more than NEXT_HOP_MAX. */
 struct forwarding *forwarding_create(const struct config *config, const struct rib *rib,
-                                     const struct port *ports, unsigned port_count) MUST_CHECK;
+                                     const struct port *ports, unsigned port_count,
+                                     const struct pause *pause) MUST_CHECK;
 void forwarding_destroy(void *forwarding);
 
 /* Control, before a view is published: finds the records of all its gateways. */

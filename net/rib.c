@@ -8,8 +8,11 @@
 
 #include <string.h>
 
+#include "kernel/base/pause.h"
 #include "kernel/platform.h"
 #include "net/fib4.h"
+
+enum { ROUTES_PER_PAUSE = 512 }; /* at most half a microsecond each */
 
 struct rib {
     unsigned count;
@@ -108,12 +111,14 @@ static struct route static_route(const struct rib *rib, const struct config_rout
 }
 
 /* Of several for one prefix the first that can be used stays active. */
-static void elect(struct rib *rib)
+static void elect(struct rib *rib, const struct pause *pause)
 {
     bool decided = false;
 
     for (unsigned i = 0; i < rib->count; i++) {
         struct route *route = &rib->routes[i];
+        if (i % ROUTES_PER_PAUSE == 0)
+            pause_take(pause);
         if (i > 0 && !prefix_equal(&route->prefix, &rib->routes[i - 1].prefix))
             decided = false;
         if (decided)
@@ -122,7 +127,8 @@ static void elect(struct rib *rib)
     }
 }
 
-struct rib *rib_create(const struct config *config, const struct port *ports, unsigned port_count)
+struct rib *rib_create(const struct config *config, const struct port *ports, unsigned port_count,
+                       const struct pause *pause)
 {
     struct rib *rib = memory_alloc(sizeof(*rib), 0, MEMORY_ROUTE);
     size_t room = (size_t)config->address_count + config->route_count + 1;
@@ -140,6 +146,8 @@ struct rib *rib_create(const struct config *config, const struct port *ports, un
     /* Both lists are in order: merged, the connected one first among equals. */
     unsigned from_connected = 0;
     for (unsigned i = 0; i < config->route_count; i++) {
+        if (i % ROUTES_PER_PAUSE == 0)
+            pause_take(pause);
         struct route route = static_route(rib, &config->routes[i]);
         while (from_connected < connected_count && comes_before(&connected[from_connected], &route))
             rib->routes[rib->count++] = connected[from_connected++];
@@ -147,7 +155,7 @@ struct rib *rib_create(const struct config *config, const struct port *ports, un
     }
     while (from_connected < connected_count)
         rib->routes[rib->count++] = connected[from_connected++];
-    elect(rib);
+    elect(rib, pause);
     memory_free(connected);
     return rib;
 

@@ -22,6 +22,7 @@ struct route {
     struct address gateways[ROUTE_GATEWAY_MAX];
 };
 
+struct pause;
 struct rib;
 /* Routes in the order of prefix, then distance, starting at index `from`; how many were written. */
 unsigned rib_list(const struct rib *rib, unsigned from, struct route *out, unsigned max);
@@ -29,8 +30,8 @@ unsigned rib_count(const struct rib *rib);
 
 /* The routes of that configuration, those that win marked active with the ports as they are now;
  * NULL: no memory. Immutable: a new configuration or a changed link makes a new one. */
-struct rib *rib_create(const struct config *config, const struct port *ports,
-                       unsigned port_count) MUST_CHECK;
+struct rib *rib_create(const struct config *config, const struct port *ports, unsigned port_count,
+                       const struct pause *pause) MUST_CHECK;
 void rib_destroy(struct rib *rib); /* NULL is allowed */
 
 const struct route *rib_at(const struct rib *rib, unsigned index);

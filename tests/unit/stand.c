@@ -28,10 +28,10 @@ void stand_view(struct stand *stand)
 
     rib_destroy(router->rib);
     forwarding_destroy((void *)stand->core.forwarding);
-    router->rib = rib_create(router->config, router->ports, router->port_count);
+    router->rib = rib_create(router->config, router->ports, router->port_count, NULL);
     EXPECT(router->rib);
     stand->core.forwarding =
-        forwarding_create(router->config, router->rib, router->ports, router->port_count);
+        forwarding_create(router->config, router->rib, router->ports, router->port_count, NULL);
     EXPECT(stand->core.forwarding);
 }
 
