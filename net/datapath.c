@@ -128,6 +128,8 @@ static void dispatch(struct core *core, struct packet *packet)
     }
     switch (purpose) {
     case MAIL_TRANSMIT:
+        if (!(packet->flags & PACKET_LOCAL) && core->mailed++ == 0)
+            core->mailed_since_ns = packet->received_ns;
         port_transmit(core, &router->ports[packet->port_out], packet);
         break;
     case MAIL_RESOLVE:

@@ -358,14 +358,19 @@ void enqueue_batch(struct core *core, struct batch *batch, const struct findings
         return;
     uint16_t port_out = batch->packets[0]->port_out;
     struct port_lane *lane = &core->lanes[port_out];
+    bool ours = batch->packets[0]->flags & PACKET_LOCAL;
 
     if (LIKELY(!findings->ports_differ && lane->queue && lane->pending.count == 0)) {
         counter_add(&core->ports[batch->packets[0]->port_in].sent, batch->count);
+        core->forwarded += ours ? 0 : batch->count;
         send_by_queue(core, lane, &core->ports[port_out], batch, findings->length_bytes);
         return;
     }
-    for (unsigned i = 0; i < batch->count; i++)
-        lane_put(core, batch->packets[i]);
+    for (unsigned i = 0; i < batch->count; i++) {
+        struct packet *packet = batch->packets[i];
+        core->forwarded += !ours && core->lanes[packet->port_out].queue != NULL;
+        lane_put(core, packet);
+    }
     batch->count = 0;
 }
 

@@ -144,20 +144,35 @@ void router_destroy(struct router *router)
 /* ---- The loop -----------------------------------------------------------------------------------
  */
 
-/* The time since the last step was work or not, as that step was. */
+/* The time since the last step began: asleep or busy. Looking for work in vain is busy, too, as it
+ * costs the host the same. */
 static void account_time(struct core *core)
 {
     uint64_t cycles = clock_cycles();
     uint64_t passed_ns = core->now_ns - core->stepped_ns;
+    uint64_t slept_ns = MIN_OF(core->slept_ns, passed_ns);
 
-    if (core->worked) {
-        counter_add(&core->stats.busy_ns, passed_ns);
+    counter_add(&core->stats.busy_ns, passed_ns - slept_ns);
+    counter_add(&core->stats.idle_ns, slept_ns);
+    if (core->worked)
         counter_add(&core->stats.busy_cycles, cycles - core->stepped_cycles);
-    } else {
-        counter_add(&core->stats.idle_ns, passed_ns);
-    }
     core->stepped_ns = core->now_ns;
     core->stepped_cycles = cycles;
+    core->slept_ns = 0;
+}
+
+/* How long the packets of this step took, all sent by ports_flush(): one look at the clock. */
+static void account_latency(struct core *core)
+{
+    if (core->forwarded == 0 && core->mailed == 0)
+        return;
+    uint64_t sent_ns = clock_ns();
+    histogram_add(&core->stats.latency, sent_ns - core->now_ns, core->forwarded);
+    if (core->mailed > 0)
+        histogram_add(&core->stats.latency, sent_ns - MIN_OF(core->mailed_since_ns, sent_ns),
+                      core->mailed);
+    core->forwarded = 0;
+    core->mailed = 0;
 }
 
 uint64_t core_deadline(const struct core *core)
@@ -199,7 +214,9 @@ static void core_rest(struct core *core)
     atomic_thread_fence(memory_order_seq_cst); /* the other half of mailbox_notify() */
     if (!ports_arm(core) && mailbox_is_empty(core)) {
         snapshot_offline(&router->snapshots, core->index);
+        uint64_t before_ns = clock_ns();
         core_idle(core_deadline(core));
+        core->slept_ns = clock_ns() - before_ns;
         look_around(core);
     }
     ports_disarm(core);
@@ -238,6 +255,7 @@ void core_step(struct core *core)
         run_control(core);
     datapath_flush(core); /* what timers and control have sent */
     ports_flush(core);
+    account_latency(core);
     mailbox_notify(core);
     packet_pool_collect(core->pool);
     core_rest(core);

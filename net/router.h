@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "kernel/base/histogram.h"
 #include "kernel/base/packet.h"
 #include "kernel/base/ring.h"
 #include "kernel/base/snapshot.h"
@@ -25,7 +26,6 @@ struct coroutine;
 enum {
     CONTROL_CORE = 0,
     MAILBOX_SLOTS = 256, /* per pair of cores */
-    LATENCY_BUCKETS = 32,
 };
 
 /* What a packet is set aside or in a mailbox for. */
@@ -41,9 +41,11 @@ enum mail_purpose {
 /* Counters (kernel/base/counter.h). */
 struct core_stats {
     uint64_t packets, batches;
-    uint64_t busy_ns, idle_ns;
-    uint64_t busy_cycles;
+    uint64_t busy_ns, idle_ns; /* awake, and asleep */
+    uint64_t busy_cycles;      /* of steps that found something to do */
     uint64_t longest_slice_ns; /* of the control coroutine */
+    struct histogram latency;  /* of forwarded packets: from the step that received them until they
+                                * were handed to the card, in ns */
 };
 
 struct core {
@@ -66,6 +68,10 @@ struct core {
     uint64_t lanes_pending;              /* bit per port with frames in its lane */
     uint64_t mailed_to;                  /* bit per core that was sent mail in this step */
     uint64_t stepped_ns, stepped_cycles; /* when this step began */
+    uint64_t slept_ns;                   /* how long of it */
+    unsigned forwarded;                  /* packets that were received and sent in this step */
+    unsigned mailed;                     /* packets that others have received and we have sent */
+    uint64_t mailed_since_ns;            /* when the first of these was received */
     uint64_t spin_until_ns;              /* nothing to do: spins until then, before it sleeps */
     struct port_counters ports[PORT_MAX + 1]; /* the last: loopback, what we originate */
     struct core_stats stats;

@@ -392,6 +392,28 @@ static enum command_result show_cores(struct command_call *call)
     return COMMAND_DONE;
 }
 
+/* Of packets that came in by one card and left by another. */
+static enum command_result show_core_latency(struct command_call *call)
+{
+    static const struct record_column columns[] = {
+        { "core", RECORD_PLAIN },   { "packets", RECORD_PLAIN }, { "p50_ns", RECORD_PLAIN },
+        { "p99_ns", RECORD_PLAIN }, { "p999_ns", RECORD_PLAIN },
+    };
+    struct record *record = call->record;
+    record_table(record, "latency", columns, ARRAY_COUNT(columns));
+    for (unsigned i = 0; i < call->router->core_count; i++) {
+        const struct histogram *latency = &call->router->cores[i]->stats.latency;
+        record_row(record);
+        record_u64(record, "core", i);
+        record_u64(record, "packets", histogram_count(latency));
+        record_u64(record, "p50_ns", histogram_quantile(latency, 5000));
+        record_u64(record, "p99_ns", histogram_quantile(latency, 9900));
+        record_u64(record, "p999_ns", histogram_quantile(latency, 9990));
+    }
+    record_end(record);
+    return COMMAND_DONE;
+}
+
 static enum command_result show_drops(struct command_call *call)
 {
     static const struct record_column columns[] = {
@@ -472,6 +494,8 @@ static const struct command commands[] = {
       .help = "neighbors and their MAC addresses" },
     { .grammar = "show cores", .kind = COMMAND_SHOW, .run = show_cores,
       .help = "what each core does" },
+    { .grammar = "show cores latency", .kind = COMMAND_SHOW, .run = show_core_latency,
+      .help = "how long packets stay, from receiving to sending" },
     { .grammar = "show drops [all]", .kind = COMMAND_SHOW, .run = show_drops,
       .help = "packets that were dropped, by reason" },
     { .grammar = "show log", .kind = COMMAND_SHOW, .run = show_log,

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "kernel/base/bytes.h"
+#include "net/forwarding.h"
+#include "net/neighbor.h"
 #include "net/rib.h"
 #include "net/wire/checksum.h"
 #include "net/wire/ethernet.h"
@@ -151,6 +153,109 @@ TEST(options_are_passed_on)
     EXPECT(lab_take(&lab, 1, &out));
     expect_forwarded(&frame, &out, 1, 2);
     lab_destroy(&lab);
+}
+
+/* A batch of everything at once. What is plain goes the short way through the stages, the rest is
+ * looked at one by one; yet each packet has its fate, and the order stays. */
+TEST(plain_and_unusual_packets_of_a_batch_do_not_disturb_each_other)
+{
+    static const uint8_t record_route[8] = { IPV4_OPTION_RECORD_ROUTE, 7, 4, 0, 0, 0, 0, 0 };
+    enum { KINDS = 7, ROUNDS = 9, PASSING = 4 };
+    struct lab lab = lab_create(1, 3);
+    struct lab_frame passed[2][PASSING * ROUNDS], out;
+    unsigned counts[2] = { 0, 0 };
+
+    lab_route(&lab, "172.16.0.0/12", "10.0.1.2");
+    lab_commit(&lab);
+    for (unsigned n = 0; n < KINDS * ROUNDS; n++) {
+        static const char *const targets[KINDS] = { "10.0.1.2",   "172.16.3.4", "172.16.3.4",
+                                                    "172.16.3.4", "10.0.2.2",   "99.0.0.1",
+                                                    "172.16.3.4" };
+        unsigned kind = (n * 5) % KINDS;
+        struct lab_packet packet = { .source = kind == 6 ? "224.0.0.1" : "10.0.0.2",
+                                     .destination = targets[kind],
+                                     .payload_bytes = (uint16_t)(26 + n),
+                                     .identification = (uint16_t)n };
+        if (kind == 2) {
+            packet.options = record_route;
+            packet.option_bytes = sizeof(record_route);
+        }
+        packet.ttl = kind == 3 ? 1 : 64;
+        struct lab_frame frame = lab_frame(0, &packet);
+        lab_put(&lab, 0, &frame);
+        if (kind <= 2)
+            passed[0][counts[0]++] = frame;
+        else if (kind == 4)
+            passed[1][counts[1]++] = frame;
+    }
+    lab_step(&lab, 2);
+    for (unsigned port = 1; port <= 2; port++) {
+        for (unsigned i = 0; i < counts[port - 1]; i++) {
+            EXPECT(lab_take(&lab, port, &out));
+            expect_forwarded(&passed[port - 1][i], &out, port, 2);
+        }
+        EXPECT(!lab_take(&lab, port, &out));
+    }
+    EXPECT_EQUAL(counts[0] + counts[1], 4 * ROUNDS);
+    EXPECT_EQUAL(lab_dropped(&lab, 0, DROP_TTL_EXPIRED), ROUNDS);
+    EXPECT_EQUAL(lab_dropped(&lab, 0, DROP_NO_ROUTE), ROUNDS);
+    EXPECT_EQUAL(lab_dropped(&lab, 0, DROP_MARTIAN_SOURCE), ROUNDS);
+    while (lab_take(&lab, 0, &out)) /* the ICMP errors */
+        continue;
+    lab_expect_books(&lab);
+    lab_destroy(&lab);
+}
+
+/* The view keeps the gateway's record; the neighbor table changes it there as well. */
+TEST(a_gateway_with_a_new_mac_address_is_used_at_once)
+{
+    static const uint8_t first[6] = { 2, 0, 0, 0, 9, 1 }, second[6] = { 2, 0, 0, 0, 9, 2 };
+    struct lab lab = lab_create(1, 2);
+    struct lab_frame frame = plain_frame("10.0.0.2", "172.16.0.1"), out;
+
+    lab_route(&lab, "172.16.0.0/12", "10.0.1.9");
+    lab_arp(&lab, "10.0.1.9", first, "eth1");
+    lab_commit(&lab);
+    const struct forwarding *view = lab.router->forwarding;
+    struct adjacency *record = neighbor_lookup(lab.router->neighbors, 1, ipv4_of("10.0.1.9"));
+    unsigned found = 0;
+    for (uint16_t i = 0; i < view->next_hop_count; i++)
+        found += forwarding_adjacency(view, i) == record;
+    EXPECT(record);
+    EXPECT_EQUAL(found, 1);
+    lab_put(&lab, 0, &frame);
+    lab_step(&lab, 1);
+    EXPECT(lab_take(&lab, 1, &out));
+    EXPECT(memcmp(out.bytes, first, 6) == 0);
+
+    lab_arp(&lab, "10.0.1.9", second, "eth1");
+    lab_commit(&lab);
+    lab_put(&lab, 0, &frame);
+    lab_step(&lab, 1);
+    EXPECT(lab_take(&lab, 1, &out));
+    EXPECT(memcmp(out.bytes, second, 6) == 0);
+    lab_expect_books(&lab);
+    lab_destroy(&lab);
+}
+
+/* Directly, and by mailbox where only another core can send. */
+TEST(each_forwarded_packet_is_in_one_latency_histogram)
+{
+    for (unsigned core_count = 1; core_count <= 3; core_count++) {
+        struct lab lab = lab_create_queues(core_count, 2, 1);
+        struct lab_frame frame = plain_frame("10.0.0.2", "10.0.1.2"), out;
+        uint64_t counted = 0;
+
+        for (unsigned n = 0; n < 10; n++)
+            lab_put(&lab, 0, &frame);
+        lab_step(&lab, 3);
+        for (unsigned i = 0; i < core_count; i++)
+            counted += histogram_count(&lab.router->cores[i]->stats.latency);
+        EXPECT_EQUAL(counted, 10);
+        while (lab_take(&lab, 1, &out))
+            continue;
+        lab_destroy(&lab);
+    }
 }
 
 /* ---- To us and from us

@@ -144,6 +144,9 @@ TEST(show_arp_cores_drops_version_and_log_have_their_shapes)
     expect_in(answer, "{\"cores\":[{\"core\":0,\"role\":\"");
     expect_in(answer, "\"cycles_per_packet\":");
     expect_in(answer, "\"register_accesses\":");
+    expect_in(ask("show cores latency | json"), "{\"latency\":[{\"core\":0,\"packets\":");
+    expect_in(ask("show cores latency | json"), "\"p50_ns\":");
+    expect_in(ask("show cores latency | json"), "\"p999_ns\":");
     EXPECT_TEXT(ask("show drops | json"), "{\"drops\":[]}\r");
     expect_in(ask("show drops all | json"), "{\"reason\":\"no-route\",\"packets\":0,");
     answer = ask("show version | json");
