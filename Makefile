@@ -99,7 +99,7 @@ include tools/kernel.mk
 include tools/images.mk
 include tools/tests.mk
 
-host: $(HOST)/tsuji
+host: $(HOST)/tsuji $(HOST)/flows
 run:
 	@tools/run.sh
 test:

@@ -81,6 +81,11 @@ build/tsan/tsuji: $(TSAN_LIB) $(TSAN_HOST)
 $(HOST)/tsuji: $(HOST_OBJECTS)
 	$(call say,link)$(CC) -pthread -o $@ $^
 
+# Programs of the system tests.
+$(HOST)/flows: tests/system/flows.c
+	@mkdir -p $(@D)
+	$(call say,cc)$(CC) $(HOST_CFLAGS) -O2 -o $@ $<
+
 $(HOST)/datapath_bench: $(BENCH_OBJECTS)
 	$(call say,link)$(CC) -pthread -o $@ $^
 

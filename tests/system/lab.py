@@ -31,6 +31,7 @@ KERNEL = TREE / "build/tsuji.elf"
 DEBUG_KERNEL = TREE / "build/debug/tsuji.elf"
 ISO = TREE / "build/tsuji.iso"
 PROCESS = TREE / "build/host/tsuji"
+FLOWS = TREE / "build/host/flows"
 RACE_PROCESS = TREE / "build/tsan/tsuji"
 OVMF_CODE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
 OVMF_VARS = "/usr/share/OVMF/OVMF_VARS_4M.fd"
@@ -533,6 +534,17 @@ class Lab:
         router = ProcessRouter(self, *arguments, **more)
         self.routers.append(router)
         return router
+
+    @staticmethod
+    def run_program(*words, limit_s=20):
+        """Output of a program that enters namespaces by itself."""
+        return run(*(str(word) for word in words), limit_s=limit_s)
+
+    def start_program(self, *words):
+        process = subprocess.Popen([str(word) for word in words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                   text=True)
+        self.undo.callback(self._stop, process)
+        return process
 
     def start(self, command, ready=None):
         """A program that runs until the lab ends. Its words are kept for waiting on `ready`, else thrown away."""
