@@ -272,7 +272,7 @@ static void use_long_table(struct bench *bench, const struct prefix_line *lines,
                                          .length = lines[i].length,
                                          .next_hop = next_hops[lines[i].gateway] };
     struct moment before = moment_now();
-    bench->fib = need(fib4_create(routes, count));
+    bench->fib = need(fib4_create(&(struct fib4_plan){ .shape = FIB4_DIRECT }, routes, count));
     fprintf(stderr, "table of %u routes: built in %u ms, %u KiB\n", count,
             (unsigned)((moment_now().cpu_ns - before.cpu_ns) / NS_PER_MS),
             (unsigned)(fib4_bytes(bench->fib) / 1024));
