@@ -590,8 +590,13 @@ static void direct_wide(const struct fib4 *fib, const uint32_t *addresses_be, ui
 static void compact(const struct fib4 *fib, const uint32_t *addresses_be, uint16_t *next_hops,
                     unsigned count)
 {
-    for (unsigned i = 0; i < count; i++)
-        next_hops[i] = fib4_lookup(fib, addresses_be[i]);
+    for (unsigned i = 0; i < count; i++) {
+        uint64_t root = root_load(fib, load_be32(&addresses_be[i]) >> SLICE_LENGTH);
+        if (LIKELY(!root_is_block(root))) /* few routes: most slices are the same all over */
+            next_hops[i] = root_next_hop(root);
+        else
+            next_hops[i] = fib4_lookup(fib, addresses_be[i]);
+    }
 }
 
 /* Sixteen at once: one gather, which takes four bytes for each entry, of which the lowest one or
