@@ -12,8 +12,8 @@
 #define MUST_CHECK          __attribute__((warn_unused_result))
 #define PRINTF_LIKE(f, a)   __attribute__((format(printf, f, a)))
 #define ARRAY_COUNT(array)  (sizeof(array) / sizeof((array)[0]))
-#define LIKELY(condition)   __builtin_expect(!!(condition), 1)
-#define UNLIKELY(condition) __builtin_expect(!!(condition), 0)
+#define LIKELY(condition)   __builtin_expect_with_probability(!!(condition), 1, 0.999)
+#define UNLIKELY(condition) __builtin_expect_with_probability(!!(condition), 0, 0.999)
 #define CONTAINER_OF(pointer, type, member) \
     ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
