@@ -36,8 +36,8 @@ RACE_PROCESS = TREE / "build/tsan/tsuji"
 OVMF_CODE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
 OVMF_VARS = "/usr/share/OVMF/OVMF_VARS_4M.fd"
 
-# INTERFACE: prompt and the line that says that forwarding is up.
-PROMPT = re.compile(r"(?:^|\n)[\w.-]+(?:\(config\))?\*?[>#] ?$")
+# The prompt with its last blank, which may come later than the rest; the line that says that forwarding is up.
+PROMPT = re.compile(r"(?:^|\n)[\w.-]+(?:\(config\))?\*?[>#] $")
 READY = re.compile(r"ready: ([\d.]+) ms, (\d+) cores?, (\d+) interfaces?")
 
 BOOT_LIMIT_S = 30
