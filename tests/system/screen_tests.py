@@ -2,9 +2,11 @@
 picture is turned back into text with the font's own data, or compared with the VGA's text memory."""
 import re
 
-from lab import PROMPT, TREE, Lab, expect, wait_until
+from lab import TREE, Lab, expect, wait_until
 
 FONT_WIDTH, FONT_HEIGHT, FONT_TOP = 8, 16, 2
+# The prompt in the screen's last line; blanks at the end of a line cannot be seen.
+PROMPT = re.compile(r"(?:^|\n)[\w.-]+(?:\(config\))?\*?[>#]$")
 VGA_TEXT, VGA_COLUMNS, VGA_ROWS = 0xB8000, 80, 25
 KEYS = {" ": "spc", "\n": "ret", "-": "minus", ".": "dot", "/": "slash", "\t": "tab", "|": "shift-backslash"}
 
