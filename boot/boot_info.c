@@ -200,6 +200,31 @@ static void copy_text(struct boot_info *info, char *out, size_t size, struct rea
     out[length] = '\0';
 }
 
+/* The next word of a command line after *at, or length 0. */
+static size_t next_word(const char **at, const char **word)
+{
+    *word = *at + strspn(*at, " ");
+    size_t length = strcspn(*word, " ");
+    *at = *word + length;
+    return length;
+}
+
+/* A name that is too long is none: its beginning could be another module's. */
+static void name_module(struct boot_info *info, struct boot_module *module,
+                        const char *command_line)
+{
+    const char *word;
+    size_t length = next_word(&command_line, &word);
+    size_t start = length;
+    while (start > 0 && word[start - 1] != '/')
+        start--;
+    if (length - start >= sizeof(module->name)) {
+        reject(info);
+        return;
+    }
+    memcpy(module->name, word + start, length - start);
+}
+
 static void add_module(struct boot_info *info, const struct boot_module *module)
 {
     bool wraps = module->size_bytes > UINT64_MAX - module->address;
@@ -215,15 +240,17 @@ static void add_module(struct boot_info *info, const struct boot_module *module)
 static void read_module(struct boot_info *info, struct reader *tag)
 {
     struct boot_module module = { 0 };
+    char command_line[BOOT_COMMAND_LINE_MAX];
     uint32_t start = read_le32(tag);
     uint32_t end = read_le32(tag);
-    copy_text(info, module.name, sizeof(module.name), tag);
+    copy_text(info, command_line, sizeof(command_line), tag);
     if (tag->failed || end < start) {
         reject(info);
         return;
     }
     module.address = start;
     module.size_bytes = end - start;
+    name_module(info, &module, command_line);
     add_module(info, &module);
 }
 
@@ -455,25 +482,18 @@ enum error boot_info_from_pvh(struct boot_info *info, uint64_t start_info_addres
     table = pvh_table(info, &pvh, modules_address, module_count, BOOT_MODULE_MAX, PVH_MODULE_BYTES);
     while (reader_left(&table) > 0) {
         struct boot_module module = { 0 };
+        char command_line[BOOT_COMMAND_LINE_MAX];
         module.address = read_le64(&table);
         module.size_bytes = read_le64(&table);
-        pvh_text(info, &pvh, read_le64(&table), module.name, sizeof(module.name));
+        pvh_text(info, &pvh, read_le64(&table), command_line, sizeof(command_line));
         read_le64(&table);
+        name_module(info, &module, command_line);
         add_module(info, &module);
     }
     return finish(info, &raw);
 }
 
 /* ---- Command line ---------------------------------------------------------------------------- */
-
-/* The next word of the command line after *at, or length 0. */
-static size_t next_word(const char **at, const char **word)
-{
-    *word = *at + strspn(*at, " ");
-    size_t length = strcspn(*word, " ");
-    *at = *word + length;
-    return length;
-}
 
 /* Is the word `name`, or does it begin with `name=`? Then where its value begins; else NULL. */
 static const char *value_of(const char *word, size_t length, const char *name)

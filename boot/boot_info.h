@@ -34,7 +34,8 @@ struct boot_memory {
 struct boot_module {
     uint64_t address; /* physical */
     uint64_t size_bytes;
-    char name[BOOT_MODULE_NAME_MAX];
+    char name[BOOT_MODULE_NAME_MAX]; /* the first word of its command line, less folders; may be ""
+                                      */
 };
 
 struct boot_framebuffer {

@@ -40,6 +40,10 @@ static void check(const struct boot_info *info, enum error error)
         CHECK(i == 0 || area->base >= area[-1].base + area[-1].length_bytes);
         ram |= area->kind == BOOT_MEMORY_RAM;
     }
+    for (unsigned i = 0; i < info->module_count; i++) {
+        CHECK(strnlen(info->modules[i].name, BOOT_MODULE_NAME_MAX) < BOOT_MODULE_NAME_MAX);
+        CHECK(strpbrk(info->modules[i].name, "/ ") == NULL);
+    }
     CHECK(error != OK || ram);
     CHECK(strlen(info->command_line) < BOOT_COMMAND_LINE_MAX);
     char value[16];

@@ -205,7 +205,7 @@ TEST(boot_modules_must_lie_in_ram)
 {
     begin();
     put_ram();
-    put_module(63 * MIB, 65 * MIB, "over the end");
+    put_module(63 * MIB, 65 * MIB, "over-the-end");
     put_module(65 * MIB, 66 * MIB, "behind");
     put_module(3 * MIB, 2 * MIB, "backwards");
     put_module(3 * MIB, 3 * MIB, "empty");
@@ -217,6 +217,51 @@ TEST(boot_modules_must_lie_in_ram)
     EXPECT_EQUAL(info.module_count, 1);
     EXPECT_TEXT(info.modules[0].name, "good");
     EXPECT_EQUAL(info.rejected, 5);
+}
+
+TEST(boot_modules_are_named_by_the_first_word_of_their_command_line)
+{
+    static const struct {
+        const char *command_line, *name;
+    } cases[] = {
+        { "routes.txt", "routes.txt" },
+        { "/boot/routes.txt more words /x", "routes.txt" },
+        { "  (hd0,gpt1)/a//b/routes  ", "routes" },
+        { "routes/ other", "" },
+        { "/", "" },
+        { "   ", "" },
+        { "", "" },
+        { "a\tb\xff c", "a?b?" },
+        { "../..", ".." },
+    };
+    begin();
+    put_ram();
+    for (unsigned i = 0; i < ARRAY_COUNT(cases); i++)
+        put_module(2 * MIB, 3 * MIB, cases[i].command_line);
+    EXPECT_EQUAL(finish(), OK);
+    EXPECT_EQUAL(info.module_count, ARRAY_COUNT(cases));
+    for (unsigned i = 0; i < ARRAY_COUNT(cases); i++)
+        EXPECT_TEXT(info.modules[i].name, cases[i].name);
+    EXPECT_EQUAL(info.rejected, 0);
+}
+
+TEST(boot_modules_may_lie_in_deep_folders_but_have_no_half_name)
+{
+    char command_line[300];
+    memset(command_line, 'a', sizeof(command_line));
+    command_line[sizeof(command_line) - 1] = '\0';
+    command_line[200] = '/';
+    command_line[201 + BOOT_MODULE_NAME_MAX - 1] = '\0';
+    begin();
+    put_ram();
+    put_module(2 * MIB, 3 * MIB, command_line);
+    command_line[201 + BOOT_MODULE_NAME_MAX - 1] = 'a';
+    put_module(3 * MIB, 4 * MIB, command_line);
+    EXPECT_EQUAL(finish(), OK);
+    EXPECT_EQUAL(info.module_count, 2);
+    EXPECT_EQUAL(strlen(info.modules[0].name), BOOT_MODULE_NAME_MAX - 1);
+    EXPECT_TEXT(info.modules[1].name, "");
+    EXPECT_EQUAL(info.rejected, 1);
 }
 
 TEST(boot_modules_beyond_the_table_are_counted)
@@ -460,7 +505,7 @@ TEST(boot_pvh_gives_text_modules_memory_and_rsdp)
     expect_memory(0, MIB, 64 * MIB, BOOT_MEMORY_RAM);
     EXPECT_EQUAL(info.module_count, 1);
     EXPECT_EQUAL(info.modules[0].size_bytes, 77);
-    EXPECT_TEXT(info.modules[0].name, "test cores=2");
+    EXPECT_TEXT(info.modules[0].name, "test");
     EXPECT_EQUAL(info.rejected, 0);
 }
 
