@@ -1,6 +1,7 @@
-/* A selector port chooses an item, a data port gives its bytes one by one; newer QEMUs also copy a
- * whole item by DMA, told by the physical address of a command structure. Everything the device
- * says is big-endian but for the selectors and the feature bitmap. */
+/* A selector port chooses an item, a data port gives its bytes one by one; newer QEMUs also copy
+ * any part of an item by DMA, told by the physical address of a command structure. Everything the
+ * device says is big-endian but for the selectors and the feature bitmap. The directory is an item
+ * like the files, and read in the same way. */
 #include "drivers/fw_cfg.h"
 
 #include <string.h>
@@ -26,13 +27,14 @@ enum { FEATURE_DMA = 1 << 1 };
 enum dma_control {
     DMA_ERROR = 1 << 0,
     DMA_READ = 1 << 1,
+    DMA_SKIP = 1 << 2,
     DMA_SELECT = 1 << 3,
     DMA_SELECTOR_SHIFT = 16,
 };
 
 enum {
-    DMA_POLL_MAX =
-        1000000, /* QEMU is done before the write returns; a device that is not is left alone */
+    /* QEMU is done before the write returns; a device that is not is left alone. */
+    DMA_POLL_MAX = 1000000,
 };
 
 struct dma_command {
@@ -41,96 +43,147 @@ struct dma_command {
     uint64_t address_be;
 };
 
-static void select_item(uint16_t item)
-{
-    port_write16(PORT_SELECTOR, item);
-}
+/* The device writes here and nowhere else, whatever becomes of the caller's memory. */
+struct transfer {
+    volatile struct dma_command command;
+    uint8_t bytes[];
+};
 
-static void read_item(void *out, size_t size_bytes)
+/* ---- By port --------------------------------------------------------------------------------- */
+
+static void read_by_port(struct fw_cfg *device, uint16_t item, uint32_t offset, void *out,
+                         uint32_t size_bytes)
 {
     uint8_t *bytes = out;
-    for (size_t i = 0; i < size_bytes; i++)
+
+    if (device->item != item || device->position > offset) {
+        port_write16(PORT_SELECTOR, item);
+        device->item = item;
+        device->position = 0;
+    }
+    for (; device->position < offset; device->position++)
+        port_read8(PORT_DATA);
+    for (uint32_t i = 0; i < size_bytes; i++)
         bytes[i] = port_read8(PORT_DATA);
+    device->position += size_bytes;
 }
 
-static bool device_present(void)
+/* ---- By DMA ---------------------------------------------------------------------------------- */
+
+static enum error run_command(struct fw_cfg *device, volatile struct dma_command *command,
+                              uint32_t control, uint32_t length_bytes, uint64_t target)
+{
+    uint64_t address = dma_address((const void *)command);
+    uint32_t unfinished_be = __builtin_bswap32(~(uint32_t)DMA_ERROR);
+
+    command->control_be = __builtin_bswap32(control);
+    command->length_be = __builtin_bswap32(length_bytes);
+    command->address_be = __builtin_bswap64(target);
+    io_fence();
+    port_write32(PORT_DMA_HIGH, __builtin_bswap32((uint32_t)(address >> 32)));
+    port_write32(PORT_DMA_LOW, __builtin_bswap32((uint32_t)address));
+
+    uint32_t answer_be = command->control_be;
+    for (unsigned i = 0; i < DMA_POLL_MAX && (answer_be & unfinished_be) != 0; i++) {
+        core_relax();
+        answer_be = command->control_be;
+    }
+    io_fence();
+    if (answer_be == 0)
+        return OK;
+    device->stuck = (answer_be & unfinished_be) != 0;
+    return fail(device->stuck ? ERROR_TIMEOUT : ERROR_DEVICE);
+}
+
+static enum error read_by_dma(struct fw_cfg *device, uint16_t item, uint32_t offset, void *out,
+                              uint32_t size_bytes)
+{
+    struct transfer *transfer =
+        dma_alloc_uncleared(sizeof(*transfer) + size_bytes, alignof(uint64_t), MEMORY_DRIVER);
+    if (!transfer)
+        return fail(ERROR_NO_MEMORY);
+    uint32_t select = (uint32_t)item << DMA_SELECTOR_SHIFT | DMA_SELECT;
+    enum error error = run_command(device, &transfer->command, select | DMA_SKIP, offset, 0);
+    if (error == OK)
+        error = run_command(device, &transfer->command, DMA_READ, size_bytes,
+                            dma_address(transfer->bytes));
+    if (error == OK)
+        memcpy(out, transfer->bytes, size_bytes);
+    if (!device->stuck)
+        dma_free(transfer);
+    return error;
+}
+
+/* ---- Items ----------------------------------------------------------------------------------- */
+
+static enum error read_item(struct fw_cfg *device, uint16_t item, uint32_t offset, void *out,
+                            uint32_t size_bytes)
+{
+    if (device->stuck)
+        return fail(ERROR_DEVICE);
+    if (device->has_dma)
+        return read_by_dma(device, item, offset, out, size_bytes);
+    read_by_port(device, item, offset, out, size_bytes);
+    return OK;
+}
+
+void fw_cfg_open(struct fw_cfg *device)
 {
     char signature[4];
-
-    select_item(ITEM_SIGNATURE);
-    read_item(signature, sizeof(signature));
-    return memcmp(signature, "QEMU", sizeof(signature)) == 0;
-}
-
-static bool device_has_dma(void)
-{
     uint8_t features[4];
 
-    select_item(ITEM_FEATURES);
-    read_item(features, sizeof(features));
-    return (load_le32(features) & FEATURE_DMA) != 0;
+    *device = (struct fw_cfg){ .position = UINT32_MAX }; /* no item is chosen */
+    read_by_port(device, ITEM_SIGNATURE, 0, signature, sizeof(signature));
+    device->present = memcmp(signature, "QEMU", sizeof(signature)) == 0;
+    if (!device->present)
+        return;
+    read_by_port(device, ITEM_FEATURES, 0, features, sizeof(features));
+    device->has_dma = (load_le32(features) & FEATURE_DMA) != 0;
 }
 
-bool fw_cfg_find(const char *name, struct fw_cfg_file *file)
+enum error fw_cfg_find(struct fw_cfg *device, const char *name, struct fw_cfg_file *file)
 {
     struct {
         uint8_t size_be[4];
-        uint8_t selector_be[2];
+        uint8_t item_be[2];
         uint8_t reserved[2];
         char name[FW_CFG_NAME_MAX];
     } entry;
     uint8_t count_be[4];
 
-    if (!device_present())
-        return false;
-    select_item(ITEM_DIRECTORY);
-    read_item(count_be, sizeof(count_be));
+    if (!device->present)
+        return ERROR_NOT_FOUND;
+    enum error error = read_item(device, ITEM_DIRECTORY, 0, count_be, sizeof(count_be));
+    if (error)
+        return error;
     uint32_t count = MIN_OF(load_be32(count_be), (uint32_t)FW_CFG_FILE_MAX);
     for (uint32_t i = 0; i < count; i++) {
-        read_item(&entry, sizeof(entry));
+        uint32_t offset = sizeof(count_be) + i * (uint32_t)sizeof(entry);
+        error = read_item(device, ITEM_DIRECTORY, offset, &entry, sizeof(entry));
+        if (error)
+            return error;
         entry.name[FW_CFG_NAME_MAX - 1] = '\0';
         if (strcmp(entry.name, name) != 0)
             continue;
         file->size_bytes = load_be32(entry.size_be);
-        file->selector = load_be16(entry.selector_be);
-        return true;
+        file->item = load_be16(entry.item_be);
+        return OK;
     }
-    return false;
+    return ERROR_NOT_FOUND;
 }
 
-static enum error read_by_dma(const struct fw_cfg_file *file, void *out, uint32_t size_bytes)
+enum error fw_cfg_read(struct fw_cfg *device, const struct fw_cfg_file *file, uint32_t offset,
+                       void *out, size_t size_bytes, size_t *read_bytes)
 {
-    volatile struct dma_command *command =
-        dma_alloc(sizeof(*command), alignof(uint64_t), MEMORY_DRIVER);
-    if (!command)
-        return fail(ERROR_NO_MEMORY);
-    command->control_be =
-        __builtin_bswap32((uint32_t)file->selector << DMA_SELECTOR_SHIFT | DMA_SELECT | DMA_READ);
-    command->length_be = __builtin_bswap32(size_bytes);
-    command->address_be = __builtin_bswap64(dma_address(out));
-    uint64_t address = dma_address((const void *)command);
-    io_fence();
-    port_write32(PORT_DMA_HIGH, __builtin_bswap32((uint32_t)(address >> 32)));
-    port_write32(PORT_DMA_LOW, __builtin_bswap32((uint32_t)address));
+    uint32_t left = file->size_bytes - MIN_OF(offset, file->size_bytes);
+    uint32_t most = device->has_dma ? FW_CFG_TRANSFER_MAX : FW_CFG_PORT_MAX;
+    size_t count = MIN_OF(MIN_OF(left, most), size_bytes);
 
-    uint32_t control = command->control_be;
-    for (unsigned i = 0; i < DMA_POLL_MAX && (control & ~__builtin_bswap32(DMA_ERROR)) != 0; i++) {
-        core_relax();
-        control = command->control_be;
-    }
-    if ((control & ~__builtin_bswap32(DMA_ERROR)) != 0)
-        return fail(ERROR_TIMEOUT); /* the device may still write: its memory is never given back */
-    dma_free((void *)command);
-    return control == 0 ? OK : fail(ERROR_DEVICE);
-}
-
-enum error fw_cfg_read(const struct fw_cfg_file *file, void *out, uint32_t size_bytes)
-{
-    if (size_bytes > file->size_bytes)
-        return fail(ERROR_TRUNCATED);
-    if (device_has_dma())
-        return read_by_dma(file, out, size_bytes);
-    select_item(file->selector);
-    read_item(out, size_bytes);
-    return OK;
+    *read_bytes = 0;
+    if (count == 0)
+        return OK;
+    enum error error = read_item(device, file->item, offset, out, (uint32_t)count);
+    if (error == OK)
+        *read_bytes = count;
+    return error;
 }

@@ -6,26 +6,30 @@
 
 static enum error from_fw_cfg(struct start_config *config)
 {
+    struct fw_cfg device;
     struct fw_cfg_file file;
 
-    if (!fw_cfg_find("opt/tsuji/config", &file))
-        return ERROR_NOT_FOUND;
     config->source = "fw_cfg";
+    fw_cfg_open(&device);
+    enum error error = fw_cfg_find(&device, "opt/tsuji/config", &file);
+    if (error)
+        return error;
     if (file.size_bytes > START_CONFIG_MAX)
         return fail(ERROR_FULL);
-    config->length_bytes = file.size_bytes;
-    if (file.size_bytes == 0) {
-        config->text = "";
-        return OK;
-    }
-    config->memory = dma_alloc(file.size_bytes, 0, MEMORY_CONFIG);
-    if (!config->memory)
+    char *text = memory_alloc((size_t)file.size_bytes + 1, 0, MEMORY_CONFIG);
+    if (!text)
         return fail(ERROR_NO_MEMORY);
-    enum error error = fw_cfg_read(&file, config->memory, file.size_bytes);
-    config->text = config->memory;
-    if (error == ERROR_TIMEOUT)
-        config->memory = NULL; /* the device may still write: never given back */
-    return error;
+    config->text = config->memory = text;
+    while (config->length_bytes < file.size_bytes) {
+        size_t read_bytes;
+        uint32_t offset = (uint32_t)config->length_bytes;
+        error = fw_cfg_read(&device, &file, offset, text + offset, file.size_bytes - offset,
+                            &read_bytes);
+        if (error)
+            return error;
+        config->length_bytes += read_bytes;
+    }
+    return OK;
 }
 
 enum error start_config_find(const struct boot_info *info, struct start_config *config)
@@ -44,6 +48,6 @@ enum error start_config_find(const struct boot_info *info, struct start_config *
 
 void start_config_free(struct start_config *config)
 {
-    dma_free(config->memory);
+    memory_free(config->memory);
     *config = (struct start_config){ .text = NULL };
 }
