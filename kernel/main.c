@@ -7,6 +7,7 @@
 #include "kernel/boot_phase.h"
 #include "kernel/clock.h"
 #include "kernel/consoles.h"
+#include "kernel/file.h"
 #include "kernel/loader.h"
 #include "kernel/memory.h"
 #include "kernel/panic.h"
@@ -80,6 +81,7 @@ static unsigned start_devices(void)
     boot_phase("pci");
     pci_scan(&pci);
     show_machine_init(&boot, &pci);
+    file_init(&boot);
 
     boot_phase("cards");
     return pci_probe_nics(&pci, nics, PORT_MAX);

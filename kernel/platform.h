@@ -163,6 +163,37 @@ bool interrupt_connect_pci_pin(int interrupt, unsigned line_hint, void (*raise)(
                                void (*quiet)(void *device), void *device) MUST_CHECK;
 void interrupt_unmask(int interrupt);
 
+/* ---- Storage --------------------------------------------------------------------------------- */
+
+/* Named files that whoever started the machine hands over: boot modules and QEMU's fw_cfg files
+ * `opt/tsuji/NAME` in the bare machine, files of a folder in a process. They are only read, by the
+ * control core, and need not be closed. */
+enum {
+    FILE_NAME_MAX = 46,        /* with the final 0: fw_cfg has room for no more behind opt/tsuji/ */
+    FILE_READ_MAX = 32 * 1024, /* bytes that one file_read() gives at most */
+};
+
+struct file {
+    uint64_t size_bytes;
+    /* The implementation's own. */
+    const void *bytes; /* where all of it lies; NULL: it is asked for by what follows */
+    unsigned item;     /* of fw_cfg */
+    char name[FILE_NAME_MAX];
+};
+
+/* Letters, digits, `_`, `.` and `-`, fewer than FILE_NAME_MAX of them, no dot in front. */
+bool file_name_is_valid(const char *name);
+
+/* ERROR_BAD_VALUE: no valid name. ERROR_NOT_FOUND: nobody handed over such a file. Any other error:
+ * there may be one, and it cannot be read. */
+enum error file_open(const char *name, struct file *file) MUST_CHECK;
+
+/* Up to size bytes from offset into out, which may be any memory; *read_bytes says how many: 0 at
+ * the end only, but often fewer than asked for, since no call takes longer than some 100
+ * microseconds. Whoever reads on from where the last read ended reads fastest. */
+enum error file_read(const struct file *file, uint64_t offset, void *out, size_t size,
+                     size_t *read_bytes) MUST_CHECK;
+
 /* ---- Entropy, last words --------------------------------------------------------------------- */
 
 void random_bytes(void *out, size_t size);

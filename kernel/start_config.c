@@ -1,30 +1,20 @@
 #include "kernel/start_config.h"
 
-#include "drivers/fw_cfg.h"
+#include "kernel/file.h"
 #include "kernel/platform.h"
-#include "kernel/x86/paging.h"
 
-static enum error from_fw_cfg(struct start_config *config)
+static enum error read_all(const struct file *file, struct start_config *config)
 {
-    struct fw_cfg device;
-    struct fw_cfg_file file;
-
-    config->source = "fw_cfg";
-    fw_cfg_open(&device);
-    enum error error = fw_cfg_find(&device, "opt/tsuji/config", &file);
-    if (error)
-        return error;
-    if (file.size_bytes > START_CONFIG_MAX)
+    if (file->size_bytes > START_CONFIG_MAX)
         return fail(ERROR_FULL);
-    char *text = memory_alloc((size_t)file.size_bytes + 1, 0, MEMORY_CONFIG);
-    if (!text)
+    config->text = memory_alloc(file->size_bytes + 1, 0, MEMORY_CONFIG); /* none of 0 bytes */
+    if (!config->text)
         return fail(ERROR_NO_MEMORY);
-    config->text = config->memory = text;
-    while (config->length_bytes < file.size_bytes) {
+    while (config->length_bytes < file->size_bytes) {
         size_t read_bytes;
-        uint32_t offset = (uint32_t)config->length_bytes;
-        error = fw_cfg_read(&device, &file, offset, text + offset, file.size_bytes - offset,
-                            &read_bytes);
+        enum error error =
+            file_read(file, config->length_bytes, config->text + config->length_bytes,
+                      file->size_bytes - config->length_bytes, &read_bytes);
         if (error)
             return error;
         config->length_bytes += read_bytes;
@@ -34,20 +24,16 @@ static enum error from_fw_cfg(struct start_config *config)
 
 enum error start_config_find(const struct boot_info *info, struct start_config *config)
 {
-    *config = (struct start_config){ .text = NULL };
-    if (info->module_count == 0)
-        return from_fw_cfg(config);
-    config->source = "boot module";
-    if (info->modules[0].size_bytes > START_CONFIG_MAX)
-        return fail(ERROR_FULL);
-    /* Not by the direct map, which has whole pages of RAM only, and no image. */
-    config->text = paging_firmware(info->modules[0].address, info->modules[0].size_bytes, NULL);
-    config->length_bytes = info->modules[0].size_bytes;
-    return config->text ? OK : fail(ERROR_NO_MEMORY);
+    bool by_module = info->module_count > 0;
+    struct file file;
+
+    *config = (struct start_config){ .source = by_module ? "boot module" : "fw_cfg" };
+    enum error error = by_module ? file_open_module(0, &file) : file_open("config", &file);
+    return error ? error : read_all(&file, config);
 }
 
 void start_config_free(struct start_config *config)
 {
-    memory_free(config->memory);
+    memory_free(config->text);
     *config = (struct start_config){ .text = NULL };
 }

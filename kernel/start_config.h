@@ -1,5 +1,5 @@
-/* Where the first configuration comes from: the first boot module, else QEMU's fw_cfg file
- * `opt/tsuji/config`, else nowhere (the built-in default stays). */
+/* Where the first configuration comes from: the first boot module, whatever its name, else QEMU's
+ * fw_cfg file `opt/tsuji/config`, else nowhere (the built-in default stays). */
 #pragma once
 
 #include "boot/boot_info.h"
@@ -8,10 +8,9 @@
 enum { START_CONFIG_MAX = 16 * 1024 * 1024 }; /* bytes of text; more is refused and said so */
 
 struct start_config {
-    const char *text; /* NULL: there is none */
+    char *text; /* NULL: there is none; given back by start_config_free() */
     size_t length_bytes;
     const char *source; /* "boot module", "fw_cfg" */
-    void *memory;       /* given back by start_config_free(); NULL where the text lies elsewhere */
 };
 
 /* ERROR_NOT_FOUND: nobody gave one. Any other error: somebody did, and it cannot be read. */

@@ -40,14 +40,14 @@ FILES = {
     "kernel/main.c": [""],
     "kernel/show_machine.h": ["shell/command.h", "drivers/pci.h"],
     "kernel/show_machine.c": ["shell/command.h", "shell/record.h", "drivers/pci.h"],
-    "kernel/start_config.c": ["drivers/fw_cfg.h"],
+    "kernel/file.c": ["drivers/fw_cfg.h"],
     "kernel/consoles.h": ["shell/shell.h"],
     "kernel/consoles.c": ["drivers/console.h", "drivers/console_devices.h"],
     "net/port.c": ["drivers/nic.h"],
 }
 
-# The modules of kernel/base that stand on the seam: their memory, the current core's rings, panic.
-for module in ["packet", "ring", "map", "log", "trace", "memory_tag"]:
+# The modules of kernel/base that stand on the seam (their memory, the current core's rings, panic) or are part of it.
+for module in ["packet", "ring", "map", "log", "trace", "memory_tag", "file_name"]:
     FILES[f"kernel/base/{module}.c"] = FILES[f"kernel/base/{module}.h"] = [PLATFORM]
 
 # Inside net/ includes go down or stay: from the last of these rows to the first.

@@ -74,6 +74,24 @@ void host_interrupt(int interrupt);                 /* by its handle */
 bool host_message(uint64_t address, uint32_t data); /* false: nobody has that message */
 void host_pin(unsigned irq); /* an ISA line or PCI pin; nothing happens while it is masked */
 
+/* ---- Files ------------------------------------------------------------------------------------
+ */
+
+enum { HOST_FILE_MAX = 32 };
+
+/* file_open() finds these bytes, which stay the caller's, by that name; what had it before is
+ * forgotten. */
+void host_file_add(const char *name, const void *bytes, size_t size);
+void host_file_remove_all(void);
+
+/* Other names are files of this folder. False: it is none, and there are no others. */
+bool host_file_folder(const char *path) MUST_CHECK;
+
+/* file_read() gives at most so many bytes, 1 to FILE_READ_MAX: lines end anywhere then. */
+void host_file_read_max(size_t size);
+/* The next file_read() but n fails (0: the very next), once; UINT64_MAX: none does. */
+void host_fail_read(uint64_t n);
+
 /* ---- Last words -------------------------------------------------------------------------------
  */
 

@@ -1,6 +1,9 @@
 /* The seam as a process keeps the promises of kernel/platform.h: what the other tests stand on. */
+#include <fcntl.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tests/unit/test.h"
@@ -421,6 +424,126 @@ TEST(pins_are_found_masked_and_unmasked)
     host_pin(4);
     EXPECT_EQUAL(interrupt_count(edge), 2);
     EXPECT_EQUAL(interrupt_count(mute), 0);
+}
+
+/* ---- Files ------------------------------------------------------------------------------------
+ */
+
+static void expect_read(const struct file *file, uint64_t offset, size_t size, const char *expected)
+{
+    char out[64];
+    size_t read_bytes = SIZE_MAX;
+
+    memset(out, 'x', sizeof(out));
+    EXPECT(size < sizeof(out));
+    EXPECT_EQUAL(file_read(file, offset, out, size, &read_bytes), OK);
+    EXPECT_EQUAL(read_bytes, strlen(expected));
+    EXPECT(memcmp(out, expected, read_bytes) == 0);
+    EXPECT(out[read_bytes] == 'x');
+}
+
+static void expect_routes(void)
+{
+    struct file file;
+
+    EXPECT_EQUAL(file_open("routes", &file), OK);
+    EXPECT_EQUAL(file.size_bytes, 6);
+    expect_read(&file, 0, 60, "routes");
+    expect_read(&file, 2, 3, "ute");
+    expect_read(&file, 5, 9, "s");
+    expect_read(&file, 6, 9, "");
+    expect_read(&file, UINT64_MAX, 9, "");
+    expect_read(&file, 0, 0, "");
+    host_file_read_max(2);
+    expect_read(&file, 1, 60, "ou");
+    host_file_read_max(FILE_READ_MAX);
+}
+
+TEST(file_names_are_plain)
+{
+    static const char *const good[] = {
+        "a", "routes.txt", "A-b_c.9", "-", "a..", "123456789012345678901234567890123456789012345"
+    };
+    static const char *const bad[] = {
+        "",      ".",   "..",      ".hidden",
+        "a/b",   "/a",  "a b",     "a\n",
+        "a\x80", "a,b", "caf\xe9", "a\\b",
+        "a:b",   "*",   "~",       "1234567890123456789012345678901234567890123456"
+    };
+    struct file file;
+
+    for (unsigned i = 0; i < ARRAY_COUNT(good); i++)
+        EXPECT_EQUAL(file_open(good[i], &file), ERROR_NOT_FOUND);
+    for (unsigned i = 0; i < ARRAY_COUNT(bad); i++)
+        EXPECT_EQUAL(file_open(bad[i], &file), ERROR_BAD_VALUE);
+}
+
+TEST(files_come_from_memory)
+{
+    struct file file;
+
+    host_file_add("routes", "something else", 14);
+    host_file_add("empty", "", 0);
+    host_file_add("routes", "routes", 6);
+    expect_routes();
+    EXPECT_EQUAL(file_open("empty", &file), OK);
+    EXPECT_EQUAL(file.size_bytes, 0);
+    expect_read(&file, 0, 60, "");
+    EXPECT_EQUAL(file_open("other", &file), ERROR_NOT_FOUND);
+    host_file_remove_all();
+    EXPECT_EQUAL(file_open("routes", &file), ERROR_NOT_FOUND);
+}
+
+static void write_file(int folder, const char *name, const char *text)
+{
+    int file = openat(folder, name, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    EXPECT_EQUAL(write(file, text, strlen(text)), strlen(text));
+    close(file);
+}
+
+TEST(files_come_from_a_folder_and_may_vanish)
+{
+    char path[] = "/tmp/tsuji-host-test-XXXXXX", out[8];
+    size_t read_bytes;
+    struct file file;
+
+    EXPECT(!host_file_folder("/nonexistent/folder"));
+    EXPECT(mkdtemp(path) != NULL);
+    int folder = open(path, O_RDONLY | O_DIRECTORY);
+    EXPECT(host_file_folder(path));
+    write_file(folder, "routes", "routes");
+    EXPECT_EQUAL(mkdirat(folder, "inner", 0700), 0);
+    EXPECT_EQUAL(mkfifoat(folder, "pipe", 0600), 0);
+    expect_routes();
+    EXPECT_EQUAL(file_open("inner", &file), ERROR_NOT_FOUND);
+    EXPECT_EQUAL(file_open("pipe", &file), ERROR_NOT_FOUND);
+
+    EXPECT_EQUAL(file_open("routes", &file), OK);
+    write_file(folder, "routes", "rou");
+    EXPECT_EQUAL(file_read(&file, 3, out, sizeof(out), &read_bytes), ERROR_TRUNCATED);
+    unlinkat(folder, "routes", 0);
+    EXPECT_EQUAL(file_read(&file, 0, out, sizeof(out), &read_bytes), ERROR_DEVICE);
+    EXPECT_EQUAL(read_bytes, 0);
+
+    unlinkat(folder, "pipe", 0);
+    unlinkat(folder, "inner", AT_REMOVEDIR);
+    close(folder);
+    EXPECT_EQUAL(rmdir(path), 0);
+}
+
+TEST(the_chosen_read_fails_and_no_other)
+{
+    char out[8];
+    size_t read_bytes;
+    struct file file;
+
+    host_file_add("routes", "routes", 6);
+    EXPECT_EQUAL(file_open("routes", &file), OK);
+    host_fail_read(1);
+    EXPECT_EQUAL(file_read(&file, 0, out, sizeof(out), &read_bytes), OK);
+    EXPECT_EQUAL(file_read(&file, 0, out, sizeof(out), &read_bytes), ERROR_DEVICE);
+    EXPECT_EQUAL(read_bytes, 0);
+    expect_routes();
 }
 
 /* ---- Last words -------------------------------------------------------------------------------
