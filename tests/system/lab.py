@@ -228,9 +228,10 @@ class Stream:
 
 
 class Router:
-    """A router in QEMU. boot: kernel, iso-bios or iso-uefi; hosts: one per port, None for an empty one."""
+    """A router in QEMU. boot: kernel, iso-bios or iso-uefi; hosts: one per port, None for an empty one; files: what it
+    can open, by name: text, bytes, or the Path of a file."""
 
-    def __init__(self, lab, hosts=(), nic="virtio-net", cores=1, memory_mib=128, config="", words="",
+    def __init__(self, lab, hosts=(), nic="virtio-net", cores=1, memory_mib=128, config="", files=None, words="",
                  boot="kernel", kernel=KERNEL, machine="q35", vga="none", cpu=None, extra=(), wait=True,
                  balanced=True):
         self.lab = lab
@@ -252,18 +253,31 @@ class Router:
         if cpu:
             command += ["-cpu", cpu]
         command += self._boot_options(boot, kernel, config, words)
-        files = []
+        for file in self._place_files(files):
+            command += ["-fw_cfg", f"name=opt/tsuji/{file.name},file={file}"]
+        tap_files = []
         for index, host in enumerate(hosts):
             command += self._port_options(index, host, nic)
-            files += host.tap_files if host else []
+            tap_files += host.tap_files if host else []
         command += extra
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                        stderr=subprocess.STDOUT, pass_fds=files)
+                                        stderr=subprocess.STDOUT, pass_fds=tap_files)
         lab.undo.callback(self._end)
         self._connect()
         self.ready = None
         if wait:
             self.wait_ready()
+
+    def _place_files(self, files):
+        """All in the folder `files`, by their names there."""
+        folder = self.folder / "files"
+        folder.mkdir()
+        for name, content in (files or {}).items():
+            if isinstance(content, Path):
+                (folder / name).symlink_to(content.resolve())
+            else:
+                (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
+        return sorted(folder.iterdir())
 
     def _boot_options(self, boot, kernel, config, words):
         if boot == "kernel":
@@ -470,7 +484,7 @@ class ProcessRouter(Router):
     races() tells what ThreadSanitizer has found."""
 
     # pylint: disable-next=super-init-not-called -- there is no QEMU
-    def __init__(self, lab, cores=1, config="", port_count=2, watch_races=False):
+    def __init__(self, lab, cores=1, config="", files=None, port_count=2, watch_races=False):
         self.lab = lab
         self.namespace = f"tsuji-router-{os.getpid()}"
         run("ip", "netns", "add", self.namespace)
@@ -481,9 +495,10 @@ class ProcessRouter(Router):
         self.console = Stream(self.folder / "console")
         lab.undo.callback(self.console.close)
         (self.folder / "config").write_text(config)
+        self._place_files(files)
         program = RACE_PROCESS if watch_races else PROCESS
         command = ["ip", "netns", "exec", self.namespace, str(program), "--config", str(self.folder / "config"),
-                   "--cores", str(cores)]
+                   "--files", str(self.folder / "files"), "--cores", str(cores)]
         for index in range(port_count):
             command += ["--port", f"eth{index}=tap:t{index}"]
         with socket.socket(socket.AF_UNIX) as terminal:

@@ -23,7 +23,8 @@ struct options {
 };
 
 static const char usage[] =
-    "tsuji [--config FILE] [--cores N] --port eth0=LINK --port eth1=LINK ...\n"
+    "tsuji [--config FILE] [--files FOLDER] [--cores N] --port eth0=LINK --port eth1=LINK ...\n"
+    "  Names of files in statements and commands are those of FOLDER.\n"
     "  LINK is tap:NAME, a tap device, made if it is not there;\n"
     "  unix:LOCAL,REMOTE, two sockets, one datagram for each frame;\n"
     "  or pcap:IN,OUT, capture files, either of which may be missing.\n";
@@ -60,11 +61,9 @@ static void add_port(struct options *options, const char *text)
 static void read_options(struct options *options, int argc, char **argv)
 {
     static const struct option known[] = {
-        { "config", required_argument, NULL, 'c' },
-        { "cores", required_argument, NULL, 'n' },
-        { "port", required_argument, NULL, 'p' },
-        { "help", no_argument, NULL, 'h' },
-        { NULL, 0, NULL, 0 },
+        { "config", required_argument, NULL, 'c' }, { "files", required_argument, NULL, 'f' },
+        { "cores", required_argument, NULL, 'n' },  { "port", required_argument, NULL, 'p' },
+        { "help", no_argument, NULL, 'h' },         { NULL, 0, NULL, 0 },
     };
     uint64_t number;
     int letter;
@@ -73,6 +72,10 @@ static void read_options(struct options *options, int argc, char **argv)
         switch (letter) {
         case 'c':
             options->config_file = optarg;
+            break;
+        case 'f':
+            if (!host_file_folder(optarg))
+                refuse("--files %s: it is no folder that can be read", optarg);
             break;
         case 'n':
             if (!text_to_u64(optarg, strlen(optarg), CORE_MAX, &number) || number == 0)
