@@ -29,6 +29,11 @@ unsigned address_bits(const struct address *address)
     return address->family == FAMILY_IPV6 ? IPV6_BITS : IPV4_BITS;
 }
 
+bool address_is_unicast(const struct address *address)
+{
+    return address->family == FAMILY_IPV4 && address->bytes[0] != 0 && address->bytes[0] < 224;
+}
+
 bool address_equal(const struct address *a, const struct address *b)
 {
     return address_compare(a, b) == 0;

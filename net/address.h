@@ -22,6 +22,8 @@ enum { ADDRESS_TEXT_MAX = 48, PREFIX_TEXT_MAX = 52 };
 struct address address_of_ipv4(uint32_t address_be);
 uint32_t address_ipv4_be(const struct address *address);
 unsigned address_bits(const struct address *address); /* 32 or 128 */
+bool address_is_unicast(
+    const struct address *address); /* what a station may have (RFC 1122 3.2.1.3) */
 bool address_equal(const struct address *a, const struct address *b);
 int address_compare(const struct address *a, const struct address *b); /* family, then value */
 

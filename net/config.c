@@ -208,7 +208,18 @@ static bool arp_equal(const void *a, const void *b)
            strcmp(first->interface, second->interface) == 0;
 }
 
-/* The two that are arrays need somewhere a pointer to themselves: *start. */
+static int compare_route_files(const void *a, const void *b)
+{
+    return compare_names(((const struct config_route_file *)a)->name,
+                         ((const struct config_route_file *)b)->name);
+}
+
+static bool route_file_equal(const void *a, const void *b)
+{
+    return compare_route_files(a, b) == 0;
+}
+
+/* Those that are arrays need somewhere a pointer to themselves: *start. */
 static struct list logins_of(const struct config *config, const void **start)
 {
     *start = config->logins;
@@ -229,6 +240,17 @@ static struct list interfaces_of(const struct config *config, const void **start
                           .size = sizeof(config->interfaces[0]),
                           .compare = compare_interfaces,
                           .equal = interface_equal };
+}
+
+static struct list route_files_of(const struct config *config, const void **start)
+{
+    *start = config->route_files;
+    return (struct list){ .start = start,
+                          .count = (unsigned *)&config->route_file_count,
+                          .maximum = CONFIG_ROUTE_FILE_MAX,
+                          .size = sizeof(config->route_files[0]),
+                          .compare = compare_route_files,
+                          .equal = route_file_equal };
 }
 
 static struct list addresses_of(const struct config *config)
@@ -346,6 +368,8 @@ unsigned config_changes(const struct config *a, const struct config *b)
     struct list interfaces_a = interfaces_of(a, &start_a),
                 interfaces_b = interfaces_of(b, &start_b);
     changes += list_changes(&interfaces_a, &interfaces_b);
+    struct list files_a = route_files_of(a, &start_a), files_b = route_files_of(b, &start_b);
+    changes += list_changes(&files_a, &files_b);
     struct list addresses_a = addresses_of(a), addresses_b = addresses_of(b);
     changes += list_changes(&addresses_a, &addresses_b);
     struct list routes_a = routes_of(a), routes_b = routes_of(b);
@@ -357,6 +381,37 @@ unsigned config_changes(const struct config *a, const struct config *b)
     changes += a->console_login[1] != b->console_login[1];
     changes += a->watchdog_s != b->watchdog_s;
     return changes;
+}
+
+bool config_same_routes(const struct config *a, const struct config *b)
+{
+    const void *start_a, *start_b;
+    struct list addresses_a = addresses_of(a), addresses_b = addresses_of(b);
+    struct list routes_a = routes_of(a), routes_b = routes_of(b);
+    struct list files_a = route_files_of(a, &start_a), files_b = route_files_of(b, &start_b);
+
+    return list_changes(&addresses_a, &addresses_b) == 0 &&
+           list_changes(&routes_a, &routes_b) == 0 && list_changes(&files_a, &files_b) == 0;
+}
+
+bool config_first_route_change(const struct config *old, const struct config *next,
+                               const struct config_route **was, const struct config_route **is)
+{
+    unsigned at = 0;
+
+    while (at < old->route_count && at < next->route_count &&
+           route_equal(&old->routes[at], &next->routes[at]))
+        at++;
+    *was = at < old->route_count ? &old->routes[at] : NULL;
+    *is = at < next->route_count ? &next->routes[at] : NULL;
+    if (*was && *is) {
+        int order = compare_routes(*was, *is);
+        if (order < 0)
+            *is = NULL;
+        if (order > 0)
+            *was = NULL;
+    }
+    return *was || *is;
 }
 
 bool config_equal(const struct config *a, const struct config *b)
@@ -377,19 +432,6 @@ static bool mac_is_unicast(const uint8_t mac[6])
     static const uint8_t none[6];
 
     return (mac[0] & 1) == 0 && memcmp(mac, none, sizeof(none)) != 0;
-}
-
-/* RFC 1122 3.2.1.3: what a host may have as its address. */
-static bool ipv4_is_unicast(uint32_t address_be)
-{
-    uint8_t first = (uint8_t)(load_be32(&address_be) >> 24);
-
-    return first != 0 && first < 224;
-}
-
-static bool address_is_unicast(const struct address *address)
-{
-    return address->family == FAMILY_IPV4 && ipv4_is_unicast(address_ipv4_be(address));
 }
 
 /* In nets with room for them, the first and last address are no host's (RFC 3021: not in /31). */
@@ -495,7 +537,9 @@ enum error config_set_route(struct config *config, const struct config_route *ro
 
 enum error config_set_arp(struct config *config, const struct config_arp *arp)
 {
-    if (!ipv4_is_unicast(arp->address_be) || !mac_is_unicast(arp->mac) ||
+    const struct address address = address_of_ipv4(arp->address_be);
+
+    if (!address_is_unicast(&address) || !mac_is_unicast(arp->mac) ||
         !name_is_good(arp->interface, sizeof(arp->interface)))
         return fail(ERROR_BAD_VALUE);
     struct list list = arps_of(config);
@@ -567,6 +611,26 @@ enum error config_remove_route(struct config *config, const struct config_route 
     else
         config->routes[index] = left;
     return OK;
+}
+
+enum error config_set_route_file(struct config *config, const char *name)
+{
+    struct config_route_file file = { .name = "" };
+    const void *start;
+
+    if (!file_name_is_valid(name))
+        return fail(ERROR_BAD_VALUE);
+    memcpy(file.name, name, strlen(name));
+    struct list list = route_files_of(config, &start);
+    return list_set(&list, &file);
+}
+
+bool config_has_route_file(const struct config *config, const char *name)
+{
+    for (unsigned i = 0; i < config->route_file_count; i++)
+        if (strcmp(config->route_files[i].name, name) == 0)
+            return true;
+    return false;
 }
 
 enum error config_remove_arp(struct config *config, uint32_t address_be)

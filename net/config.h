@@ -7,6 +7,7 @@
 #pragma once
 
 #include "kernel/base/types.h"
+#include "kernel/platform.h"
 #include "net/address.h"
 
 enum {
@@ -15,6 +16,7 @@ enum {
     CONFIG_LOGIN_MAX = 16,
     CONFIG_ADDRESS_MAX = 1024,
     CONFIG_ROUTE_MAX = 65536, /* as statements; whole tables come from files */
+    CONFIG_ROUTE_FILE_MAX = 8,
     CONFIG_ARP_MAX = 4096,
     ROUTE_GATEWAY_MAX = 8, /* equal-cost gateways of one route */
     MTU_MIN = 576,         /* RFC 1122 3.3.3; IPv6 will want 1280 */
@@ -53,6 +55,11 @@ struct config_route {
     struct address gateways[ROUTE_GATEWAY_MAX]; /* in ascending order */
 };
 
+/* A table of routes: net/route_file.h. */
+struct config_route_file {
+    char name[FILE_NAME_MAX];
+};
+
 struct config_arp {
     uint32_t address_be;
     uint8_t mac[6];
@@ -68,6 +75,8 @@ struct config {
     struct config_login logins[CONFIG_LOGIN_MAX];
     unsigned interface_count;
     struct config_interface interfaces[PORT_MAX];
+    unsigned route_file_count;
+    struct config_route_file route_files[CONFIG_ROUTE_FILE_MAX];
     /* Grown as needed. */
     unsigned address_count, address_room;
     struct config_address *addresses;
@@ -84,6 +93,13 @@ bool config_equal(const struct config *a, const struct config *b);
 /* How many statements differ. */
 unsigned config_changes(const struct config *a, const struct config *b);
 
+/* Addresses, routes and files of routes are the same: all of which routes are made. */
+bool config_same_routes(const struct config *a, const struct config *b);
+/* The first route statement that was taken away (*is NULL), added (*was NULL) or changed. False:
+ * all are the same. */
+bool config_first_route_change(const struct config *old, const struct config *next,
+                               const struct config_route **was, const struct config_route **is);
+
 /* Each sets: replaces what has the same key (name; interface and address; prefix, kind and
  * distance; address), or inserts it in order. A second gateway statement for the same prefix and
  * distance adds its gateways. */
@@ -93,6 +109,7 @@ enum error config_set_interface(struct config *config,
 enum error config_set_address(struct config *config,
                               const struct config_address *address) MUST_CHECK;
 enum error config_set_route(struct config *config, const struct config_route *route) MUST_CHECK;
+enum error config_set_route_file(struct config *config, const char *name) MUST_CHECK;
 enum error config_set_arp(struct config *config, const struct config_arp *arp) MUST_CHECK;
 
 /* Each removes what has that key; ERROR_NOT_FOUND where there is none. */
@@ -103,4 +120,5 @@ enum error config_remove_address(struct config *config, const char *interface,
 enum error config_remove_route(struct config *config, const struct config_route *route) MUST_CHECK;
 enum error config_remove_arp(struct config *config, uint32_t address_be) MUST_CHECK;
 
+bool config_has_route_file(const struct config *config, const char *name);
 const struct config_interface *config_find_interface(const struct config *config, const char *name);

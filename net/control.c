@@ -1,11 +1,14 @@
 /* Changing the router, in the control coroutine.
  *
- *   check     does the wish make sense as a whole?          no effect
- *   prepare   plan ports, make RIB and view from it          may fail, no effect
- *   publish   ports, RIB, view, configuration are swapped    cannot fail
- *   retire    the old view is freed when every core has let go of it
+ *   check     does the wish make sense as a whole?               no effect
+ *   prepare   plan ports, make RIB, view and FIB from it          may fail, no effect
+ *   publish   ports, RIB, FIB, view, configuration are swapped    cannot fail
+ *   retire    what was is freed when every core has let go of it
  *
- * A link that goes up or down takes the same way from `prepare` on, with the same configuration. */
+ * A link that goes up or down takes the same way from `prepare` on, with the same configuration.
+ * What stays the same is not made anew: the RIB follows from addresses, routes and files, the FIB
+ * from the RIB and from what can be used. A commit of one route does not even make a view: it is
+ * one change of RIB and FIB (routes.h). */
 #include "net/control.h"
 
 #include <string.h>
@@ -15,12 +18,14 @@
 #include "kernel/base/pause.h"
 #include "kernel/base/text.h"
 #include "kernel/platform.h"
+#include "net/config_routes.h"
 #include "net/datapath.h"
 #include "net/fib4.h"
 #include "net/forwarding.h"
 #include "net/neighbor.h"
 #include "net/rib.h"
 #include "net/router.h"
+#include "net/routes.h"
 
 enum { LINK_CHECK_MS = 100 };
 
@@ -108,15 +113,6 @@ static bool is_own_address(const struct config *config, const struct address *ad
     return false;
 }
 
-/* 0/8 but for the default route, 127/8, 224/3: RFC 1812 4.2.2.11. */
-static bool is_special_prefix(const struct prefix *prefix)
-{
-    uint8_t first = prefix->address.bytes[0];
-
-    return prefix->length > 0 &&
-           ((first == 0 && prefix->length >= 8) || first == 127 || first >= 224);
-}
-
 static enum error check_routes(struct router *router, const struct config *next,
                                struct commit_report *report)
 {
@@ -179,11 +175,22 @@ enum error control_check(struct router *router, const struct config *next,
 /* ---- Prepare ----------------------------------------------------------------------------------
  */
 
+/* Routes that nobody uses any more, on their way to be freed. */
+struct old_routes {
+    struct old_routes *next; /* once every core has let go of them */
+    struct router *router;
+    struct rib *rib; /* NULL: it stays in force */
+    struct fib4 *fib4;
+};
+
 /* All that a commit will put in place. */
 struct plan {
     struct port *ports;
-    struct rib *rib;
+    struct rib *rib;   /* NULL: that of before */
+    struct fib4 *fib4; /* NULL: likewise */
+    struct route_files files;
     struct forwarding *view;
+    struct old_routes *old; /* takes what is replaced; NULL: RIB and FIB stay */
 };
 
 static void apply_interface(struct port *port, const struct config_interface *wish)
@@ -194,38 +201,90 @@ static void apply_interface(struct port *port, const struct config_interface *wi
     memcpy(port->mac, wish && wish->has_mac ? wish->mac : port->permanent_mac, sizeof(port->mac));
 }
 
-static void plan_drop(struct plan *plan)
-{
-    memory_free(plan->ports);
-    rib_destroy(plan->rib);
-    forwarding_destroy(plan->view);
-}
-
 static void take_pause(void *router)
 {
     control_yield(router);
 }
 
-/* While it is being made, packets go on; neighbors come and go, but no port changes, as only this
- * coroutine looks at them. */
-static enum error plan_make(struct router *router, const struct config *config, struct plan *plan)
+static struct pause pause_of(struct router *router)
 {
-    const struct pause pause = { .take = take_pause, .context = router };
+    return (struct pause){ .take = take_pause, .context = router };
+}
+
+static void plan_drop(struct router *router, struct plan *plan)
+{
+    const struct pause pause = pause_of(router);
+
+    memory_free(plan->ports);
+    memory_free(plan->old);
+    forwarding_destroy(plan->view);
+    fib4_destroy(plan->fib4, &pause);
+    rib_destroy(plan->rib, &pause);
+}
+
+static enum error plan_ports(struct router *router, const struct config *config, struct plan *plan)
+{
     unsigned count = router->port_count;
 
-    *plan = (struct plan){ .ports = memory_alloc(count * sizeof(*plan->ports), 0, MEMORY_CONFIG) };
+    plan->ports = memory_alloc(count * sizeof(*plan->ports), 0, MEMORY_CONFIG);
     if (!plan->ports)
         return fail(ERROR_NO_MEMORY);
     memcpy(plan->ports, router->ports, count * sizeof(*plan->ports));
     for (unsigned i = 0; i < count; i++)
         apply_interface(&plan->ports[i], config_find_interface(config, plan->ports[i].name));
-    plan->rib = rib_create(config, plan->ports, count, &pause);
-    if (plan->rib)
-        plan->view = forwarding_create(config, plan->rib, plan->ports, count, &pause);
-    if (plan->view)
+    return OK;
+}
+
+static enum error plan_rib(struct router *router, const struct config *config,
+                           const char *read_again, struct plan *plan, struct text *problem)
+{
+    const struct pause pause = pause_of(router);
+    struct config_routes_plan routes = {
+        .config = config,
+        .ports = plan->ports,
+        .port_count = router->port_count,
+        .rib = router->rib,
+        .files = router->route_files,
+        .read_again = read_again,
+        .pause = &pause,
+    };
+
+    if (router->rib && !read_again && config_same_routes(router->config, config))
         return OK;
-    plan_drop(plan);
-    return fail(ERROR_NO_MEMORY);
+    return config_routes_create(&routes, &plan->rib, &plan->files, problem);
+}
+
+static enum error plan_view(struct router *router, const struct config *config, struct plan *plan)
+{
+    const struct forwarding *now = atomic_load_explicit(&router->forwarding, memory_order_relaxed);
+    const struct rib *rib = plan->rib ? plan->rib : router->rib;
+    const struct pause pause = pause_of(router);
+
+    plan->view = forwarding_create(config, rib, plan->ports, router->port_count);
+    if (!plan->view)
+        return fail(ERROR_NO_MEMORY);
+    plan->view->fib4 = router->fib4;
+    if (!plan->rib && forwarding_same_usable(now, plan->view))
+        return OK;
+    plan->view->fib4 = plan->fib4 = routes_create_fib4(rib, plan->view, &pause);
+    plan->old = memory_alloc(sizeof(*plan->old), 0, MEMORY_ROUTE);
+    return plan->fib4 && plan->old ? OK : fail(ERROR_NO_MEMORY);
+}
+
+/* While it is being made, packets go on; neighbors come and go, but no port changes, as only this
+ * coroutine looks at them. */
+static enum error plan_make(struct router *router, const struct config *config,
+                            const char *read_again, struct plan *plan, struct text *problem)
+{
+    *plan = (struct plan){ .ports = NULL };
+    enum error error = plan_ports(router, config, plan);
+    if (error == OK)
+        error = plan_rib(router, config, read_again, plan, problem);
+    if (error == OK)
+        error = plan_view(router, config, plan);
+    if (error != OK)
+        plan_drop(router, plan);
+    return error;
 }
 
 /* The only step that devices can refuse: those that have it already get their old one back. */
@@ -278,8 +337,56 @@ static void announce_new_addresses(struct router *router, const struct config *o
     }
 }
 
-/* Swaps; the caller has seen that there is room on the retire list. `known_up` tells what the view
- * that goes away thought of the links. */
+/* Nobody looks at them any more; the coroutine takes them apart, piece by piece. */
+static void let_go(void *object)
+{
+    struct old_routes *old = object;
+
+    old->next = old->router->old_routes;
+    old->router->old_routes = old;
+}
+
+void control_free_old_routes(struct router *router)
+{
+    const struct pause pause = pause_of(router);
+    struct old_routes *old = router->old_routes;
+
+    while ((old = router->old_routes) != NULL) {
+        router->old_routes = old->next;
+        fib4_destroy(old->fib4, &pause);
+        rib_destroy(old->rib, &pause);
+        memory_free(old);
+    }
+}
+
+static void retire(struct router *router, void *object, void (*destroy)(void *object))
+{
+    enum error error = snapshot_retire(&router->snapshots, object, destroy);
+
+    CHECK(error == OK); /* can_retire() */
+}
+
+static void swap_routes(struct router *router, struct plan *plan)
+{
+    if (!plan->old)
+        return;
+    *plan->old = (struct old_routes){ .router = router, .fib4 = router->fib4 };
+    router->fib4 = plan->fib4;
+    fib4_share(router->fib4, &router->snapshots);
+    if (plan->rib) {
+        plan->old->rib = router->rib;
+        router->rib = plan->rib;
+        *router->route_files = plan->files;
+    }
+}
+
+static bool can_retire(const struct router *router, const struct plan *plan)
+{
+    return router->snapshots.retired_count + (plan->old ? 2u : 1u) <= RETIRED_MAX;
+}
+
+/* Swaps; the caller has seen that there is room on the retire list. What view the cores had tells
+ * what they thought of the links. */
 static void publish(struct router *router, struct plan *plan)
 {
     struct core *core = router->cores[CONTROL_CORE];
@@ -295,23 +402,76 @@ static void publish(struct router *router, struct plan *plan)
         port->mtu_bytes = planned->mtu_bytes;
         memcpy(port->mac, planned->mac, sizeof(port->mac));
     }
-    rib_destroy(router->rib);
-    router->rib = plan->rib;
+    swap_routes(router, plan);
     forwarding_find_gateways(plan->view, router->neighbors);
     atomic_store_explicit(&router->forwarding, plan->view, memory_order_release);
     core->forwarding = plan->view;
     router->links_changed = false;
     memory_free(plan->ports);
-    enum error error = snapshot_retire(&router->snapshots, old, forwarding_destroy);
-    CHECK(error == OK);
+    retire(router, old, forwarding_destroy);
+    if (plan->old)
+        retire(router, plan->old, let_go);
     for (unsigned i = 0; i < router->port_count; i++)
         if (changed[i] && router->ports[i].nic)
             neighbor_port_changed(router->neighbors, (uint16_t)i, core->now_ns);
 }
 
-static bool can_retire(const struct router *router)
+/* A commit that is no more than one route changed. False: it takes all the steps. */
+static bool commit_one_route(struct router *router, const struct config *next,
+                             const struct commit_report *report, enum error *error)
 {
-    return router->snapshots.retired_count < RETIRED_MAX;
+    const struct config_route *was, *is;
+
+    if (report->changes != 1 || !config_first_route_change(router->config, next, &was, &is))
+        return false;
+    struct path path = config_route_path(is ? is : was);
+    if (is)
+        *error = routes_set(router, &is->prefix, &path);
+    else
+        *error = routes_remove(router, &was->prefix, &path);
+    return *error != ERROR_FULL && *error != ERROR_BUSY;
+}
+
+static void take_config(struct router *router, struct config *next)
+{
+    config_destroy(router->config);
+    router->config = next;
+}
+
+/* From `prepare` on; next may be the configuration that is in force. */
+static enum error apply(struct router *router, const struct config *next, const char *read_again,
+                        struct commit_report *report)
+{
+    struct text problem_text = text_of(report->problem, sizeof(report->problem));
+    uint64_t start_ns = clock_ns();
+    struct plan plan;
+
+    enum error error = plan_make(router, next, read_again, &plan, &problem_text);
+    if (error != OK) {
+        if (problem_text.length == 0)
+            problem(report, "%s", error_text(error));
+        return error;
+    }
+    if (!can_retire(router, &plan)) {
+        problem(report, "too many changes at once; try again");
+        plan_drop(router, &plan);
+        return fail(ERROR_BUSY);
+    }
+    error = set_macs(router, &plan);
+    if (error != OK) {
+        problem(report, "a card refuses its MAC address: %s", error_text(error));
+        plan_drop(router, &plan);
+        return error;
+    }
+    uint64_t prepared_ns = clock_ns();
+    report->prepare_ns = prepared_ns - start_ns;
+
+    uint64_t now_ns = router->cores[CONTROL_CORE]->now_ns;
+    publish(router, &plan);
+    neighbor_reconfigure(router->neighbors, next, now_ns);
+    announce_new_addresses(router, router->config, next, now_ns);
+    report->swap_ns = clock_ns() - prepared_ns;
+    return OK;
 }
 
 enum error control_commit(struct router *router, struct config *next, struct commit_report *report)
@@ -320,38 +480,25 @@ enum error control_commit(struct router *router, struct config *next, struct com
     enum error error = control_check(router, next, report);
     if (error != OK)
         return error;
-    uint64_t checked_ns = clock_ns();
-    report->check_ns = checked_ns - start_ns;
+    report->check_ns = clock_ns() - start_ns;
+    start_ns = clock_ns();
+    if (commit_one_route(router, next, report, &error)) {
+        report->swap_ns = clock_ns() - start_ns;
+        if (error != OK)
+            problem(report, "%s", error_text(error));
+    } else {
+        error = apply(router, next, NULL, report);
+    }
+    if (error == OK)
+        take_config(router, next);
+    return error;
+}
 
-    struct plan plan;
-    error = plan_make(router, next, &plan);
-    if (error != OK) {
-        problem(report, "%s", error_text(error));
-        return error;
-    }
-    if (!can_retire(router)) {
-        problem(report, "too many changes at once; try again");
-        plan_drop(&plan);
-        return fail(ERROR_BUSY);
-    }
-    error = set_macs(router, &plan);
-    if (error != OK) {
-        problem(report, "a card refuses its MAC address: %s", error_text(error));
-        plan_drop(&plan);
-        return error;
-    }
-    uint64_t prepared_ns = clock_ns();
-    report->prepare_ns = prepared_ns - checked_ns;
-
-    struct config *old = router->config;
-    uint64_t now_ns = router->cores[CONTROL_CORE]->now_ns;
-    publish(router, &plan);
-    router->config = next;
-    neighbor_reconfigure(router->neighbors, next, now_ns);
-    announce_new_addresses(router, old, next, now_ns);
-    config_destroy(old);
-    report->swap_ns = clock_ns() - prepared_ns;
-    return OK;
+enum error control_read_routes(struct router *router, const char *name,
+                               struct commit_report *report)
+{
+    *report = (struct commit_report){ .changes = 0 };
+    return apply(router, router->config, name, report);
 }
 
 /* ---- Links ------------------------------------------------------------------------------------
@@ -360,6 +507,8 @@ enum error control_commit(struct router *router, struct config *next, struct com
 /* Without memory the old view stays, and it is tried again at the next check. */
 static void check_links(struct router *router, uint64_t now_ns)
 {
+    char why[64];
+    struct text problem_text = text_of(why, sizeof(why));
     struct plan plan;
 
     if (now_ns < router->link_check_ns)
@@ -372,12 +521,13 @@ static void check_links(struct router *router, uint64_t now_ns)
         log_info(port->name, "link is %s", port->link_up ? "up" : "down");
         router->links_changed = true;
     }
-    if (!router->links_changed || plan_make(router, router->config, &plan) != OK)
+    if (!router->links_changed ||
+        plan_make(router, router->config, NULL, &plan, &problem_text) != OK)
         return;
-    if (can_retire(router))
+    if (can_retire(router, &plan))
         publish(router, &plan);
     else
-        plan_drop(&plan);
+        plan_drop(router, &plan);
 }
 
 /* ---- The coroutine ----------------------------------------------------------------------------
@@ -390,6 +540,7 @@ static void control_main(void *arg)
     for (;;) {
         uint64_t now_ns = router->cores[CONTROL_CORE]->now_ns;
         check_links(router, now_ns);
+        control_free_old_routes(router);
         if (router->control_work)
             router->control_work(router->control_context, now_ns);
         coroutine_yield(router->control);
@@ -426,16 +577,22 @@ static void yield_while_waiting(void *router)
 
 enum error control_create(struct router *router)
 {
+    char why[64];
+    struct text problem_text = text_of(why, sizeof(why));
     struct plan plan;
 
+    router->route_files = memory_alloc(sizeof(*router->route_files), 0, MEMORY_ROUTE);
     router->config = config_create();
-    if (!router->config)
+    if (!router->route_files || !router->config)
         return fail(ERROR_NO_MEMORY);
-    enum error error = plan_make(router, router->config, &plan);
+    enum error error = plan_make(router, router->config, NULL, &plan, &problem_text);
     if (error != OK)
         return error;
     memory_free(plan.ports);
+    memory_free(plan.old);
     router->rib = plan.rib;
+    router->fib4 = plan.fib4;
+    fib4_share(router->fib4, &router->snapshots);
     atomic_store_explicit(&router->forwarding, plan.view, memory_order_release);
     for (unsigned i = 0; i < router->core_count; i++)
         router->cores[i]->forwarding = plan.view;
@@ -444,47 +601,46 @@ enum error control_create(struct router *router)
     return router->control ? OK : fail(ERROR_NO_MEMORY);
 }
 
+/* No core steps any more, but what control has begun it ends. */
+void control_finish(struct router *router)
+{
+    while (router->control_busy)
+        control_resume(router->cores[CONTROL_CORE]);
+}
+
 void control_destroy(struct router *router)
 {
     if (router->control)
         coroutine_destroy(router->control);
-    rib_destroy(router->rib);
     forwarding_destroy(atomic_load_explicit(&router->forwarding, memory_order_relaxed));
+    fib4_destroy(router->fib4, NULL);
+    rib_destroy(router->rib, NULL);
+    memory_free(router->route_files);
     config_destroy(router->config);
 }
 
 /* ---- Questions --------------------------------------------------------------------------------
  */
 
-/* The view answers what happens; the RIB knows the route by which it does. */
+/* The FIB answers what happens; the RIB knows for which prefix. */
 bool control_route_for(struct router *router, const struct address *address, struct route *out)
 {
     const struct forwarding *view = atomic_load_explicit(&router->forwarding, memory_order_acquire);
-    const struct route *best = NULL;
+    unsigned length = address_bits(address);
 
     if (address->family != FAMILY_IPV4)
         return false;
-    const struct next_hop *next_hop = forwarding_lookup(view, address_ipv4_be(address));
-    if (next_hop->kind == NEXT_HOP_LOCAL || next_hop->kind == NEXT_HOP_LOOPBACK) {
-        *out = (struct route){
-            .prefix = { .address = *address, .length = (uint8_t)address_bits(address) },
-            .protocol = PROTOCOL_CONNECTED,
-            .active = true,
-            .port = next_hop->kind == NEXT_HOP_LOCAL ? next_hop->port : router_loopback(router),
-        };
-        return true;
-    }
-    if (next_hop->kind == NEXT_HOP_NONE)
+    uint16_t number = fib4_lookup(view->fib4, address_ipv4_be(address));
+    if (number == FIB4_NO_ROUTE)
         return false;
-    for (unsigned i = 0; i < rib_count(router->rib); i++) {
-        const struct route *route = rib_at(router->rib, i);
-        if (route->active && prefix_contains(&route->prefix, address) &&
-            (!best || route->prefix.length > best->prefix.length))
-            best = route;
-    }
-    if (best)
-        *out = *best;
-    return best != NULL;
+    if (rib_lookup(router->rib, address, view->next_hops, &length) != number)
+        length = address_bits(address); /* it has just changed */
+    struct prefix prefix = { .address = *address, .length = (uint8_t)length };
+    *out = (struct route){ .prefix = prefix_network(&prefix),
+                           .path = *rib_path(router->rib, number),
+                           .active = true,
+                           .port = view->next_hops[number].port };
+    return true;
 }
 
 void control_clear_neighbors(struct router *router, const struct address *only)

@@ -22,11 +22,18 @@ enum error control_check(struct router *router, const struct config *next,
 enum error control_commit(struct router *router, struct config *next,
                           struct commit_report *report) MUST_CHECK;
 
+/* Reads a file of routes again that the configuration names; on failure the old ones stay. */
+enum error control_read_routes(struct router *router, const char *name,
+                               struct commit_report *report) MUST_CHECK;
+
 /* The control core's: creates the state that commits change, with the built-in configuration, and
  * the coroutine; and undoes that. */
 struct core;
 enum error control_create(struct router *router) MUST_CHECK;
+void control_finish(struct router *router);
 void control_destroy(struct router *router);
+/* Frees routes that were replaced and that no core uses any more. */
+void control_free_old_routes(struct router *router);
 /* Once per step: lets the coroutine run until it yields, and frees retired views. */
 void control_resume(struct core *core);
 

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "kernel/base/bytes.h"
+#include "kernel/base/pause.h"
 #include "kernel/base/snapshot.h"
 #include "kernel/base/vector.h"
 #include "kernel/platform.h"
@@ -30,6 +31,7 @@ enum {
     /* A gather reads four bytes from where the entry is. */
     READ_BEYOND_BYTES = 4,
     HUGE_PAGE_BYTES = 2 << 20,
+    PARTS_PER_PAUSE = 512, /* freed */
 };
 static const size_t ENTRY_COUNT = (size_t)SLICE_COUNT * SLICE_ENTRIES;
 
@@ -720,21 +722,26 @@ struct fib4 *fib4_create(const struct fib4_plan *plan, const struct fib4_route *
     return fib;
 
 no_memory:
-    fib4_destroy(fib);
+    fib4_destroy(fib, plan->pause);
     return NULL;
 }
 
-static void destroy_pages(const struct slice *slice)
+/* How many parts were freed. */
+static unsigned destroy_pages(const struct slice *slice)
 {
     struct page_table *table = atomic_load_explicit(slice->pages, memory_order_relaxed);
+    unsigned count = table ? table->count + 1 : 0;
 
     for (unsigned i = 0; table && i < SLICE_ENTRIES; i++)
         memory_free(atomic_load_explicit(&table->pages[i], memory_order_relaxed));
     memory_free(table);
+    return count;
 }
 
-void fib4_destroy(struct fib4 *fib)
+void fib4_destroy(struct fib4 *fib, const struct pause *pause)
 {
+    unsigned freed = 0;
+
     if (!fib)
         return;
     bool complete = fib->roots || (fib->entries && fib->lengths && fib->pages);
@@ -742,9 +749,15 @@ void fib4_destroy(struct fib4 *fib)
         struct slice slice;
         if (!find_slice(fib, index, &slice))
             continue;
-        destroy_pages(&slice);
-        if (fib->roots)
+        freed += destroy_pages(&slice);
+        if (fib->roots) {
             memory_free(root_block(root_load(fib, index)));
+            freed++;
+        }
+        if (freed >= PARTS_PER_PAUSE) {
+            pause_take(pause);
+            freed = 0;
+        }
     }
     free_parts(fib->waste);
     memory_free(fib->entries);
@@ -752,6 +765,11 @@ void fib4_destroy(struct fib4 *fib)
     memory_free(fib->pages);
     memory_free(fib->roots);
     memory_free(fib);
+}
+
+void fib4_share(struct fib4 *fib, struct snapshot_domain *snapshots)
+{
+    fib->snapshots = snapshots;
 }
 
 size_t fib4_bytes(const struct fib4 *fib)

@@ -28,6 +28,7 @@
 
 #include "kernel/base/types.h"
 
+struct pause;
 struct snapshot_domain;
 
 enum {
@@ -50,6 +51,7 @@ struct fib4_plan {
     /* Readers' quiescent points. NULL: nobody reads while it is changed. It may wait for at most
      * half of RETIRED_MAX; what is more is kept until a later change. */
     struct snapshot_domain *snapshots;
+    const struct pause *pause; /* taken while it is made */
 };
 
 struct fib4;
@@ -58,7 +60,10 @@ struct fib4;
  * build faster. NULL: no memory. */
 struct fib4 *fib4_create(const struct fib4_plan *plan, const struct fib4_route *routes,
                          unsigned count) MUST_CHECK;
-void fib4_destroy(struct fib4 *fib); /* NULL is allowed; no reader is left */
+void fib4_destroy(struct fib4 *fib,
+                  const struct pause *pause); /* NULL is allowed; no reader is left */
+/* One that was made without readers gets some. */
+void fib4_share(struct fib4 *fib, struct snapshot_domain *snapshots);
 
 /* Writer. An error has changed nothing. Inserting what is there already gives it a new next hop.
  * ERROR_FULL: the entries are too narrow for that next hop; build a new one aside. */

@@ -2,13 +2,18 @@
  * commit and every link change and publishes it whole; a core loads the pointer once per step
  * (core->forwarding) and keeps nothing of it beyond.
  *
- *   destination --fib4--> index --next_hops[]--> kind, port, gateways --neighbor table--> header
- *                           `----adjacencies[]--> header
+ *   destination --fib4--> number --next_hops[]--> kind, port, gateways --neighbor table--> header
+ *                            `----adjacencies[]--> header
  *
- * It is immutable but for adjacencies[]: there the control core puts the neighbor table's record of
- * a next hop that is a single gateway. A gateway with a new MAC address is one store. Only the
- * newest view is kept so: whoever still uses an older one is in a step that began before, and so
- * the record that he finds there is not freed under him. */
+ * The FIB is not the view's own: views come and go over one FIB while no route does, and single
+ * routes change in the FIB while the view stays (net/routes.h). Its numbers are those of the RIB's
+ * paths; next_hops[] has what becomes of each with the ports as they are.
+ *
+ * A view is immutable but for two things, both the control core's. adjacencies[] has the neighbor
+ * table's record of a next hop that is a single gateway; a gateway with a new MAC address is one
+ * store. Only the newest view is kept so: whoever still uses an older one is in a step that began
+ * before, and so the record that he finds there is not freed under him. And next_hops[] has room at
+ * its end for paths that come later, which no core is told of before they are there. */
 #pragma once
 
 #include <stdatomic.h>
@@ -16,45 +21,18 @@
 #include "kernel/base/types.h"
 #include "net/address.h"
 #include "net/config.h"
+#include "net/next_hop.h"
 #include "net/port.h"
 
 struct adjacency;
 struct fib4;
 struct neighbor_table;
-struct pause;
 struct rib;
 
-/* What is done with a packet to that destination. Those from NEXT_HOP_CONNECTED on leave by a
- * port. */
-enum next_hop_kind {
-    NEXT_HOP_NONE,              /* no route */
-    NEXT_HOP_LOCAL,             /* an address of ours, on `port` */
-    NEXT_HOP_LOOPBACK,          /* 127/8: ours, but never seen on a wire */
-    NEXT_HOP_BROADCAST,         /* of the connected net of `port` */
-    NEXT_HOP_LIMITED_BROADCAST, /* 255.255.255.255 */
-    NEXT_HOP_MULTICAST,
-    NEXT_HOP_MARTIAN, /* 0/8, 240/4: no destination at all */
-    NEXT_HOP_BLACKHOLE,
-    NEXT_HOP_REJECT,
-    NEXT_HOP_CONNECTED, /* the destination itself is the neighbor */
-    NEXT_HOP_GATEWAY,
-};
-
 enum {
-    NEXT_HOP_MAX = 32768, /* distinct ones: 15 bits in the FIB */
     SOURCE_HASH_BITS = 11,
     SOURCE_HASHES = 1 << SOURCE_HASH_BITS,
 };
-
-struct next_hop {
-    alignas(CACHE_LINE_BYTES) uint8_t kind; /* enum next_hop_kind */
-    uint8_t gateway_count;
-    uint16_t port; /* of the first gateway */
-    /* Equal cost; only reachable ones. */
-    uint32_t gateways_be[ROUTE_GATEWAY_MAX];
-    uint16_t gateway_ports[ROUTE_GATEWAY_MAX];
-};
-_Static_assert(sizeof(struct next_hop) == CACHE_LINE_BYTES, "one line per packet");
 
 /* An address of ours. */
 struct own_address {
@@ -73,11 +51,9 @@ struct forwarding_port {
 
 struct forwarding {
     const struct fib4 *fib4;
-    const struct next_hop *next_hops;
+    struct next_hop *next_hops;
     _Atomic(struct adjacency *) *adjacencies; /* by next hop; NULL: not known, or no gateway */
-    const uint32_t *set_table;                /* finds sets of gateways: see forwarding.c */
-    uint32_t set_mask;
-    unsigned next_hop_count;
+    unsigned next_hop_count, next_hop_room;
     unsigned address_count;
     const struct own_address *addresses; /* by port, primary first */
     unsigned port_count;                 /* the loopback is the last */
@@ -97,6 +73,9 @@ bool forwarding_is_own_on(const struct forwarding *view, uint16_t port, uint32_t
 /* The address of ours on that port in whose net `toward_be` lies, else the port's first; 0: none.
  */
 uint32_t forwarding_source(const struct forwarding *view, uint16_t port, uint32_t toward_be);
+/* The port that is up and in whose net that gateway lies; PORT_NONE. */
+uint16_t forwarding_gateway_port(const struct forwarding *view, const struct rib *rib,
+                                 const struct address *gateway);
 /* Is the address in a net that is connected to that port? */
 bool forwarding_is_connected(const struct forwarding *view, uint16_t port, uint32_t address_be);
 
@@ -120,12 +99,17 @@ static inline struct adjacency *forwarding_adjacency(const struct forwarding *vi
     return atomic_load_explicit(&view->adjacencies[next_hop], memory_order_acquire);
 }
 
-/* Control: the view of that configuration with the ports as they are now. The RIB's routes are the
- * active ones. NULL: no memory, or more than NEXT_HOP_MAX. */
+/* Control: the view of that configuration and of the RIB's paths with the ports as they are now,
+ * without a FIB. NULL: no memory. */
 struct forwarding *forwarding_create(const struct config *config, const struct rib *rib,
-                                     const struct port *ports, unsigned port_count,
-                                     const struct pause *pause) MUST_CHECK;
-void forwarding_destroy(void *forwarding);
+                                     const struct port *ports, unsigned port_count) MUST_CHECK;
+void forwarding_destroy(void *forwarding); /* the FIB stays */
+
+/* Control: the RIB has got more paths. False: there is no room for them in this view. */
+bool forwarding_add_paths(struct forwarding *view, const struct rib *rib,
+                          const struct neighbor_table *neighbors) MUST_CHECK;
+/* Can the same routes be used in both, so that they may have one FIB? Both are of one RIB. */
+bool forwarding_same_usable(const struct forwarding *a, const struct forwarding *b);
 
 /* Control, before a view is published: finds the records of all its gateways. */
 void forwarding_find_gateways(struct forwarding *view, const struct neighbor_table *neighbors);

@@ -7,10 +7,10 @@
 #include "kernel/platform.h"
 
 enum {
-    BITS = 8,                               /* that a node divides */
-    POSITIONS = 2 << BITS,                  /* 2 to 511 are used */
-    LEAVES = 1 << BITS,                     /* positions 256 to 511: where children hang */
-    DEPTH_MAX = PREFIX_LENGTH_MAX / BITS,   /* nodes on the way to the longest prefix */
+    BITS = 8,                             /* that a node divides */
+    POSITIONS = 2 << BITS,                /* 2 to 511 are used */
+    LEAVES = 1 << BITS,                   /* positions 256 to 511: where children hang */
+    DEPTH_MAX = PREFIX_LENGTH_MAX / BITS, /* nodes on the way to the longest prefix */
     ADDRESS_BYTES = PREFIX_LENGTH_MAX / 8,
     WORD_BITS = 64,
     ROOM_FIRST = 4,

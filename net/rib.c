@@ -1,188 +1,88 @@
-/* Routes in the order of prefix, distance, kind. A route is active when it can be used and no
- * better one for the same prefix can: a connected one while its port is up, a static one while one
- * of its gateways lies in a connected net that is up (so gateways are never looked up recursively).
- *
- * Everything is made anew from the configuration: what decides is in one place, and a commit that
- * fails has changed nothing. */
+/* A value in the tree is the number of a path, or, where a prefix has several routes, SHARED and
+ * the place of a list of numbers, best first. See rib.h. */
 #include "net/rib.h"
 
 #include <string.h>
 
+#include "kernel/base/hash.h"
 #include "kernel/base/pause.h"
 #include "kernel/platform.h"
-#include "net/fib4.h"
 
-enum { ROUTES_PER_PAUSE = 512 }; /* at most half a microsecond each */
+enum {
+    PATH_BUCKETS = 1024,
+    ROOM_FIRST = 64,
+};
+static const uint32_t SHARED = UINT32_C(1) << 31;
+
+/* The routes of one prefix. */
+struct candidates {
+    unsigned count;
+    uint16_t paths[ROUTES_PER_PREFIX_MAX];
+};
+
+struct path_entry {
+    struct path path;
+    uint16_t next; /* in its bucket; 0: the last */
+};
 
 struct rib {
-    unsigned count;
-    struct route *routes;
-    struct fib4 *connected; /* active connected nets; answers port index + 1 */
+    struct prefix_tree tree;
+    enum family family;
+    unsigned count; /* routes that are not local */
+    /* Paths by number, 0 unused. */
+    struct path_entry *paths;
+    unsigned path_end, path_room;
+    struct hash_key hash_key;
+    uint16_t buckets[PATH_BUCKETS];
+    /* Prefixes with several routes; free places are chained by shared_free, place + 1. */
+    struct candidates *shared;
+    unsigned shared_end, shared_room, shared_free;
 };
 
 const char *route_protocol_name(enum route_protocol protocol)
 {
-    return protocol == PROTOCOL_CONNECTED ? "connected" : "static";
+    static const char *const names[] = { "local", "connected", "static" };
+    return names[protocol];
 }
 
-static uint16_t find_port(const struct port *ports, unsigned port_count, const char *name)
+const char *next_hop_kind_name(enum next_hop_kind kind)
 {
-    for (unsigned i = 0; i < port_count; i++)
-        if (strcmp(ports[i].name, name) == 0)
-            return (uint16_t)i;
-    return PORT_NONE;
+    static const char *const names[] = {
+        [NEXT_HOP_NONE] = "none",
+        [NEXT_HOP_LOCAL] = "local",
+        [NEXT_HOP_LOOPBACK] = "loopback",
+        [NEXT_HOP_BROADCAST] = "broadcast",
+        [NEXT_HOP_LIMITED_BROADCAST] = "broadcast",
+        [NEXT_HOP_MULTICAST] = "multicast",
+        [NEXT_HOP_MARTIAN] = "martian",
+        [NEXT_HOP_BLACKHOLE] = "blackhole",
+        [NEXT_HOP_REJECT] = "reject",
+        [NEXT_HOP_CONNECTED] = "connected",
+        [NEXT_HOP_GATEWAY] = "gateway",
+    };
+    return names[kind];
 }
 
-static bool comes_before(const struct route *a, const struct route *b)
-{
-    int order = prefix_compare(&a->prefix, &b->prefix);
-
-    return order != 0 ? order < 0 : a->distance < b->distance;
-}
-
-/* The connected routes, in order, each net of a port once; how many. */
-static unsigned list_connected(const struct config *config, const struct port *ports,
-                               unsigned port_count, struct route *out)
-{
-    unsigned count = 0;
-
-    for (unsigned i = 0; i < config->address_count; i++) {
-        const struct config_address *address = &config->addresses[i];
-        uint16_t port = find_port(ports, port_count, address->interface);
-        if (port == PORT_NONE)
-            continue;
-        struct route route = { .prefix = prefix_network(&address->prefix),
-                               .protocol = PROTOCOL_CONNECTED,
-                               .port = port,
-                               .active = ports[port].admin_up && ports[port].link_up };
-        unsigned at = count;
-        while (at > 0 && comes_before(&route, &out[at - 1]))
-            at--;
-        if (at > 0 && prefix_equal(&out[at - 1].prefix, &route.prefix))
-            continue; /* a second address in the same net */
-        memmove(&out[at + 1], &out[at], (count - at) * sizeof(*out));
-        out[at] = route;
-        count++;
-    }
-    return count;
-}
-
-/* Nobody is behind the loopback, so it leads to no gateway. */
-static enum error index_connected(struct rib *rib, const struct route *connected, unsigned count,
-                                  unsigned loopback)
-{
-    struct fib4_route *nets = memory_alloc((count + 1) * sizeof(*nets), 0, MEMORY_ROUTE);
-    unsigned active = 0;
-
-    if (!nets)
-        return fail(ERROR_NO_MEMORY);
-    for (unsigned i = 0; i < count; i++)
-        if (connected[i].active && connected[i].port != loopback)
-            nets[active++] = (struct fib4_route){
-                .address_be = address_ipv4_be(&connected[i].prefix.address),
-                .length = connected[i].prefix.length,
-                .next_hop = (uint16_t)(connected[i].port + 1),
-            };
-    rib->connected = fib4_create(&(struct fib4_plan){ .shape = FIB4_COMPACT }, nets, active);
-    memory_free(nets);
-    return rib->connected ? OK : fail(ERROR_NO_MEMORY);
-}
-
-static struct route static_route(const struct rib *rib, const struct config_route *config)
-{
-    struct route route = { .prefix = config->prefix,
-                           .protocol = PROTOCOL_STATIC,
-                           .kind = config->kind,
-                           .distance = config->distance,
-                           .active = config->kind != ROUTE_GATEWAY,
-                           .port = PORT_NONE,
-                           .gateway_count = config->gateway_count };
-
-    for (unsigned i = 0; i < config->gateway_count; i++) {
-        route.gateways[i] = config->gateways[i];
-        uint16_t port = rib_connected_port(rib, &config->gateways[i]);
-        if (port == PORT_NONE)
-            continue;
-        route.active = true;
-        if (route.port == PORT_NONE)
-            route.port = port;
-    }
-    return route;
-}
-
-/* Of several for one prefix the first that can be used stays active. */
-static void elect(struct rib *rib, const struct pause *pause)
-{
-    bool decided = false;
-
-    for (unsigned i = 0; i < rib->count; i++) {
-        struct route *route = &rib->routes[i];
-        if (i % ROUTES_PER_PAUSE == 0)
-            pause_take(pause);
-        if (i > 0 && !prefix_equal(&route->prefix, &rib->routes[i - 1].prefix))
-            decided = false;
-        if (decided)
-            route->active = false;
-        decided = decided || route->active;
-    }
-}
-
-struct rib *rib_create(const struct config *config, const struct port *ports, unsigned port_count,
-                       const struct pause *pause)
+struct rib *rib_create(enum family family)
 {
     struct rib *rib = memory_alloc(sizeof(*rib), 0, MEMORY_ROUTE);
-    size_t room = (size_t)config->address_count + config->route_count + 1;
-    struct route *connected =
-        memory_alloc((config->address_count + 1) * sizeof(*connected), 0, MEMORY_ROUTE);
 
-    if (!rib || !connected)
-        goto no_memory;
-    rib->routes = memory_alloc(room * sizeof(*rib->routes), 0, MEMORY_ROUTE);
-    if (!rib->routes)
-        goto no_memory;
-    unsigned connected_count = list_connected(config, ports, port_count, connected);
-    if (index_connected(rib, connected, connected_count, port_count - 1) != OK)
-        goto no_memory;
-    /* Both lists are in order: merged, the connected one first among equals. */
-    unsigned from_connected = 0;
-    for (unsigned i = 0; i < config->route_count; i++) {
-        if (i % ROUTES_PER_PAUSE == 0)
-            pause_take(pause);
-        struct route route = static_route(rib, &config->routes[i]);
-        while (from_connected < connected_count && comes_before(&connected[from_connected], &route))
-            rib->routes[rib->count++] = connected[from_connected++];
-        rib->routes[rib->count++] = route;
-    }
-    while (from_connected < connected_count)
-        rib->routes[rib->count++] = connected[from_connected++];
-    elect(rib, pause);
-    memory_free(connected);
+    if (!rib)
+        return NULL;
+    rib->family = family;
+    rib->path_end = 1;
+    random_bytes(&rib->hash_key, sizeof(rib->hash_key));
     return rib;
-
-no_memory:
-    memory_free(connected);
-    rib_destroy(rib);
-    return NULL;
 }
 
-void rib_destroy(struct rib *rib)
+void rib_destroy(struct rib *rib, const struct pause *pause)
 {
     if (!rib)
         return;
-    memory_free(rib->routes);
-    fib4_destroy(rib->connected);
+    prefix_tree_clear(&rib->tree, pause);
+    memory_free(rib->paths);
+    memory_free(rib->shared);
     memory_free(rib);
-}
-
-unsigned rib_list(const struct rib *rib, unsigned from, struct route *out, unsigned max)
-{
-    unsigned count = 0;
-
-    while (count < max && from + count < rib->count) {
-        out[count] = rib->routes[from + count];
-        count++;
-    }
-    return count;
 }
 
 unsigned rib_count(const struct rib *rib)
@@ -190,15 +90,353 @@ unsigned rib_count(const struct rib *rib)
     return rib->count;
 }
 
-const struct route *rib_at(const struct rib *rib, unsigned index)
+/* Room for one more in an array that moves as it grows. */
+static bool make_room(void **items, unsigned end, unsigned *room, unsigned maximum, size_t size)
 {
-    return &rib->routes[index];
+    if (end < *room)
+        return true;
+    unsigned more = MIN_OF(MAX_OF(*room * 2, (unsigned)ROOM_FIRST), maximum);
+    void *grown = memory_alloc(more * size, 0, MEMORY_ROUTE);
+    if (!grown)
+        return false;
+    if (end > 0 && *items)
+        memcpy(grown, *items, end * size);
+    memory_free(*items);
+    *items = grown;
+    *room = more;
+    return true;
 }
 
-uint16_t rib_connected_port(const struct rib *rib, const struct address *address)
+/* ---- Paths --------------------------------------------------------------------------------------
+ */
+
+static uint16_t *bucket_of(const struct rib *rib, const struct path *path)
 {
-    if (address->family != FAMILY_IPV4)
+    uint64_t hash = hash_bytes(&rib->hash_key, path, sizeof(*path));
+
+    return (uint16_t *)&rib->buckets[hash % PATH_BUCKETS];
+}
+
+uint16_t rib_find_path(const struct rib *rib, const struct path *path)
+{
+    uint16_t number = *bucket_of(rib, path);
+
+    while (number != 0 && memcmp(&rib->paths[number].path, path, sizeof(*path)) != 0)
+        number = rib->paths[number].next;
+    return number;
+}
+
+enum error rib_add_path(struct rib *rib, const struct path *path, uint16_t *number)
+{
+    *number = rib_find_path(rib, path);
+    if (*number != 0)
+        return OK;
+    if (rib->path_end == NEXT_HOP_MAX)
+        return fail(ERROR_FULL);
+    if (!make_room((void **)&rib->paths, rib->path_end, &rib->path_room, NEXT_HOP_MAX,
+                   sizeof(*rib->paths)))
+        return fail(ERROR_NO_MEMORY);
+    uint16_t *bucket = bucket_of(rib, path);
+    *number = (uint16_t)rib->path_end++;
+    rib->paths[*number] = (struct path_entry){ .path = *path, .next = *bucket };
+    *bucket = *number;
+    return OK;
+}
+
+const struct path *rib_path(const struct rib *rib, uint16_t number)
+{
+    CHECK(number > 0 && number < rib->path_end);
+    return &rib->paths[number].path;
+}
+
+unsigned rib_path_end(const struct rib *rib)
+{
+    return rib->path_end;
+}
+
+/* They are the same route of a prefix, one in place of the other. */
+static bool same_route(const struct path *a, const struct path *b)
+{
+    return a->protocol == b->protocol && a->source == b->source && a->distance == b->distance;
+}
+
+static bool is_better(const struct path *a, const struct path *b)
+{
+    if (a->distance != b->distance)
+        return a->distance < b->distance;
+    if (a->protocol != b->protocol)
+        return a->protocol < b->protocol;
+    return a->source < b->source;
+}
+
+/* ---- The routes of a prefix ---------------------------------------------------------------------
+ */
+
+/* All of them, whatever the value's form. */
+static void read_candidates(const struct rib *rib, uint32_t value, struct candidates *out)
+{
+    if (value & SHARED) {
+        *out = rib->shared[value & ~SHARED];
+        return;
+    }
+    out->count = value != 0;
+    out->paths[0] = (uint16_t)value;
+}
+
+static uint32_t value_of(const struct rib *rib, const struct prefix *prefix)
+{
+    return prefix_tree_get(&rib->tree, prefix->address.bytes, prefix->length);
+}
+
+/* A place for a list, or false. */
+static bool take_shared(struct rib *rib, unsigned *place)
+{
+    if (rib->shared_free != 0) {
+        *place = rib->shared_free - 1;
+        rib->shared_free = rib->shared[*place].count;
+        return true;
+    }
+    if (rib->shared_end == RIB_SHARED_MAX ||
+        !make_room((void **)&rib->shared, rib->shared_end, &rib->shared_room, RIB_SHARED_MAX,
+                   sizeof(*rib->shared)))
+        return false;
+    *place = rib->shared_end++;
+    return true;
+}
+
+static void give_shared(struct rib *rib, uint32_t value)
+{
+    if (!(value & SHARED))
+        return;
+    unsigned place = value & ~SHARED;
+    rib->shared[place].count = rib->shared_free;
+    rib->shared_free = place + 1;
+}
+
+/* Puts what is now there in place of `value`; only more routes than before can fail. */
+static enum error write_candidates(struct rib *rib, const struct prefix *prefix, uint32_t value,
+                                   const struct candidates *candidates)
+{
+    if (candidates->count > 1 && value & SHARED) {
+        rib->shared[value & ~SHARED] = *candidates;
+        return OK;
+    }
+    if (candidates->count == 0) {
+        prefix_tree_remove(&rib->tree, prefix->address.bytes, prefix->length);
+        give_shared(rib, value);
+        return OK;
+    }
+    uint32_t next = candidates->paths[0];
+    if (candidates->count > 1) {
+        unsigned place;
+        if (!take_shared(rib, &place))
+            return fail(ERROR_NO_MEMORY);
+        rib->shared[place] = *candidates;
+        next = SHARED | place;
+    }
+    enum error error = prefix_tree_set(&rib->tree, prefix->address.bytes, prefix->length, next);
+    give_shared(rib, error == OK ? value : next);
+    return error;
+}
+
+enum error rib_set(struct rib *rib, const struct prefix *prefix, uint16_t path, uint16_t *replaced)
+{
+    const struct path *wanted = rib_path(rib, path);
+    uint32_t value = value_of(rib, prefix);
+    struct candidates candidates;
+    unsigned at = 0;
+
+    CHECK(prefix->address.family == rib->family);
+    *replaced = 0;
+    read_candidates(rib, value, &candidates);
+    while (at < candidates.count && is_better(rib_path(rib, candidates.paths[at]), wanted))
+        at++;
+    if (at < candidates.count && same_route(rib_path(rib, candidates.paths[at]), wanted)) {
+        *replaced = candidates.paths[at];
+        candidates.paths[at] = path;
+        return write_candidates(rib, prefix, value, &candidates);
+    }
+    if (candidates.count == ROUTES_PER_PREFIX_MAX)
+        return fail(ERROR_FULL);
+    memmove(&candidates.paths[at + 1], &candidates.paths[at],
+            (candidates.count - at) * sizeof(candidates.paths[0]));
+    candidates.paths[at] = path;
+    candidates.count++;
+    enum error error = write_candidates(rib, prefix, value, &candidates);
+    if (error == OK && wanted->protocol != PROTOCOL_LOCAL)
+        rib->count++;
+    return error;
+}
+
+bool rib_remove(struct rib *rib, const struct prefix *prefix, uint16_t path)
+{
+    uint32_t value = value_of(rib, prefix);
+    struct candidates candidates;
+    unsigned at = 0;
+
+    read_candidates(rib, value, &candidates);
+    while (at < candidates.count && candidates.paths[at] != path)
+        at++;
+    if (at == candidates.count)
+        return false;
+    candidates.count--;
+    memmove(&candidates.paths[at], &candidates.paths[at + 1],
+            (candidates.count - at) * sizeof(candidates.paths[0]));
+    enum error error = write_candidates(rib, prefix, value, &candidates);
+    CHECK(error == OK);
+    if (rib_path(rib, path)->protocol != PROTOCOL_LOCAL)
+        rib->count--;
+    return true;
+}
+
+uint16_t rib_get(const struct rib *rib, const struct prefix *prefix, const struct path *like)
+{
+    struct candidates candidates;
+
+    read_candidates(rib, value_of(rib, prefix), &candidates);
+    for (unsigned i = 0; i < candidates.count; i++)
+        if (same_route(rib_path(rib, candidates.paths[i]), like))
+            return candidates.paths[i];
+    return 0;
+}
+
+/* ---- Which one is used --------------------------------------------------------------------------
+ */
+
+static uint16_t best_of(const struct rib *rib, uint32_t value, const struct next_hop *next_hops,
+                        uint16_t without)
+{
+    struct candidates candidates;
+
+    if (LIKELY(!(value & SHARED)))
+        return value != without && next_hops[value].kind != NEXT_HOP_NONE ? (uint16_t)value : 0;
+    read_candidates(rib, value, &candidates);
+    for (unsigned i = 0; i < candidates.count; i++) {
+        uint16_t path = candidates.paths[i];
+        if (path != without && next_hops[path].kind != NEXT_HOP_NONE)
+            return path;
+    }
+    return 0;
+}
+
+uint16_t rib_best(const struct rib *rib, const struct prefix *prefix,
+                  const struct next_hop *next_hops, uint16_t without)
+{
+    return best_of(rib, value_of(rib, prefix), next_hops, without);
+}
+
+uint16_t rib_lookup(const struct rib *rib, const struct address *address,
+                    const struct next_hop *next_hops, unsigned *length)
+{
+    for (;;) {
+        uint32_t value = prefix_tree_cover(&rib->tree, address->bytes, length);
+        uint16_t best = best_of(rib, value, next_hops, 0);
+        if (best != 0 || *length == 0)
+            return best;
+        --*length;
+    }
+}
+
+uint16_t rib_connected_port(const struct rib *rib, const struct address *address,
+                            const bool *usable)
+{
+    unsigned length = address_bits(address);
+
+    if (address->family != rib->family)
         return PORT_NONE;
-    uint16_t answer = fib4_lookup(rib->connected, address_ipv4_be(address));
-    return answer == FIB4_NO_ROUTE ? PORT_NONE : (uint16_t)(answer - 1);
+    for (;; length--) {
+        struct candidates candidates;
+        uint32_t value = prefix_tree_cover(&rib->tree, address->bytes, &length);
+        read_candidates(rib, value, &candidates);
+        for (unsigned i = 0; i < candidates.count; i++) {
+            const struct path *path = rib_path(rib, candidates.paths[i]);
+            if (path->protocol == PROTOCOL_CONNECTED && usable[path->port])
+                return path->port;
+        }
+        if (length == 0)
+            return PORT_NONE;
+    }
+}
+
+/* ---- All ----------------------------------------------------------------------------------------
+ */
+
+struct walk {
+    const struct rib *rib;
+    const struct next_hop *next_hops; /* NULL: all routes, not the best */
+    rib_visit *visit;
+    void *context;
+};
+
+static struct prefix prefix_from(const struct rib *rib, const uint8_t *address, unsigned length)
+{
+    struct prefix prefix = { .address = { .family = (uint8_t)rib->family },
+                             .length = (uint8_t)length };
+
+    memcpy(prefix.address.bytes, address, address_bits(&prefix.address) / 8);
+    return prefix;
+}
+
+static enum error visit_prefix(void *context, const uint8_t *address, unsigned length,
+                               uint32_t value)
+{
+    const struct walk *walk = context;
+    struct prefix prefix = prefix_from(walk->rib, address, length);
+    struct candidates candidates;
+    enum error error = OK;
+
+    if (walk->next_hops) {
+        uint16_t best = best_of(walk->rib, value, walk->next_hops, 0);
+        return best != 0 ? walk->visit(walk->context, &prefix, best) : OK;
+    }
+    read_candidates(walk->rib, value, &candidates);
+    for (unsigned i = 0; i < candidates.count && error == OK; i++)
+        error = walk->visit(walk->context, &prefix, candidates.paths[i]);
+    return error;
+}
+
+enum error rib_each(const struct rib *rib, rib_visit *visit, void *context)
+{
+    struct walk walk = { .rib = rib, .visit = visit, .context = context };
+
+    return prefix_tree_each(&rib->tree, visit_prefix, &walk);
+}
+
+enum error rib_each_best(const struct rib *rib, const struct next_hop *next_hops, rib_visit *visit,
+                         void *context)
+{
+    struct walk walk = { .rib = rib, .next_hops = next_hops, .visit = visit, .context = context };
+
+    return prefix_tree_each(&rib->tree, visit_prefix, &walk);
+}
+
+unsigned rib_list(const struct rib *rib, const struct next_hop *next_hops,
+                  struct rib_cursor *cursor, struct route *out, unsigned max)
+{
+    unsigned length = cursor->begun ? cursor->last.length : PREFIX_BEFORE_FIRST;
+    uint8_t address[sizeof(cursor->last.address.bytes)];
+    unsigned count = 0;
+    uint32_t value;
+
+    CHECK(max >= ROUTES_PER_PREFIX_MAX);
+    memcpy(address, cursor->last.address.bytes, sizeof(address));
+    while (max - count >= ROUTES_PER_PREFIX_MAX &&
+           (value = prefix_tree_next(&rib->tree, address, &length)) != 0) {
+        struct candidates candidates;
+        uint16_t best = best_of(rib, value, next_hops, 0);
+        *cursor = (struct rib_cursor){ true, prefix_from(rib, address, length) };
+        read_candidates(rib, value, &candidates);
+        for (unsigned i = 0; i < candidates.count; i++) {
+            uint16_t path = candidates.paths[i];
+            if (rib_path(rib, path)->protocol == PROTOCOL_LOCAL)
+                continue;
+            out[count++] = (struct route){
+                .prefix = cursor->last,
+                .path = *rib_path(rib, path),
+                .active = path == best,
+                .port = next_hops[path].kind != NEXT_HOP_NONE ? next_hops[path].port : PORT_NONE,
+            };
+        }
+    }
+    return count;
 }

@@ -123,6 +123,7 @@ void router_destroy(struct router *router)
 {
     if (!router)
         return;
+    control_finish(router);
     if (router->local)
         local_destroy(router->local);
     if (router->neighbors)
@@ -134,6 +135,7 @@ void router_destroy(struct router *router)
     for (unsigned i = 0; i < router->core_count; i++)
         snapshot_offline(&router->snapshots, i);
     snapshot_reclaim(&router->snapshots);
+    control_free_old_routes(router);
     for (unsigned i = 0; i < router->core_count; i++)
         destroy_core(router->cores[i], router->core_count);
     packet_pools_destroy(router->pools);

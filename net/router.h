@@ -16,11 +16,14 @@
 #include "net/config.h"
 #include "net/port.h"
 
+struct fib4;
 struct forwarding;
 struct local;
 struct neighbor_table;
 struct nic;
+struct old_routes;
 struct rib;
+struct route_files;
 struct coroutine;
 
 enum {
@@ -98,6 +101,9 @@ struct router {
     /* Owned by the control core. */
     struct config *config; /* committed, never edited */
     struct rib *rib;
+    struct fib4 *fib4;               /* follows the RIB; the view leads the cores to it */
+    struct route_files *route_files; /* whose routes are in the RIB */
+    struct old_routes *old_routes;   /* to be freed */
     struct neighbor_table *neighbors;
     struct local *local; /* echo waiters, UDP sockets, reassembly */
     struct coroutine *control;

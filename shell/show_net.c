@@ -190,110 +190,6 @@ static enum command_result show_interface_books(struct command_call *call)
     return COMMAND_DONE;
 }
 
-/* ---- show ip route ------------------------------------------------------------------------------
- */
-
-static const struct record_column route_columns[] = {
-    { "prefix", RECORD_PLAIN },   { "next_hop", RECORD_PLAIN }, { "interface", RECORD_PLAIN },
-    { "protocol", RECORD_PLAIN }, { "distance", RECORD_PLAIN }, { "active", RECORD_PLAIN },
-    { "kind", RECORD_PLAIN },
-};
-
-static const char *route_kind_name(const struct route *route)
-{
-    static const char *const names[] = { "gateway", "blackhole", "reject" };
-    bool connected = route->kind == ROUTE_GATEWAY && route->gateway_count == 0;
-    return connected ? "connected" : names[route->kind];
-}
-
-/* A row per gateway, of which one that is on no connected net has no interface. */
-static void write_route_way(struct command_call *call, const struct route *route,
-                            const struct address *gateway)
-{
-    struct record *record = call->record;
-    uint16_t port = route->port;
-    if (gateway)
-        port = rib_connected_port(call->router->rib, gateway);
-    record_row(record);
-    record_prefix(record, "prefix", &route->prefix);
-    if (gateway)
-        record_address(record, "next_hop", gateway);
-    else
-        record_null(record, "next_hop");
-    if (port < call->router->port_count)
-        record_text(record, "interface", call->router->ports[port].name);
-    else
-        record_null(record, "interface");
-    record_text(record, "protocol", route_protocol_name(route->protocol));
-    record_u64(record, "distance", route->distance);
-    record_bool(record, "active", route->active);
-    record_text(record, "kind", route_kind_name(route));
-}
-
-static void write_route(struct command_call *call, const struct route *route)
-{
-    for (unsigned i = 0; i < route->gateway_count; i++)
-        write_route_way(call, route, &route->gateways[i]);
-    if (route->gateway_count == 0)
-        write_route_way(call, route, NULL);
-}
-
-static enum command_result show_route_for(struct command_call *call, const struct argument *target)
-{
-    struct route route;
-    if (!control_route_for(call->router, &target->prefix.address, &route))
-        return command_failed(call, "no-route", target, "there is no route to %s", target->text);
-    record_table(call->record, "routes", route_columns, ARRAY_COUNT(route_columns));
-    write_route(call, &route);
-    record_end(call->record);
-    return COMMAND_DONE;
-}
-
-/* `default` is one route, not all that it contains. */
-static bool is_asked_for(const struct argument *within, const struct prefix *prefix)
-{
-    if (!within)
-        return true;
-    if (within->type == TOKEN_WORD)
-        return prefix->length == 0;
-    return prefix->length >= within->prefix.length &&
-           prefix_contains(&within->prefix, &prefix->address);
-}
-
-/* All routes, or those within a prefix; as many at once as the reader takes. */
-static enum command_result show_routes(struct command_call *call)
-{
-    const struct argument *address = line_argument(call->line, "address");
-    const struct argument *within = line_argument(call->line, "prefix");
-    if (address)
-        return show_route_for(call, address);
-    if (call->cursor == 0)
-        record_table(call->record, "routes", route_columns, ARRAY_COUNT(route_columns));
-    struct route routes[BATCH];
-    unsigned count;
-    while (!call->interrupted &&
-           (count = rib_list(call->router->rib, (unsigned)call->cursor, routes, BATCH)) > 0) {
-        for (unsigned i = 0; i < count; i++) {
-            if (is_asked_for(within, &routes[i].prefix))
-                write_route(call, &routes[i]);
-        }
-        call->cursor += count;
-        if (record_full(call->record) || count == BATCH)
-            return COMMAND_AGAIN;
-    }
-    record_end(call->record);
-    return COMMAND_DONE;
-}
-
-static enum command_result show_route_summary(struct command_call *call)
-{
-    const struct forwarding *view =
-        atomic_load_explicit(&call->router->forwarding, memory_order_acquire);
-    record_u64(call->record, "routes", rib_count(call->router->rib));
-    record_u64(call->record, "fib_bytes", fib4_bytes(view->fib4));
-    return COMMAND_DONE;
-}
-
 /* ---- show arp
  * ------------------------------------------------------------------------------------ */
 
@@ -486,10 +382,6 @@ static const struct command commands[] = {
       .help = "the queues of each card, and who serves them" },
     { .grammar = "show interfaces books", .kind = COMMAND_SHOW, .run = show_interface_books,
       .help = "where all packets have gone" },
-    { .grammar = "show ip route [{<address:ADDR4>|<prefix:PREFIX4|default>}]", .kind = COMMAND_SHOW,
-      .run = show_routes, .help = "all routes, those in a prefix, or the one for an address" },
-    { .grammar = "show ip route summary", .kind = COMMAND_SHOW, .run = show_route_summary,
-      .help = "how many routes there are" },
     { .grammar = "show arp", .kind = COMMAND_SHOW, .run = show_arp,
       .help = "neighbors and their MAC addresses" },
     { .grammar = "show cores", .kind = COMMAND_SHOW, .run = show_cores,

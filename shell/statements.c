@@ -264,6 +264,13 @@ static enum error remove_route(struct config *config, const struct parsed_line *
     return fail(ERROR_NOT_FOUND);
 }
 
+static enum error apply_route_file(struct config *config, const struct parsed_line *line,
+                                   struct problem *problem)
+{
+    const struct argument *name = line_argument(line, "name");
+    return refused(config_set_route_file(config, name->text), name, problem);
+}
+
 static enum error apply_arp(struct config *config, const struct parsed_line *line,
                             struct problem *problem)
 {
@@ -360,6 +367,10 @@ static bool print_statements(const struct config *config, struct line_sink *sink
         if (!print_route(&config->routes[i], sink))
             return false;
     }
+    for (unsigned i = 0; i < config->route_file_count; i++) {
+        if (!put_line(sink, "ip route file %s", config->route_files[i].name))
+            return false;
+    }
     for (unsigned i = 0; i < config->arp_count; i++) {
         const struct config_arp *arp = &config->arps[i];
         if (!put_line(sink, "arp %pI4 %pM %s", (const void *)&arp->address_be,
@@ -393,6 +404,8 @@ static const struct command statements[] = {
                  "[gateway <gateway:ADDR4>]*|blackhole|reject} [distance <distance:1-255>]",
       .apply = apply_route, .remove = remove_route,
       .help = "a static route; several gateways share the load" },
+    { STATEMENT, .grammar = "ip route file <name:NAME>", .apply = apply_route_file,
+      .help = "a table of routes, as lines PREFIX NEXT-HOP" },
     { STATEMENT, .grammar = "arp <address:ADDR4> <mac:MAC> <interface:IFNAME>", .apply = apply_arp,
       .help = "a neighbor that is never asked for its MAC address" },
 };

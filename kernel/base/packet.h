@@ -67,8 +67,6 @@ struct packet {
 };
 _Static_assert(sizeof(struct packet) <= PACKET_META_BYTES, "headroom follows the metadata");
 
-enum { PORT_NONE = 0xffff };
-
 enum packet_protocol { PACKET_OTHER, PACKET_ARP, PACKET_IPV4, PACKET_IPV6 };
 
 enum packet_flag {

@@ -18,8 +18,9 @@
     ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 enum {
-    CORE_MAX = 64,  /* cores we start; a 65th stays parked */
-    PORT_MAX = 64,  /* network ports, loopback included */
+    CORE_MAX = 64, /* cores we start; a 65th stays parked */
+    PORT_MAX = 64, /* network ports, loopback included */
+    PORT_NONE = 0xffff,
     BATCH_MAX = 64, /* packets in one pass of the datapath */
     CACHE_LINE_BYTES = 64,
     PAGE_BYTES = 4096,

@@ -336,7 +336,7 @@ static void bench_destroy(struct bench *bench)
         atomic_store(&bench->router->forwarding, bench->own_view);
     shell_destroy(bench->shell);
     router_destroy(bench->router);
-    fib4_destroy(bench->fib);
+    fib4_destroy(bench->fib, NULL);
     for (unsigned i = 0; i < PORTS; i++) {
         memory_nic_destroy(bench->cards[i]);
         free(bench->frames[i]);

@@ -146,7 +146,7 @@ static void change_while_others_read(const struct fib4_plan *shape, unsigned way
     for (unsigned i = 0; i < READERS; i++)
         pthread_join(threads[i], NULL);
     EXPECT_EQUAL(snapshot_reclaim(&domain), 0);
-    fib4_destroy(fib);
+    fib4_destroy(fib, NULL);
 }
 
 static void change_in_every_way(enum fib4_shape shape)
@@ -156,7 +156,7 @@ static void change_in_every_way(enum fib4_shape shape)
         struct fib4 *probe = fib4_create(&plan, NULL, 0);
         EXPECT(probe != NULL);
         unsigned ways = fib4_way_count(probe);
-        fib4_destroy(probe);
+        fib4_destroy(probe, NULL);
         for (unsigned way = 0; way < ways; way++)
             change_while_others_read(&plan, way);
     }

@@ -161,7 +161,7 @@ TEST(fib4_answers_as_a_list_does)
             struct fib4 *fib = fib4_create(&plans[p], list.routes, list.count);
             EXPECT(fib != NULL);
             compare_at_edges(fib, &list);
-            fib4_destroy(fib);
+            fib4_destroy(fib, NULL);
         }
     }
 }
@@ -216,7 +216,7 @@ TEST(fib4_answers_as_a_list_does_after_random_changes)
             remove_at(fib, &list, list.count - 1);
         EXPECT_EQUAL(fib4_bytes(fib), bytes_empty);
         EXPECT_EQUAL(snapshot_reclaim(&domain), 0);
-        fib4_destroy(fib);
+        fib4_destroy(fib, NULL);
     }
 }
 
@@ -236,7 +236,7 @@ TEST(fib4_knows_the_edges_of_each_length)
             remove_at(fib, &list, 0);
             EXPECT_EQUAL(fib4_lookup(fib, route.address_be), FIB4_NO_ROUTE);
         }
-        fib4_destroy(fib);
+        fib4_destroy(fib, NULL);
     }
 }
 
@@ -259,7 +259,7 @@ TEST(fib4_nests_33_deep)
             remove_at(fib, &list, list.count * 5 % 3 % list.count);
             compare_at_edges(fib, &list);
         }
-        fib4_destroy(fib);
+        fib4_destroy(fib, NULL);
     }
 }
 
@@ -270,7 +270,7 @@ TEST(fib4_without_routes_knows_no_way)
         EXPECT(fib != NULL);
         EXPECT_EQUAL(fib4_lookup(fib, wire(0x0a000001)), FIB4_NO_ROUTE);
         EXPECT_EQUAL(fib4_lookup(fib, wire(0xffffffff)), FIB4_NO_ROUTE);
-        fib4_destroy(fib);
+        fib4_destroy(fib, NULL);
     }
 }
 
@@ -299,7 +299,7 @@ TEST(fib4_reads_and_writes_no_more_than_the_batch)
             free(addresses_be);
             free(answers);
         }
-        fib4_destroy(fib);
+        fib4_destroy(fib, NULL);
     }
 }
 
@@ -317,13 +317,13 @@ TEST(fib4_with_narrow_entries_refuses_a_large_next_hop)
         EXPECT_EQUAL(fib4_insert(fib, &long_one), OK);
         EXPECT_EQUAL(fib4_remove(fib, long_one.address_be, 28, &large), ERROR_FULL);
         EXPECT_EQUAL(fib4_lookup(fib, wire(0x0a000001)), 1);
-        fib4_destroy(fib);
+        fib4_destroy(fib, NULL);
 
         /* One that is made with the large one has room for it. */
         fib = fib4_create(&(struct fib4_plan){ .shape = shape }, &large, 1);
         EXPECT(fib != NULL);
         EXPECT_EQUAL(fib4_lookup(fib, wire(0x0a010203)), FIB4_NARROW_MAX + 1);
-        fib4_destroy(fib);
+        fib4_destroy(fib, NULL);
     }
 }
 
@@ -339,7 +339,7 @@ TEST(fib4_has_the_size_of_what_differs)
         EXPECT_EQUAL(fib4_insert(fib, &route), OK);
     }
     EXPECT(fib4_bytes(fib) < 602 << 10);
-    fib4_destroy(fib);
+    fib4_destroy(fib, NULL);
 }
 
 /* ---- Memory -----------------------------------------------------------------------------------
@@ -356,7 +356,7 @@ TEST(fib4_is_not_made_without_memory)
             bool failed_one = host_allocation_count() > n;
             host_fail_allocation(UINT64_MAX);
             if (fib && !failed_one) {
-                fib4_destroy(fib);
+                fib4_destroy(fib, NULL);
                 EXPECT(n > 2);
                 break;
             }
@@ -395,7 +395,7 @@ TEST(fib4_changes_nothing_without_memory)
             host_fail_allocation(UINT64_MAX);
             if (length > 8)
                 EXPECT_EQUAL(fib4_bytes(fib), bytes);
-            fib4_destroy(fib);
+            fib4_destroy(fib, NULL);
         }
     }
 }
@@ -446,7 +446,7 @@ TEST(fib4_returns_memory_after_a_quiescent_point)
         snapshot_quiesce(&domain, 0);
         EXPECT_EQUAL(snapshot_reclaim(&domain), 0);
         EXPECT_EQUAL(fib_parts(), empty);
-        fib4_destroy(fib);
+        fib4_destroy(fib, NULL);
     }
 }
 
@@ -538,7 +538,7 @@ TEST(fib4_answers_as_the_real_table_does)
     }
     EXPECT_EQUAL(looked_up, 200000);
     free(text);
-    fib4_destroy(direct);
-    fib4_destroy(compact);
+    fib4_destroy(direct, NULL);
+    fib4_destroy(compact, NULL);
     free(routes);
 }

@@ -12,10 +12,10 @@
 static const struct command_table *const tables[] = { &session_commands, &statement_commands };
 static const struct command_set all = { .tables = tables, .table_count = 2 };
 
-static const struct command_table *const hosted_tables[] = { &session_commands, &statement_commands,
-                                                             &show_net_commands,
-                                                             &show_memory_commands,
-                                                             &action_commands };
+static const struct command_table *const hosted_tables[] = {
+    &session_commands, &statement_commands,   &show_net_commands,
+    &route_commands,   &show_memory_commands, &action_commands
+};
 static const struct command_set hosted = { .tables = hosted_tables,
                                            .table_count = 5,
                                            .test = true };
@@ -201,7 +201,7 @@ TEST(parse_tells_what_may_come_next)
     expect_words("i", "interface ip");
     expect_words("interface eth0 ", "down mac mtu up");
     expect_words("ip ", "route <interface>");
-    expect_words("ip route ", "default <prefix>");
+    expect_words("ip route ", "default file <prefix>");
     expect_words("ip route default gateway 1.2.3.4", "<gateway>");
     expect_words("ip route default gateway 1.2.3.4 ", "distance gateway <enter>");
     expect_words("no interface eth0 ", "down mac mtu up");

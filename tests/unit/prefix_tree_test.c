@@ -91,8 +91,10 @@ static const struct entry *list_next(const struct list *list, const struct prefi
 /* Few different bits, so that prefixes lie in each other; also lengths next to a node's border. */
 static struct prefix random_prefix(enum family family, uint64_t *state)
 {
-    static const uint64_t high[] = { 0x0a00000000000000, 0x0a80000000000000, 0xc0a8000000000000,
-                                     0xffffffffffffffff, 0, 0x20010db800000000 };
+    static const uint64_t high[] = {
+        0x0a00000000000000, 0x0a80000000000000, 0xc0a8000000000000, 0xffffffffffffffff, 0,
+        0x20010db800000000
+    };
     uint64_t address = high[random_below(state, ARRAY_COUNT(high))];
     unsigned bits = family == FAMILY_IPV4 ? 32 : 128;
 

@@ -8,7 +8,8 @@
 #include "tests/unit/lab.h"
 
 static const struct command_table *const tables[] = { &session_commands, &statement_commands,
-                                                      &show_net_commands, &action_commands };
+                                                      &show_net_commands, &route_commands,
+                                                      &action_commands };
 
 static struct lab lab;
 static struct shell *shell;
@@ -41,8 +42,9 @@ static void start(void)
         .read = read_typed, .write = write_shown, .name = "test", .columns = 80
     };
     lab = lab_create(2, 2);
-    struct shell_setup setup = { .router = lab.router,
-                                 .commands = { .tables = tables, .table_count = 4 } };
+    struct shell_setup setup = {
+        .router = lab.router, .commands = { .tables = tables, .table_count = ARRAY_COUNT(tables) }
+    };
     shell = shell_create(&setup);
     EXPECT(shell != NULL);
     typed = "";

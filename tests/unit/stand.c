@@ -6,8 +6,11 @@
 #include "drivers/nic.h"
 #include "kernel/base/text.h"
 #include "kernel/platform.h"
+#include "net/config_routes.h"
+#include "net/fib4.h"
 #include "net/forwarding.h"
 #include "net/rib.h"
+#include "net/routes.h"
 #include "net/wire/ethernet.h"
 #include "net/wire/ipv4.h"
 #include "tests/unit/test.h"
@@ -22,17 +25,31 @@ static void add_address(struct stand *stand, const char *interface, uint32_t add
     EXPECT_EQUAL(config_set_address(stand->router.config, &address), OK);
 }
 
-void stand_view(struct stand *stand)
+static void drop_view(struct stand *stand)
 {
     struct router *router = &stand->router;
 
-    rib_destroy(router->rib);
     forwarding_destroy((void *)stand->core.forwarding);
-    router->rib = rib_create(router->config, router->ports, router->port_count, NULL);
-    EXPECT(router->rib);
-    stand->core.forwarding =
-        forwarding_create(router->config, router->rib, router->ports, router->port_count, NULL);
-    EXPECT(stand->core.forwarding);
+    fib4_destroy(router->fib4, NULL);
+    rib_destroy(router->rib, NULL);
+}
+
+void stand_view(struct stand *stand)
+{
+    struct router *router = &stand->router;
+    struct config_routes_plan plan = { .config = router->config,
+                                       .ports = router->ports,
+                                       .port_count = router->port_count };
+    struct route_files files;
+
+    drop_view(stand);
+    EXPECT_EQUAL(config_routes_create(&plan, &router->rib, &files, NULL), OK);
+    struct forwarding *view =
+        forwarding_create(router->config, router->rib, router->ports, router->port_count);
+    EXPECT(view);
+    view->fib4 = router->fib4 = routes_create_fib4(router->rib, view, NULL);
+    EXPECT(view->fib4);
+    stand->core.forwarding = view;
 }
 
 struct stand *stand_create(void)
@@ -81,8 +98,7 @@ void stand_destroy(struct stand *stand)
     EXPECT_EQUAL(snapshot_reclaim(&router->snapshots), 0);
     EXPECT_EQUAL(stand->core.timers.count, 0);
     EXPECT_EQUAL(stand_packets_in_use(stand), 0);
-    forwarding_destroy((void *)stand->core.forwarding);
-    rib_destroy(router->rib);
+    drop_view(stand);
     config_destroy(router->config);
     packet_pools_destroy(router->pools);
     memory_free(stand);

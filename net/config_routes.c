@@ -1,0 +1,387 @@
+/* See config_routes.h. Everything is made anew, so what fails has changed nothing; routes of files
+ * that stay are copied. */
+#include "net/config_routes.h"
+
+#include <string.h>
+
+#include "kernel/base/bytes.h"
+#include "kernel/base/pause.h"
+#include "kernel/base/text.h"
+#include "kernel/platform.h"
+#include "net/rib.h"
+#include "net/route_file.h"
+
+enum {
+    ROUTES_PER_PAUSE = 128, /* at most a microsecond each, and in QEMU a few */
+    GATEWAYS_CACHED = 256,  /* paths of a file that are found without a search */
+    SOURCE_OWN_ADDRESS = 0, /* of local routes: it is stronger than a broadcast address */
+    SOURCE_BROADCAST = 1,
+};
+
+/* What is needed while a RIB is made. */
+struct maker {
+    const struct config_routes_plan *plan;
+    struct rib *rib;
+    struct route_files *files;
+    struct text *problem;
+    unsigned since_pause;
+};
+
+static void count_route(struct maker *maker)
+{
+    if (++maker->since_pause % ROUTES_PER_PAUSE == 0)
+        pause_take(maker->plan->pause);
+}
+
+static enum error add_route(struct maker *maker, const struct prefix *prefix,
+                            const struct path *path)
+{
+    uint16_t number, replaced;
+    enum error error = rib_add_path(maker->rib, path, &number);
+
+    count_route(maker);
+    return error == OK ? rib_set(maker->rib, prefix, number, &replaced) : error;
+}
+
+/* ---- Addresses ----------------------------------------------------------------------------------
+ */
+
+static enum error add_local(struct maker *maker, uint32_t address_be, unsigned length,
+                            enum next_hop_kind kind, uint16_t port)
+{
+    struct prefix prefix = prefix_of_ipv4(address_be, length);
+    struct path path = { .protocol = PROTOCOL_LOCAL, .kind = (uint8_t)kind, .port = port };
+
+    path.source = kind == NEXT_HOP_BROADCAST ? SOURCE_BROADCAST : SOURCE_OWN_ADDRESS;
+    return add_route(maker, &prefix, &path);
+}
+
+/* Special addresses, RFC 1812 4.2.2.11 and 5.3.7, as prefixes like all others: so the datapath asks
+ * one question only. */
+static enum error add_special_routes(struct maker *maker)
+{
+    static const struct {
+        uint32_t address;
+        uint8_t length;
+        enum next_hop_kind kind;
+    } special[] = {
+        { 0x00000000, 8, NEXT_HOP_MARTIAN }, /* "this network" */
+        { 0x7f000000, 8, NEXT_HOP_LOOPBACK },
+        { 0xe0000000, 4, NEXT_HOP_MULTICAST },
+        { 0xf0000000, 4, NEXT_HOP_MARTIAN }, /* reserved */
+        { 0xffffffff, 32, NEXT_HOP_LIMITED_BROADCAST },
+    };
+    enum error error = OK;
+
+    for (unsigned i = 0; i < ARRAY_COUNT(special) && error == OK; i++) {
+        uint32_t address_be = __builtin_bswap32(special[i].address);
+        uint16_t port = special[i].kind == NEXT_HOP_LOOPBACK
+                            ? (uint16_t)(maker->plan->port_count - 1)
+                            : (uint16_t)PORT_NONE;
+        error = add_local(maker, address_be, special[i].length, special[i].kind, port);
+    }
+    return error;
+}
+
+static uint16_t find_port(const struct config_routes_plan *plan, const char *name)
+{
+    for (unsigned i = 0; i < plan->port_count; i++)
+        if (strcmp(plan->ports[i].name, name) == 0)
+            return (uint16_t)i;
+    return PORT_NONE;
+}
+
+static enum error add_address(struct maker *maker, const struct config_address *address)
+{
+    uint16_t port = find_port(maker->plan, address->interface);
+    uint32_t address_be = address_ipv4_be(&address->prefix.address);
+    uint32_t mask_be = ipv4_mask_be(address->prefix.length);
+
+    if (port == PORT_NONE)
+        return OK;
+    struct prefix network = prefix_network(&address->prefix);
+    struct path connected = { .protocol = PROTOCOL_CONNECTED,
+                              .kind = NEXT_HOP_CONNECTED,
+                              .port = port };
+    enum error error = add_route(maker, &network, &connected);
+    if (error == OK)
+        error = add_local(maker, address_be, 32, NEXT_HOP_LOCAL, port);
+    /* RFC 3021: a net of two addresses has no broadcast. The all-zeros form is the old broadcast,
+     * RFC 1812 4.2.3.1. */
+    if (error != OK || address->prefix.length > 30)
+        return error;
+    error = add_local(maker, address_be & mask_be, 32, NEXT_HOP_BROADCAST, port);
+    if (error == OK)
+        error = add_local(maker, address_be | ~mask_be, 32, NEXT_HOP_BROADCAST, port);
+    return error;
+}
+
+/* ---- Statements ---------------------------------------------------------------------------------
+ */
+
+struct path config_route_path(const struct config_route *route)
+{
+    static const uint8_t kinds[] = { [ROUTE_GATEWAY] = NEXT_HOP_GATEWAY,
+                                     [ROUTE_BLACKHOLE] = NEXT_HOP_BLACKHOLE,
+                                     [ROUTE_REJECT] = NEXT_HOP_REJECT };
+    struct path path = { .protocol = PROTOCOL_STATIC,
+                         .distance = route->distance,
+                         .kind = kinds[route->kind],
+                         .port = PORT_NONE,
+                         .gateway_count = route->gateway_count };
+
+    memcpy(path.gateways, route->gateways, route->gateway_count * sizeof(route->gateways[0]));
+    return path;
+}
+
+bool is_special_prefix(const struct prefix *prefix)
+{
+    uint8_t first = prefix->address.bytes[0];
+
+    return prefix->length > 0 &&
+           ((first == 0 && prefix->length >= 8) || first == 127 || first >= 224);
+}
+
+static enum error add_statements(struct maker *maker)
+{
+    const struct config *config = maker->plan->config;
+    enum error error = OK;
+
+    for (unsigned i = 0; i < config->address_count && error == OK; i++)
+        error = add_address(maker, &config->addresses[i]);
+    for (unsigned i = 0; i < config->route_count && error == OK; i++) {
+        struct path path = config_route_path(&config->routes[i]);
+        error = add_route(maker, &config->routes[i].prefix, &path);
+    }
+    return error;
+}
+
+/* ---- Files --------------------------------------------------------------------------------------
+ */
+
+static unsigned find_file(const struct route_files *files, const char *name)
+{
+    unsigned at = 0;
+
+    while (at < CONFIG_ROUTE_FILE_MAX && strcmp(files->at[at].name, name) != 0)
+        at++;
+    return at;
+}
+
+/* Copies routes of the old RIB that come from a file that stays. */
+struct copying {
+    struct maker *maker;
+    uint16_t *numbers; /* of paths of the old RIB: in the new one; 0: not wanted */
+};
+
+static enum error copy_route(void *context, const struct prefix *prefix, uint16_t path)
+{
+    struct copying *copying = context;
+    uint16_t replaced;
+
+    count_route(copying->maker);
+    if (copying->numbers[path] == 0)
+        return OK;
+    return rib_set(copying->maker->rib, prefix, copying->numbers[path], &replaced);
+}
+
+static bool is_kept(const struct maker *maker, const struct path *path)
+{
+    return path->protocol == PROTOCOL_STATIC && path->source > 0 &&
+           maker->files->at[path->source - 1].name[0] != '\0';
+}
+
+static enum error copy_routes(struct maker *maker)
+{
+    const struct rib *old = maker->plan->rib;
+    unsigned end = old ? rib_path_end(old) : 0;
+    bool any = false;
+    enum error error = OK;
+
+    for (unsigned i = 1; i < end; i++)
+        any = any || is_kept(maker, rib_path(old, (uint16_t)i));
+    if (!any)
+        return OK;
+    struct copying copying = { maker,
+                               memory_alloc(end * sizeof(*copying.numbers), 0, MEMORY_ROUTE) };
+    if (!copying.numbers)
+        return fail(ERROR_NO_MEMORY);
+    for (unsigned i = 1; i < end && error == OK; i++) {
+        const struct path *path = rib_path(old, (uint16_t)i);
+        if (is_kept(maker, path))
+            error = rib_add_path(maker->rib, path, &copying.numbers[i]);
+    }
+    if (error == OK)
+        error = rib_each(old, copy_route, &copying);
+    memory_free(copying.numbers);
+    return error;
+}
+
+/* The lines of a file on their way into the RIB. */
+struct loading {
+    struct maker *maker;
+    uint8_t source;
+    unsigned count;
+    /* By their last bits. */
+    struct {
+        struct address gateway;
+        uint16_t path;
+    } cache[GATEWAYS_CACHED];
+};
+
+static struct path path_of_file(uint8_t source)
+{
+    return (struct path){ .protocol = PROTOCOL_STATIC,
+                          .source = source,
+                          .distance = DISTANCE_STATIC,
+                          .kind = NEXT_HOP_GATEWAY,
+                          .port = PORT_NONE };
+}
+
+static const char *why_no_gateway(const struct config *config, const struct address *gateway)
+{
+    if (!address_is_unicast(gateway))
+        return "that next hop is no station's address";
+    for (unsigned i = 0; i < config->address_count; i++)
+        if (address_equal(&config->addresses[i].prefix.address, gateway))
+            return "that next hop is an address of our own";
+    return NULL;
+}
+
+/* Gateways are looked at once, when they come into the cache. */
+static enum error find_gateway_path(struct loading *loading, const struct address *gateway,
+                                    uint16_t *number, const char **wrong)
+{
+    unsigned place = load_be32(gateway->bytes) % GATEWAYS_CACHED;
+
+    *number = loading->cache[place].path;
+    if (*number != 0 && address_equal(&loading->cache[place].gateway, gateway))
+        return OK;
+    *wrong = why_no_gateway(loading->maker->plan->config, gateway);
+    if (*wrong)
+        return fail(ERROR_BAD_VALUE);
+    struct path path = path_of_file(loading->source);
+    path.gateway_count = 1;
+    path.gateways[0] = *gateway;
+    enum error error = rib_add_path(loading->maker->rib, &path, number);
+    if (error == OK) {
+        loading->cache[place].gateway = *gateway;
+        loading->cache[place].path = *number;
+    }
+    return error;
+}
+
+/* A second line for the same prefix adds its gateway, as a second statement does. ERROR_FULL: it
+ * has as many as a route may have. */
+static enum error join_paths(struct rib *rib, uint16_t first, const struct address *gateway,
+                             uint16_t *number)
+{
+    struct path path = *rib_path(rib, first);
+    unsigned at = path.gateway_count;
+
+    for (unsigned i = 0; i < path.gateway_count; i++)
+        if (address_equal(&path.gateways[i], gateway)) {
+            *number = first;
+            return OK;
+        }
+    if (path.gateway_count == ROUTE_GATEWAY_MAX)
+        return fail(ERROR_FULL);
+    for (; at > 0 && address_compare(&path.gateways[at - 1], gateway) > 0; at--)
+        path.gateways[at] = path.gateways[at - 1];
+    path.gateways[at] = *gateway;
+    path.gateway_count++;
+    return rib_add_path(rib, &path, number);
+}
+
+static enum error load_line(void *context, const struct route_line *line, const char **wrong)
+{
+    struct loading *loading = context;
+    struct rib *rib = loading->maker->rib;
+    uint16_t number, replaced;
+
+    count_route(loading->maker);
+    if (is_special_prefix(&line->prefix)) {
+        *wrong = "no routes to special addresses";
+        return fail(ERROR_BAD_VALUE);
+    }
+    enum error error = find_gateway_path(loading, &line->next_hop, &number, wrong);
+    if (error == OK)
+        error = rib_set(rib, &line->prefix, number, &replaced);
+    if (error != OK)
+        return error;
+    loading->count++;
+    if (replaced == 0 || replaced == number)
+        return OK;
+    error = join_paths(rib, replaced, &line->next_hop, &number);
+    return error == OK ? rib_set(rib, &line->prefix, number, &replaced) : error;
+}
+
+static enum error load_file(struct maker *maker, unsigned place)
+{
+    struct route_file *file = &maker->files->at[place];
+    struct loading *loading = memory_alloc(sizeof(*loading), 0, MEMORY_ROUTE);
+    char why[128];
+    struct text text = text_of(why, sizeof(why));
+
+    if (!loading)
+        return fail(ERROR_NO_MEMORY);
+    loading->maker = maker;
+    loading->source = (uint8_t)(place + 1);
+    enum error error = route_file_read(file->name, load_line, loading, maker->plan->pause, &text);
+    if (error != OK)
+        text_print(maker->problem, "ip route file %s: %s", file->name, why);
+    file->route_count = loading->count;
+    memory_free(loading);
+    return error;
+}
+
+/* Files that stay keep their places; then each new one gets a free one. */
+static enum error add_files(struct maker *maker)
+{
+    const struct config_routes_plan *plan = maker->plan;
+    unsigned places[CONFIG_ROUTE_FILE_MAX];
+    unsigned count = 0;
+
+    for (unsigned i = 0; plan->files && i < CONFIG_ROUTE_FILE_MAX; i++) {
+        const struct route_file *file = &plan->files->at[i];
+        bool again = plan->read_again && strcmp(plan->read_again, file->name) == 0;
+        if (file->name[0] != '\0' && !again && config_has_route_file(plan->config, file->name))
+            maker->files->at[i] = *file;
+    }
+    enum error error = copy_routes(maker);
+    for (unsigned i = 0; i < plan->config->route_file_count && error == OK; i++) {
+        const char *name = plan->config->route_files[i].name;
+        if (find_file(maker->files, name) < CONFIG_ROUTE_FILE_MAX)
+            continue;
+        places[count] = find_file(maker->files, "");
+        struct route_file *file = &maker->files->at[places[count++]];
+        text_format(file->name, sizeof(file->name), "%s", name);
+    }
+    for (unsigned i = 0; i < count && error == OK; i++)
+        error = load_file(maker, places[i]);
+    return error;
+}
+
+/* ---- The whole ----------------------------------------------------------------------------------
+ */
+
+enum error config_routes_create(const struct config_routes_plan *plan, struct rib **rib,
+                                struct route_files *files, struct text *problem)
+{
+    struct maker maker = { .plan = plan, .files = files, .problem = problem };
+
+    *files = (struct route_files){ .at = { { .route_count = 0 } } };
+    maker.rib = rib_create(FAMILY_IPV4);
+    if (!maker.rib)
+        return fail(ERROR_NO_MEMORY);
+    enum error error = add_special_routes(&maker);
+    if (error == OK)
+        error = add_statements(&maker);
+    if (error == OK)
+        error = add_files(&maker);
+    if (error == OK)
+        *rib = maker.rib;
+    else
+        rib_destroy(maker.rib, plan->pause);
+    return error;
+}

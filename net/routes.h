@@ -1,0 +1,30 @@
+/* The FIB that follows the RIB: made as a whole beside the old one, or changed route by route while
+ * the cores look up. */
+#pragma once
+
+#include "kernel/base/types.h"
+
+struct fib4;
+struct forwarding;
+struct path;
+struct pause;
+struct prefix;
+struct rib;
+struct router;
+
+/* The best routes of the RIB with what the view says can be used, as a FIB that nobody reads yet.
+ * NULL: no memory. */
+struct fib4 *routes_create_fib4(const struct rib *rib, const struct forwarding *view,
+                                const struct pause *pause) MUST_CHECK;
+
+/* A route of a protocol, or of a statement: set (replacing that source's route for the prefix at
+ * that distance) or taken away. Each packet sees the table with it or without. Takes about as long
+ * as a few cache misses, so it may be called thousands of times between two yields.
+ *
+ * Any error has changed nothing. ERROR_FULL: neither view nor FIB has room for one more next hop;
+ * ERROR_BUSY: a core may still use the view before this one. Then all is made anew
+ * (control_commit()), or it is tried again later. ERROR_NOT_FOUND: there is no such route. */
+enum error routes_set(struct router *router, const struct prefix *prefix,
+                      const struct path *path) MUST_CHECK;
+enum error routes_remove(struct router *router, const struct prefix *prefix,
+                         const struct path *path) MUST_CHECK;
