@@ -185,7 +185,7 @@ struct comparison {
 static bool leads_to(const struct next_hop *next_hop, const struct address *gateway)
 {
     if (gateway->family == FAMILY_NONE)
-        return next_hop->kind == NEXT_HOP_NONE;
+        return next_hop->kind != NEXT_HOP_GATEWAY;
     for (unsigned i = 0; i < next_hop->gateway_count; i++)
         if (next_hop->gateways_be[i] == address_ipv4_be(gateway))
             return true;

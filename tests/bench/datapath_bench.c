@@ -8,12 +8,13 @@
  *
  *   forward ROUTES CORES MS          saturated: cycles a packet, register accesses a packet
  *   path ROUTES MS                   classify, route and rewrite alone, over batches in the cache
- *   stir ROUTES CORES MS KPPS CHANGES   KPPS thousand packets a second come by each queue, while
- *                                    control commits CHANGES times a second: losses and latency
+ *   stir ROUTES CORES MS KPPS DEED CHANGES   KPPS thousand packets a second come by each queue,
+ *                                    while control does something (commit, flap, load) CHANGES
+ *                                    times a second: losses and latency
  *
  * ROUTES 1: one each way and FLOWS_FEW flows, as l3fwd's own example. More: prefixes of TABLE, as
- * many as that, evenly chosen, with FLOWS_MANY flows to random hosts in random ones of them: more
- * than any cache could hold. Every packet leaves by the other port.
+ * many as that, evenly chosen, with FLOWS_MANY flows to random hosts in random ones of them. Every
+ * packet leaves by the other port.
  *
  * Cycles are of the time stamp counter, and time is the thread's processor time, so that what else
  * runs on the machine costs a run its caches but not its time. */
@@ -28,11 +29,11 @@
 #include "kernel/base/random.h"
 #include "kernel/base/text.h"
 #include "net/control.h"
-#include "net/fib4.h"
 #include "net/forwarding.h"
 #include "net/neighbor.h"
 #include "net/rib.h"
 #include "net/router.h"
+#include "net/routes.h"
 #include "net/stage.h"
 #include "net/wire/checksum.h"
 #include "net/wire/ethernet.h"
@@ -45,11 +46,13 @@ enum {
     PORTS = 2,
     CORES = 2,
     FLOWS_FEW = 1024,
-    FLOWS_MANY = 1024 * 1024,
-    GATEWAYS = 63, /* the numbers in TABLE */
+    FLOWS_MANY = 65536, /* a port, as the peers have */
+    GATEWAYS = 63,      /* the numbers in TABLE */
     WARM_MS = 20,
     PREFIX_MAX = 2000000,
 };
+
+#define ROUTES_FILE "table"
 
 struct prefix_line {
     uint32_t address; /* host order */
@@ -71,8 +74,8 @@ struct bench {
     unsigned flow_count;
     struct router *router;
     struct shell *shell;
-    struct fib4 *fib; /* of tables too long for a configuration */
-    struct forwarding view, *own_view;
+    char *routes_text; /* what is in ROUTES_FILE */
+    size_t routes_bytes;
 };
 
 _Noreturn static void refuse(const char *why)
@@ -217,24 +220,36 @@ static void make_frames(struct bench *bench, const struct prefix_line *lines, un
 /* ---- The router -------------------------------------------------------------------------------
  */
 
-static void add_lines(struct text *text, const struct prefix_line *lines, unsigned count,
-                      unsigned each)
+/* Every each-th / count-th line, as the text of a file of routes. */
+static void write_routes(struct text *text, const struct prefix_line *lines, unsigned count,
+                         unsigned each)
 {
     for (unsigned i = 0; i < count; i++) {
         const struct prefix_line *line = &lines[(uint64_t)i * each / count];
         uint32_t address_be = __builtin_bswap32(line->address);
-        text_print(text, "ip route %pI4/%u gateway 10.0.%u.%u\n", (const void *)&address_be,
-                   (unsigned)line->length, port_of_gateway(line->gateway), 1u + line->gateway);
+        text_print(text, "%pI4/%u 10.0.%u.%u\n", (const void *)&address_be, (unsigned)line->length,
+                   port_of_gateway(line->gateway), 1u + line->gateway);
     }
 }
 
-static void load(struct bench *bench, const struct prefix_line *lines, unsigned used,
-                 unsigned count)
+/* The file of routes that every router of the bench reads at its start, and some again later. */
+static void use_routes(struct bench *bench, const struct prefix_line *lines, unsigned used,
+                       unsigned count)
+{
+    size_t room = (size_t)used * 48 + 1;
+
+    bench->routes_text = need(malloc(room));
+    struct text text = text_of(bench->routes_text, room);
+    write_routes(&text, lines, used, count);
+    bench->routes_bytes = text.length;
+    host_file_add(ROUTES_FILE, bench->routes_text, bench->routes_bytes);
+}
+
+static void load(struct bench *bench)
 {
     static const struct command_table *const tables[] = { &session_commands, &statement_commands };
-    size_t room = 65536 + (size_t)used * 64;
-    char *buffer = need(malloc(room));
-    struct text text = text_of(buffer, room);
+    char buffer[16384];
+    struct text text = text_of(buffer, sizeof(buffer));
     struct problem problem;
 
     for (unsigned i = 0; i < PORTS; i++)
@@ -242,44 +257,16 @@ static void load(struct bench *bench, const struct prefix_line *lines, unsigned 
     for (unsigned i = 1; i <= GATEWAYS; i++)
         text_print(&text, "arp 10.0.%u.%u 02:00:00:00:01:%02x eth%u\n", port_of_gateway(i), 1 + i,
                    i, port_of_gateway(i));
-    add_lines(&text, lines, used, count);
+    text_print(&text, "ip route file " ROUTES_FILE "\n");
     bench->shell = need(shell_create(&(struct shell_setup){
         .router = bench->router,
         .commands = { .tables = tables, .table_count = ARRAY_COUNT(tables) },
     }));
+    struct moment before = moment_now();
     if (shell_load(bench->shell, buffer, text.length, &problem) != OK)
         refuse(problem.text);
-    free(buffer);
-}
-
-/* A table that does not fit a configuration: as a view of its own, over the routes of a shorter
- * one, which has all its next hops. */
-static void use_long_table(struct bench *bench, const struct prefix_line *lines, unsigned count)
-{
-    struct prefix_line samples[GATEWAYS];
-    struct fib4_route *routes = need(malloc(count * sizeof(*routes)));
-    uint16_t next_hops[GATEWAYS + 1];
-
-    for (unsigned i = 0; i < GATEWAYS; i++)
-        samples[i] = (struct prefix_line){ 198u << 24 | 18u << 16 | i << 8, 24, (uint8_t)(i + 1) };
-    load(bench, samples, GATEWAYS, GATEWAYS);
-    bench->own_view = atomic_load(&bench->router->forwarding);
-    for (unsigned i = 0; i < GATEWAYS; i++)
-        next_hops[i + 1] =
-            fib4_lookup(bench->own_view->fib4, __builtin_bswap32(samples[i].address));
-    for (unsigned i = 0; i < count; i++)
-        routes[i] = (struct fib4_route){ .address_be = __builtin_bswap32(lines[i].address),
-                                         .length = lines[i].length,
-                                         .next_hop = next_hops[lines[i].gateway] };
-    struct moment before = moment_now();
-    bench->fib = need(fib4_create(&(struct fib4_plan){ .shape = FIB4_DIRECT }, routes, count));
-    fprintf(stderr, "table of %u routes: built in %u ms, %u KiB\n", count,
-            (unsigned)((moment_now().cpu_ns - before.cpu_ns) / NS_PER_MS),
-            (unsigned)(fib4_bytes(bench->fib) / 1024));
-    free(routes);
-    bench->view = *bench->own_view;
-    bench->view.fib4 = bench->fib;
-    atomic_store(&bench->router->forwarding, &bench->view);
+    fprintf(stderr, "%u routes: read, RIB and FIB made in %u ms\n", rib_count(bench->router->rib),
+            (unsigned)((moment_now().cpu_ns - before.cpu_ns) / NS_PER_MS));
 }
 
 static struct bench *bench_create(const struct table *table, unsigned route_count,
@@ -297,18 +284,17 @@ static struct bench *bench_create(const struct table *table, unsigned route_coun
     bench->router = need(router_create(&(struct router_setup){
         .core_count = core_count, .nics = nics, .nic_count = PORTS, .now_ns = clock_ns() }));
     if (route_count == 1) {
-        load(bench, one_route, PORTS, PORTS);
         bench->flow_count = FLOWS_FEW;
+        use_routes(bench, one_route, PORTS, PORTS);
+        load(bench);
         make_frames(bench, one_route, PORTS);
     } else {
         unsigned used = MIN_OF(route_count, table->count);
         if (used == 0)
             refuse("no table");
-        if (used <= CONFIG_ROUTE_MAX)
-            load(bench, table->lines, used, table->count);
-        else
-            use_long_table(bench, table->lines, used);
         bench->flow_count = FLOWS_MANY;
+        use_routes(bench, table->lines, used, table->count);
+        load(bench);
         make_frames(bench, table->lines, table->count);
     }
     for (unsigned i = 0; i < PORTS; i++)
@@ -332,11 +318,9 @@ static struct bench *bench_find(struct bench **all, const struct table *table, u
 
 static void bench_destroy(struct bench *bench)
 {
-    if (bench->fib != NULL)
-        atomic_store(&bench->router->forwarding, bench->own_view);
     shell_destroy(bench->shell);
     router_destroy(bench->router);
-    fib4_destroy(bench->fib, NULL);
+    free(bench->routes_text);
     for (unsigned i = 0; i < PORTS; i++) {
         memory_nic_destroy(bench->cards[i]);
         free(bench->frames[i]);
@@ -560,48 +544,116 @@ static void path(struct bench *bench, unsigned ms)
     free(samples);
 }
 
-/* What control does while packets come: one route comes and goes. */
+/* What control does while packets come. */
+enum deed {
+    DEED_COMMIT, /* one route comes or goes, by a configuration of its own */
+    DEED_FLAP,   /* one of many routes comes or goes, as a protocol does it */
+    DEED_LOAD,   /* all routes are read anew */
+    DEED_COUNT,
+};
+static const char *const deed_names[DEED_COUNT] = { "commit", "flap", "load" };
+
 struct stirring {
-    struct router *router;
+    struct bench *bench;
+    enum deed deed;
     uint64_t interval_ns, next_ns;
-    unsigned commits;
+    unsigned count;
     uint64_t busy_ns;
 };
 
+enum { FLAPPING = 4096 }; /* prefixes */
+
+/* 198.18/15 is nobody's (RFC 2544), and packets do not go there. */
+static struct prefix flapping_prefix(unsigned number)
+{
+    uint32_t address = 198u << 24 | 18u << 16 | (number % FLAPPING) << 5;
+
+    return prefix_of_ipv4(__builtin_bswap32(address & 0xffffff00), 24);
+}
+
 static void commit_change(struct stirring *stirring)
 {
-    struct config *next = need(config_copy(stirring->router->config));
+    struct router *router = stirring->bench->router;
+    struct config *next = need(config_copy(router->config));
     struct config_route route = {
-        .prefix = prefix_of_ipv4(__builtin_bswap32(203u << 24 | 113u << 8), 24),
+        .prefix = flapping_prefix(0),
         .kind = ROUTE_GATEWAY,
         .distance = DISTANCE_STATIC,
         .gateway_count = 1,
         .gateways = { address_of_ipv4(__builtin_bswap32(10u << 24 | 2)) },
     };
     struct commit_report report;
-    enum error error = stirring->commits % 2 == 0 ? config_set_route(next, &route)
-                                                  : config_remove_route(next, &route);
+    enum error error = stirring->count % 2 == 0 ? config_set_route(next, &route)
+                                                : config_remove_route(next, &route);
 
-    if (error != OK || control_commit(stirring->router, next, &report) != OK)
+    if (error != OK || control_commit(router, next, &report) != OK)
         refuse("a commit failed");
-    stirring->commits++;
 }
 
+static void flap_route(struct stirring *stirring)
+{
+    struct router *router = stirring->bench->router;
+    struct path path = { .protocol = PROTOCOL_STATIC,
+                         .source = CONFIG_ROUTE_FILE_MAX + 1,
+                         .distance = 20,
+                         .kind = NEXT_HOP_GATEWAY,
+                         .port = PORT_NONE,
+                         .gateway_count = 1,
+                         .gateways = { address_of_ipv4(__builtin_bswap32(10u << 24 | 2)) } };
+    struct prefix prefix = flapping_prefix(stirring->count / 2 * 4133);
+    enum error error = stirring->count % 2 == 0 ? routes_set(router, &prefix, &path)
+                                                : routes_remove(router, &prefix, &path);
+
+    if (error != OK)
+        refuse("a route did not change");
+}
+
+static void load_again(struct stirring *stirring)
+{
+    struct bench *bench = stirring->bench;
+    struct commit_report report;
+
+    host_file_add(ROUTES_FILE, bench->routes_text, bench->routes_bytes);
+    if (control_read_routes(bench->router, ROUTES_FILE, &report) != OK)
+        refuse(report.problem);
+}
+
+static void stir_once(struct stirring *stirring)
+{
+    static void (*const deeds[DEED_COUNT])(struct stirring * stirring) = { commit_change,
+                                                                           flap_route, load_again };
+    uint64_t start_ns = clock_ns();
+
+    deeds[stirring->deed](stirring);
+    stirring->busy_ns += clock_ns() - start_ns;
+    stirring->count++;
+}
+
+/* All that is due, as control has its turn a thousand times a second while packets come. */
 static void stir_some(void *context, uint64_t now_ns)
 {
     struct stirring *stirring = context;
 
-    if (now_ns < stirring->next_ns)
-        return;
-    uint64_t start_ns = clock_ns();
-    commit_change(stirring);
-    stirring->busy_ns += clock_ns() - start_ns;
-    stirring->next_ns += stirring->interval_ns;
+    while (now_ns >= stirring->next_ns) {
+        stir_once(stirring);
+        stirring->next_ns += stirring->interval_ns;
+    }
 }
 
-static void stir(struct bench *bench, unsigned ms, unsigned kpps, unsigned changes)
+static enum deed find_deed(const char *name)
 {
-    struct stirring stirring = { .router = bench->router, .next_ns = clock_ns() };
+    unsigned deed = 0;
+
+    while (deed < DEED_COUNT && strcmp(deed_names[deed], name) != 0)
+        deed++;
+    if (deed == DEED_COUNT)
+        refuse("commit, flap or load");
+    return (enum deed)deed;
+}
+
+static void stir(struct bench *bench, unsigned ms, unsigned kpps, enum deed deed, unsigned changes)
+{
+    struct stirring stirring = { .bench = bench, .deed = deed, .next_ns = clock_ns() };
     struct job jobs[CORES];
     struct memory_counts counts = { 0 };
 
@@ -617,28 +669,28 @@ static void stir(struct bench *bench, unsigned ms, unsigned kpps, unsigned chang
     for (unsigned i = 0; i < PORTS; i++)
         memory_nic_counts(bench->cards[i], &counts);
     bench->router->control_work = NULL;
-    while (bench->router->control_busy) /* it yielded in the middle of a commit */
+    while (bench->router->control_busy) /* it yielded in the middle of something */
         settle(bench);
-    if (stirring.commits % 2 == 1)
-        commit_change(&stirring);
+    if (stirring.deed != DEED_LOAD && stirring.count % 2 == 1)
+        stir_once(&stirring);
     settle(bench);
     lost = lost_packets(bench->router) - lost;
 
     double us = cycles_per_ns() * 1000;
     printf("received=%llu ring_full=%llu lost=%llu p50_us=%.1f p999_us=%.1f max_us=%.1f "
-           "commits=%u commit_us=%.1f\n",
+           "changes=%u change_us=%.1f\n",
            (unsigned long long)counts.received, (unsigned long long)counts.lost,
            (unsigned long long)lost, (double)latency_at(&counts, 500) / us,
            (double)latency_at(&counts, 999) / us, (double)counts.latency_max_cycles / us,
-           stirring.commits,
-           stirring.commits > 0 ? (double)stirring.busy_ns / 1000 / stirring.commits : 0.0);
+           stirring.count,
+           stirring.count > 0 ? (double)stirring.busy_ns / 1000 / stirring.count : 0.0);
 }
 
 int main(int argc, char **argv)
 {
     struct table table = { 0 };
     struct bench *all = NULL;
-    char line[128];
+    char line[128], deed[16];
     unsigned routes, cores, ms, kpps, changes;
 
     if (argc > 1)
@@ -649,8 +701,9 @@ int main(int argc, char **argv)
             forward(bench_find(&all, &table, routes, cores), ms);
         else if (sscanf(line, "path %u %u", &routes, &ms) == 2)
             path(bench_find(&all, &table, routes, 1), ms);
-        else if (sscanf(line, "stir %u %u %u %u %u", &routes, &cores, &ms, &kpps, &changes) == 5)
-            stir(bench_find(&all, &table, routes, cores), ms, kpps, changes);
+        else if (sscanf(line, "stir %u %u %u %u %15s %u", &routes, &cores, &ms, &kpps, deed,
+                        &changes) == 6)
+            stir(bench_find(&all, &table, routes, cores), ms, kpps, find_deed(deed), changes);
         else
             refuse("not understood");
         fflush(stdout);
