@@ -115,21 +115,27 @@ void memory_free_at(void *pointer, const char *file, int line)
                   pointer);
 }
 
-/* All memory of the heap is physically contiguous and in the direct map. */
-void *dma_alloc_at(size_t size, size_t align, enum memory_tag tag, const char *file, int line)
-{
-    return memory_alloc_at(size, align, tag, file, line);
-}
-
 /* Debug builds make sure that nobody takes it for zeroed. */
-void *dma_alloc_uncleared_at(size_t size, size_t align, enum memory_tag tag, const char *file,
-                             int line)
+void *memory_alloc_uncleared_at(size_t size, size_t align, enum memory_tag tag, const char *file,
+                                int line)
 {
     enum { UNCLEARED_FILL = 0xcd };
     if (!MEMORY_IS_RECORDED)
         return heap_alloc_uncleared(&heap, size, align, tag);
     void *memory = debug_alloc(&debug, size, align, tag, file, line);
     return memory ? memset(memory, UNCLEARED_FILL, size) : NULL;
+}
+
+/* All memory of the heap is physically contiguous and in the direct map. */
+void *dma_alloc_at(size_t size, size_t align, enum memory_tag tag, const char *file, int line)
+{
+    return memory_alloc_at(size, align, tag, file, line);
+}
+
+void *dma_alloc_uncleared_at(size_t size, size_t align, enum memory_tag tag, const char *file,
+                             int line)
+{
+    return memory_alloc_uncleared_at(size, align, tag, file, line);
 }
 
 void dma_free_at(void *pointer, const char *file, int line)

@@ -96,13 +96,20 @@ void *memory_alloc_at(size_t size, size_t align, enum memory_tag tag, const char
                       int line) MUST_CHECK;
 void memory_free_at(void *pointer, const char *file, int line); /* NULL is allowed */
 
+/* The same with anything in it, for much memory that is written before it is read, or cleared in
+ * pieces between two pauses. */
+#define memory_alloc_uncleared(size, align, tag) \
+    memory_alloc_uncleared_at((size), (align), (tag), __FILE__, __LINE__)
+void *memory_alloc_uncleared_at(size_t size, size_t align, enum memory_tag tag, const char *file,
+                                int line) MUST_CHECK;
+
 /* Zeroed, physically contiguous memory that devices may read and write, or NULL. */
 #define dma_alloc(size, align, tag) dma_alloc_at((size), (align), (tag), __FILE__, __LINE__)
 #define dma_free(pointer)           dma_free_at((pointer), __FILE__, __LINE__)
 void *dma_alloc_at(size_t size, size_t align, enum memory_tag tag, const char *file,
                    int line) MUST_CHECK;
 
-/* The same with anything in it, for much memory that is written before it is read. */
+/* Likewise with anything in it. */
 #define dma_alloc_uncleared(size, align, tag) \
     dma_alloc_uncleared_at((size), (align), (tag), __FILE__, __LINE__)
 void *dma_alloc_uncleared_at(size_t size, size_t align, enum memory_tag tag, const char *file,

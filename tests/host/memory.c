@@ -80,7 +80,8 @@ static void leave_books(struct block *block)
         block->next->previous = block->previous;
 }
 
-void *memory_alloc_at(size_t size, size_t align, enum memory_tag tag, const char *file, int line)
+/* With anything in it. */
+static void *take(size_t size, size_t align, enum memory_tag tag, const char *file, int line)
 {
     CHECK((align & (align - 1)) == 0);
     CHECK(tag < MEMORY_TAG_COUNT);
@@ -93,7 +94,6 @@ void *memory_alloc_at(size_t size, size_t align, enum memory_tag tag, const char
     void *start;
     if (!fails && size <= SIZE_MAX_BYTES && posix_memalign(&start, align, before + size) == 0) {
         pointer = (char *)start + before;
-        memset(pointer, 0, size);
         struct block *block = (struct block *)pointer - 1;
         *block = (struct block){
             .start = start, .size = size, .tag = tag, .file = file, .line = line, .guard = GUARD
@@ -102,6 +102,21 @@ void *memory_alloc_at(size_t size, size_t align, enum memory_tag tag, const char
     }
     pthread_mutex_unlock(&lock);
     return pointer;
+}
+
+void *memory_alloc_at(size_t size, size_t align, enum memory_tag tag, const char *file, int line)
+{
+    void *memory = take(size, align, tag, file, line);
+    return memory ? memset(memory, 0, size) : NULL;
+}
+
+/* Where there are checks, nobody takes it for zeroed. */
+void *memory_alloc_uncleared_at(size_t size, size_t align, enum memory_tag tag, const char *file,
+                                int line)
+{
+    enum { UNCLEARED_FILL = 0xcd };
+    void *memory = take(size, align, tag, file, line);
+    return memory && DEBUG_CHECKS ? memset(memory, UNCLEARED_FILL, size) : memory;
 }
 
 void memory_free_at(void *pointer, const char *file, int line)
@@ -123,13 +138,10 @@ void *dma_alloc_at(size_t size, size_t align, enum memory_tag tag, const char *f
     return memory_alloc_at(size, align, tag, file, line);
 }
 
-/* So that nobody takes it for zeroed. */
 void *dma_alloc_uncleared_at(size_t size, size_t align, enum memory_tag tag, const char *file,
                              int line)
 {
-    enum { UNCLEARED_FILL = 0xcd };
-    void *memory = memory_alloc_at(size, align, tag, file, line);
-    return memory ? memset(memory, UNCLEARED_FILL, size) : NULL;
+    return memory_alloc_uncleared_at(size, align, tag, file, line);
 }
 
 void dma_free_at(void *pointer, const char *file, int line)
