@@ -8,6 +8,7 @@
  *
  *   forward ROUTES CORES MS          saturated: cycles a packet, register accesses a packet
  *   path ROUTES MS                   classify, route and rewrite alone, over batches in the cache
+ *   build ROUTES                     RIB and FIB of that many routes, and changes of one
  *   stir ROUTES CORES MS KPPS DEED CHANGES   KPPS thousand packets a second come by each queue,
  *                                    while control does something (commit, flap, load) CHANGES
  *                                    times a second: losses and latency
@@ -29,6 +30,7 @@
 #include "kernel/base/random.h"
 #include "kernel/base/text.h"
 #include "net/control.h"
+#include "net/fib4.h"
 #include "net/forwarding.h"
 #include "net/neighbor.h"
 #include "net/rib.h"
@@ -430,6 +432,83 @@ static void settle(struct bench *bench)
     run_cores(bench, jobs, 1, false);
 }
 
+static struct path path_by_gateway(unsigned gateway)
+{
+    uint32_t address = 10u << 24 | port_of_gateway(gateway) << 8 | (1 + gateway);
+
+    return (struct path){ .protocol = PROTOCOL_STATIC,
+                          .distance = DISTANCE_STATIC,
+                          .kind = NEXT_HOP_GATEWAY,
+                          .port = PORT_NONE,
+                          .gateway_count = 1,
+                          .gateways = { address_of_ipv4(__builtin_bswap32(address)) } };
+}
+
+/* RIB and FIB from a table that is in memory already, as a protocol would fill them; then one /24
+ * that comes and goes, at random places. */
+static void build(const struct table *table, unsigned count)
+{
+    enum { CHANGES = 200000 };
+    struct bench *bench = bench_create(table, 1, 1);
+    struct router *router = bench->router;
+    struct memory_stats memory;
+    memory_stats(&memory);
+    uint64_t route_bytes = memory.tags[MEMORY_ROUTE].live_bytes;
+    struct rib *rib = need(rib_create(FAMILY_IPV4));
+    uint16_t numbers[GATEWAYS + 1], replaced;
+    uint64_t random_state = 1;
+    struct path change = path_by_gateway(1);
+
+    change.source = CONFIG_ROUTE_FILE_MAX + 1; /* nobody else's */
+    for (unsigned i = 0; i <= GATEWAYS; i++) {
+        struct path path = i > 0 ? path_by_gateway(i) : change;
+        if (rib_add_path(rib, &path, &numbers[i]) != OK)
+            refuse("no path");
+    }
+    struct moment before = moment_now();
+    for (unsigned i = 0; i < count; i++) {
+        const struct prefix_line *line = &table->lines[(uint64_t)i * table->count / count];
+        struct prefix prefix = prefix_of_ipv4(__builtin_bswap32(line->address), line->length);
+        if (rib_set(rib, &prefix, numbers[line->gateway], &replaced) != OK)
+            refuse("no route");
+    }
+    struct moment between = moment_now();
+    struct forwarding *view =
+        need(forwarding_create(router->config, rib, router->ports, router->port_count));
+    struct fib4 *fib4 = need(routes_create_fib4(rib, view, NULL));
+    struct moment after = moment_now();
+    memory_stats(&memory);
+    printf("rib_ms=%.1f fib_ms=%.1f ", (double)(between.cpu_ns - before.cpu_ns) / NS_PER_MS,
+           (double)(after.cpu_ns - between.cpu_ns) / NS_PER_MS);
+    /* They take the router's place, so that routes change as they do in service. */
+    struct forwarding *own_view = atomic_load(&router->forwarding);
+    struct fib4 *own_fib4 = router->fib4;
+    struct rib *own_rib = router->rib;
+    view->fib4 = router->fib4 = fib4;
+    router->rib = rib;
+    atomic_store(&router->forwarding, view);
+    before = moment_now();
+    for (unsigned i = 0; i < CHANGES; i++) {
+        const struct prefix_line *line = &table->lines[random_below(&random_state, table->count)];
+        struct prefix prefix = prefix_of_ipv4(__builtin_bswap32(line->address & 0xffffff00), 24);
+        if (routes_set(router, &prefix, &change) != OK ||
+            routes_remove(router, &prefix, &change) != OK)
+            refuse("a route did not change");
+    }
+    after = moment_now();
+    printf("change_ns=%.1f rib_bytes=%llu fib_bytes=%zu\n",
+           (double)(after.cpu_ns - before.cpu_ns) / (2.0 * CHANGES),
+           (unsigned long long)(memory.tags[MEMORY_ROUTE].live_bytes - route_bytes),
+           fib4_bytes(fib4));
+    atomic_store(&router->forwarding, own_view);
+    router->rib = own_rib;
+    router->fib4 = own_fib4;
+    forwarding_destroy(view);
+    fib4_destroy(fib4, NULL);
+    rib_destroy(rib, NULL);
+    bench_destroy(bench);
+}
+
 static uint64_t lost_packets(const struct router *router)
 {
     uint64_t lost = 0;
@@ -593,14 +672,9 @@ static void commit_change(struct stirring *stirring)
 static void flap_route(struct stirring *stirring)
 {
     struct router *router = stirring->bench->router;
-    struct path path = { .protocol = PROTOCOL_STATIC,
-                         .source = CONFIG_ROUTE_FILE_MAX + 1,
-                         .distance = 20,
-                         .kind = NEXT_HOP_GATEWAY,
-                         .port = PORT_NONE,
-                         .gateway_count = 1,
-                         .gateways = { address_of_ipv4(__builtin_bswap32(10u << 24 | 2)) } };
+    struct path path = path_by_gateway(1);
     struct prefix prefix = flapping_prefix(stirring->count / 2 * 4133);
+    path.source = CONFIG_ROUTE_FILE_MAX + 1; /* nobody else's */
     enum error error = stirring->count % 2 == 0 ? routes_set(router, &prefix, &path)
                                                 : routes_remove(router, &prefix, &path);
 
@@ -701,6 +775,8 @@ int main(int argc, char **argv)
             forward(bench_find(&all, &table, routes, cores), ms);
         else if (sscanf(line, "path %u %u", &routes, &ms) == 2)
             path(bench_find(&all, &table, routes, 1), ms);
+        else if (sscanf(line, "build %u", &routes) == 1)
+            build(&table, MIN_OF(routes, table.count));
         else if (sscanf(line, "stir %u %u %u %u %15s %u", &routes, &cores, &ms, &kpps, deed,
                         &changes) == 6)
             stir(bench_find(&all, &table, routes, cores), ms, kpps, find_deed(deed), changes);
