@@ -23,6 +23,7 @@ import socket
 import struct
 import subprocess
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -517,6 +518,32 @@ class ProcessRouter(Router):
         return "\n".join(file.read_text() for file in self.folder.glob("races.*"))
 
 
+class Background:
+    """A function that runs beside the test, in a thread; its result, or what it raised."""
+
+    def __init__(self, function, *arguments):
+        self.value, self.error = None, None
+        self.thread = threading.Thread(target=self._run, args=(function, arguments))
+        self.thread.start()
+
+    def _run(self, function, arguments):
+        try:
+            self.value = function(*arguments)
+        except BaseException as error:  # pylint: disable=broad-except
+            self.error = error
+
+    @property
+    def running(self):
+        return self.thread.is_alive()
+
+    @property
+    def result(self):
+        self.thread.join()
+        if self.error:
+            raise self.error
+        return self.value
+
+
 class Lab:
     def __init__(self):
         self.undo = Undo()
@@ -549,6 +576,12 @@ class Lab:
         router = ProcessRouter(self, *arguments, **more)
         self.routers.append(router)
         return router
+
+    def in_background(self, function, *arguments):
+        """The function has a time limit of its own; the lab waits for it."""
+        background = Background(function, *arguments)
+        self.undo.callback(background.thread.join)
+        return background
 
     @staticmethod
     def run_program(*words, limit_s=20):
