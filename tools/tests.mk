@@ -114,8 +114,8 @@ bench: all $(HOST)/datapath_bench
 	tests/bench/boot_bench.py
 	tests/bench/datapath_bench.py
 bench-qemu: all
-	tests/bench/forward_bench.sh nic=virtio
-	tests/bench/forward_bench.sh nic=e1000
+	tests/bench/forward_bench.sh nic=virtio table=1
+	tests/bench/forward_bench.sh nic=e1000 table=1
 
 -include $(TEST_LIB:.o=.d) $(TSAN_LIB:.o=.d) $(TSAN_UNIT:.o=.d) $(TSAN_HOST:.o=.d) $(UNIT_OBJECTS:.o=.d) $(UNIT_CLANG_OBJECTS:.o=.d) $(HOST_OBJECTS:.o=.d) $(COMPARE_UNIT:.o=.d) $(BENCH_OBJECTS:.o=.d) $(FUZZ_LIB:.o=.d) \
          $(FUZZERS:build/fuzz/%=build/fuzz/tests/fuzz/%.d)

@@ -2,12 +2,14 @@
 # Guest instructions per forwarded packet, beside Linux in the same QEMU, by the packet rig (a generator and a
 # QEMU plugin that counts instructions). The count hardly jitters, so it can be compared on a busy machine.
 #
-#   tests/bench/forward_bench.sh [nic=virtio|e1000] [attach=stream] [runs=5]
+#   tests/bench/forward_bench.sh [nic=virtio|e1000] [attach=stream] [runs=5] [table=0]
 #
 # TSUJI_RIG names the folder of the rig (default ../shared/rig); it is copied to the cache and built there.
+# table=1: with the full table of TSUJI_DATA (default ../shared/data) in force, less 16/8 and 48/8, where the
+# generator sends to.
 set -eu
 cd "$(dirname "$0")/../.."
-nic=virtio attach=stream runs=5 linux=1
+nic=virtio attach=stream runs=5 linux=1 table=0
 for word in "$@"; do declare "${word%%=*}=${word#*=}"; done
 rig_source=${TSUJI_RIG:-../shared/rig}
 [ -d "$rig_source" ] || { echo "forward_bench: no packet rig at $rig_source (set TSUJI_RIG)"; exit 2; }
@@ -20,23 +22,30 @@ router=$PWD/build/tsuji.elf
     [ rigpkt -nt rigpkt.c ] || gcc -O2 -march=native -w -o rigpkt rigpkt.c -lpthread
     [ insncount.so -nt insncount.c ] || gcc -O2 -shared -fPIC -fvisibility=hidden -w -o insncount.so insncount.c
 )
-config=$(mktemp)
-trap 'rm -f "$config"' EXIT
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+config=$work/config extra=
 cat > "$config" <<'CONFIG'
 ip eth0 address 10.0.0.1/24
 ip eth1 address 10.0.1.1/24
 ip route 16.0.0.0/8 gateway 10.0.1.2
 ip route 48.0.0.0/8 gateway 10.0.0.2
 CONFIG
+if [ "$table" = 1 ]; then
+    echo "ip route file full" >> "$config"
+    gunzip -c "${TSUJI_DATA:-../shared/data}/dfz-2023-02-v4.txt.gz" |
+        awk '!/^(16|48)\./ { print $1, "10.0." $2 % 2 "." 2 + $2 }' > "$work/full"
+    extra="-fw_cfg name=opt/tsuji/full,file=$work/full"
+fi
 commands=()
 for size in 60 1514; do
     for run in $(seq "$runs"); do
         commands+=("run size=$size win=128 secs=1 warm=1 tag=size$size")
     done
 done
-measure() { (cd "$rig" && ./qemu-forward.sh "nic=$nic" "attach=$attach" count=1 "$@" -- "${commands[@]}" | grep SUMMARY | grep insn); }
+measure() { (cd "$rig" && ./qemu-forward.sh "nic=$nic" "attach=$attach" count=1 "$@" "out=$work/rig" -- "${commands[@]}" | grep SUMMARY | grep insn); }
 echo "tsuji, $nic, $attach:"
-measure os=custom "kernel=$router" "initrd=$config"
+measure os=custom "kernel=$router" "initrd=$config" "extra=$extra"
 if [ "$linux" = 1 ]; then
     [ -f "$rig/cache/vmlinuz" ] || (cd "$rig" && ./mkinitramfs.sh)
     echo "linux, $nic, $attach:"
