@@ -7,8 +7,9 @@ TEST_LIB     := $(TEST_SOURCES:%.c=build/test/%.o) $(HOST_SEAM_S:%=build/test/%.
 UNIT_OBJECTS := $(patsubst %.c,build/test/%.o,$(wildcard tests/unit/*.c tests/sim/*.c))
 HOST_OBJECTS := $(patsubst %.c,$(HOST)/%.o,$(ABOVE_SEAM) $(HOST_SEAM) $(wildcard tests/host/process/*.c)) \
                 $(HOST_SEAM_S:%=$(HOST)/%.o)
-BENCH_OBJECTS := $(patsubst %.c,$(HOST)/%.o,$(ABOVE_SEAM) $(HOST_SEAM) $(wildcard tests/bench/*.c)) \
-                $(HOST_SEAM_S:%=$(HOST)/%.o)
+BENCH_LIB    := $(patsubst %.c,$(HOST)/%.o,$(ABOVE_SEAM) $(HOST_SEAM)) $(HOST_SEAM_S:%=$(HOST)/%.o)
+BENCH_OBJECTS := $(BENCH_LIB) $(HOST)/tests/bench/datapath_bench.o $(HOST)/tests/bench/memory_nic.o
+FIB_BENCH    := $(HOST)/tests/bench/fib_bench.o
 FUZZ_LIB     := $(TEST_SOURCES:%.c=build/fuzz/%.o) $(HOST_SEAM_S:%=build/fuzz/%.o)
 FUZZERS      := $(patsubst tests/fuzz/%_fuzz.c,build/fuzz/%_fuzz,$(wildcard tests/fuzz/*_fuzz.c))
 # The unit tests that start threads; the router as a process does the rest (tests/system/race_tests.py).
@@ -89,6 +90,11 @@ $(HOST)/flows: tests/system/flows.c
 $(HOST)/datapath_bench: $(BENCH_OBJECTS)
 	$(call say,link)$(CC) -pthread -o $@ $^
 
+# DPDK's headers are not written for our warnings and want GNU C, and a processor's name.
+$(FIB_BENCH): HOST_CFLAGS += -std=gnu11 $(subst -I,-isystem ,$(shell pkg-config --cflags libdpdk 2>/dev/null))
+$(HOST)/fib_bench: $(BENCH_LIB) $(FIB_BENCH)
+	$(call say,link)$(CC) -pthread -o $@ $^ $$(pkg-config --libs libdpdk)
+
 .SECONDARY:
 
 unit: build/test/unit
@@ -113,9 +119,11 @@ bench: all $(HOST)/datapath_bench
 	-tools/setup bench
 	tests/bench/boot_bench.py
 	tests/bench/datapath_bench.py
+	-! pkg-config --exists libdpdk || $(MAKE) --no-print-directory $(HOST)/fib_bench
+	tests/bench/fib_bench.py
 bench-qemu: all
 	tests/bench/forward_bench.sh nic=virtio table=1
 	tests/bench/forward_bench.sh nic=e1000 table=1
 
--include $(TEST_LIB:.o=.d) $(TSAN_LIB:.o=.d) $(TSAN_UNIT:.o=.d) $(TSAN_HOST:.o=.d) $(UNIT_OBJECTS:.o=.d) $(UNIT_CLANG_OBJECTS:.o=.d) $(HOST_OBJECTS:.o=.d) $(COMPARE_UNIT:.o=.d) $(BENCH_OBJECTS:.o=.d) $(FUZZ_LIB:.o=.d) \
+-include $(TEST_LIB:.o=.d) $(TSAN_LIB:.o=.d) $(TSAN_UNIT:.o=.d) $(TSAN_HOST:.o=.d) $(UNIT_OBJECTS:.o=.d) $(UNIT_CLANG_OBJECTS:.o=.d) $(HOST_OBJECTS:.o=.d) $(COMPARE_UNIT:.o=.d) $(BENCH_OBJECTS:.o=.d) $(FIB_BENCH:.o=.d) $(FUZZ_LIB:.o=.d) \
          $(FUZZERS:build/fuzz/%=build/fuzz/tests/fuzz/%.d)
