@@ -28,8 +28,6 @@ enum {
     LENGTH_PAGED = 255, /* in lengths[]: the page has them */
     FAR_NARROW = 0xff,  /* in entries[] */
     FAR_WIDE = 0xffff,
-    /* A gather reads four bytes from where the entry is. */
-    READ_BEYOND_BYTES = 4,
     HUGE_PAGE_BYTES = 2 << 20,
     PARTS_PER_PAUSE = 512, /* freed */
 };
@@ -72,12 +70,12 @@ struct slice {
     page_table_link *pages;
 };
 
-typedef void lookup_batch(const struct fib4 *fib, const uint32_t *addresses_be, uint16_t *next_hops,
-                          unsigned count);
+/* Where in entries[] the addresses' are. at[] begins a cache line and has room for BATCH_MAX. */
+typedef void entry_finder(const uint32_t *addresses_be, uint32_t *at, unsigned count);
 
 struct fib4 {
     /* Set when created, read by all. */
-    lookup_batch *lookup_batch;
+    entry_finder *find_entries;
     uint8_t *entries;        /* direct: all of them */
     page_table_link *pages;  /* direct: of every slice */
     _Atomic uint64_t *roots; /* compact: of every slice, see root_is_block() */
@@ -561,36 +559,101 @@ uint16_t fib4_lookup(const struct fib4 *fib, uint32_t address_be)
     }
 }
 
-/* No prefetch: the loop is so short that the processor looks dozens of addresses ahead by itself,
- * and the instructions would cost more than they gain (tests/bench/RESULTS.md). */
-static inline void lookup_direct(const struct fib4 *fib, const uint32_t *addresses_be,
-                                 uint16_t *next_hops, unsigned count, bool wide)
-{
-    const uint16_t far = wide ? FAR_WIDE : FAR_NARROW;
+/* Direct: where the entries are, then the entries, then those of them that lead to a page: three
+ * loops over all of a batch. In the second, which is the one that waits for memory, each lookup is
+ * three instructions, so that the processor has all of them on their way at once. Prefetches would
+ * only be more instructions, and so are gathers on many processors (tests/bench/RESULTS.md). */
 
-    for (unsigned i = 0; i < count; i++) {
-        uint32_t address = load_be32(&addresses_be[i]);
-        uint16_t answer = entry_load(fib->entries, wide, address >> (LENGTH_MAX - ENTRY_LENGTH));
-        if (UNLIKELY(answer == far))
-            answer = fib4_lookup(fib, addresses_be[i]);
-        next_hops[i] = answer;
+static void find_entries(const uint32_t *addresses_be, uint32_t *at, unsigned count)
+{
+    enum { LANES = 4 };
+    const __m128i low = _mm_set1_epi32(0xff), middle = _mm_set1_epi32(0xff00);
+    unsigned i = 0;
+
+    /* The bytes of the address in the order of the wire: the first is the lowest. */
+#pragma GCC unroll 4
+    for (; count - i >= LANES; i += LANES) {
+        __m128i wire = _mm_loadu_si128((const __m128i_u *)&addresses_be[i]);
+        __m128i first = _mm_slli_epi32(_mm_and_si128(wire, low), 16);
+        __m128i second = _mm_and_si128(wire, middle);
+        __m128i third = _mm_and_si128(_mm_srli_epi32(wire, 16), low);
+        _mm_store_si128((__m128i *)&at[i], _mm_or_si128(_mm_or_si128(first, second), third));
+    }
+    for (; i < count; i++)
+        at[i] = load_be32(&addresses_be[i]) >> (LENGTH_MAX - ENTRY_LENGTH);
+}
+
+VECTOR_AVX512 static void find_entries_avx512(const uint32_t *addresses_be, uint32_t *at,
+                                              unsigned count)
+{
+    enum { LANES = 16 };
+    const __m512i to_host =
+        _mm512_broadcast_i32x4(_mm_setr_epi8(3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12));
+
+    for (unsigned i = 0; i < count; i += LANES) {
+        unsigned left = MIN_OF(count - i, (unsigned)LANES);
+        __mmask16 lanes = (__mmask16)((1u << left) - 1);
+        __m512i wire = _mm512_maskz_loadu_epi32(lanes, &addresses_be[i]);
+        __m512i host = _mm512_shuffle_epi8(wire, to_host);
+        _mm512_store_si512(&at[i], _mm512_srli_epi32(host, LENGTH_MAX - ENTRY_LENGTH));
     }
 }
 
-static void direct_narrow(const struct fib4 *fib, const uint32_t *addresses_be, uint16_t *next_hops,
-                          unsigned count)
+static void follow_far(const struct fib4 *fib, const uint32_t *addresses_be, uint16_t *next_hops,
+                       unsigned count)
 {
-    lookup_direct(fib, addresses_be, next_hops, count, false);
+    enum { LANES = 8 };
+    const __m128i far = _mm_set1_epi16((short)fib->far);
+    unsigned i = 0;
+
+    for (; count - i >= LANES; i += LANES) {
+        __m128i answers = _mm_loadu_si128((const __m128i_u *)&next_hops[i]);
+        if (LIKELY(_mm_movemask_epi8(_mm_cmpeq_epi16(answers, far)) == 0))
+            continue;
+        for (unsigned k = i; k < i + LANES; k++)
+            if (next_hops[k] == fib->far)
+                next_hops[k] = fib4_lookup(fib, addresses_be[k]);
+    }
+    for (; i < count; i++)
+        if (next_hops[i] == fib->far)
+            next_hops[i] = fib4_lookup(fib, addresses_be[i]);
 }
 
-static void direct_wide(const struct fib4 *fib, const uint32_t *addresses_be, uint16_t *next_hops,
+static void load_narrow(const void *entries, const uint32_t *at, uint16_t *next_hops,
                         unsigned count)
 {
-    lookup_direct(fib, addresses_be, next_hops, count, true);
+#pragma GCC unroll 8
+    for (unsigned i = 0; i < count; i++)
+        next_hops[i] = entry_load(entries, false, at[i]);
 }
 
-static void compact(const struct fib4 *fib, const uint32_t *addresses_be, uint16_t *next_hops,
-                    unsigned count)
+static void load_wide(const void *entries, const uint32_t *at, uint16_t *next_hops, unsigned count)
+{
+#pragma GCC unroll 8
+    for (unsigned i = 0; i < count; i++)
+        next_hops[i] = entry_load(entries, true, at[i]);
+}
+
+static void lookup_direct(const struct fib4 *fib, const uint32_t *addresses_be, uint16_t *next_hops,
+                          unsigned count)
+{
+    alignas(CACHE_LINE_BYTES) uint32_t at[BATCH_MAX];
+
+    for (unsigned now; count > 0; count -= now) {
+        now = MIN_OF(count, (unsigned)BATCH_MAX);
+        fib->find_entries(addresses_be, at, now);
+        if (fib->wide)
+            load_wide(fib->entries, at, next_hops, now);
+        else
+            load_narrow(fib->entries, at, next_hops, now);
+        follow_far(fib, addresses_be, next_hops, now);
+        addresses_be += now;
+        next_hops += now;
+    }
+}
+
+static void lookup_compact(const struct fib4 *fib, const uint32_t *addresses_be,
+                           uint16_t *next_hops, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
         uint64_t root = root_load(fib, load_be32(&addresses_be[i]) >> SLICE_LENGTH);
@@ -601,64 +664,13 @@ static void compact(const struct fib4 *fib, const uint32_t *addresses_be, uint16
     }
 }
 
-/* Sixteen at once: one gather, which takes four bytes for each entry, of which the lowest one or
- * two are it. */
-VECTOR_AVX512 static inline void gather_16(const struct fib4 *fib, const uint32_t *addresses_be,
-                                           uint16_t *next_hops, __mmask16 lanes, bool wide)
-{
-    const __m512i to_host =
-        _mm512_broadcast_i32x4(_mm_setr_epi8(3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12));
-    const __m512i entry_mask = _mm512_set1_epi32(wide ? FAR_WIDE : FAR_NARROW);
-    const __m512i zero = _mm512_setzero_si512();
-    bool all = lanes == 0xffff;
-
-    __m512i addresses_wire =
-        all ? _mm512_loadu_si512(addresses_be) : _mm512_maskz_loadu_epi32(lanes, addresses_be);
-    __m512i at =
-        _mm512_srli_epi32(_mm512_shuffle_epi8(addresses_wire, to_host), LENGTH_MAX - ENTRY_LENGTH);
-    __m512i answers = wide ? _mm512_mask_i32gather_epi32(zero, lanes, at, fib->entries, 2)
-                           : _mm512_mask_i32gather_epi32(zero, lanes, at, fib->entries, 1);
-    answers = _mm512_and_si512(answers, entry_mask);
-    __m256i packed = _mm512_cvtepi32_epi16(answers);
-    if (all)
-        _mm256_storeu_si256((__m256i_u *)next_hops, packed);
-    else
-        _mm256_mask_storeu_epi16(next_hops, lanes, packed);
-    for (unsigned far = _mm512_cmpeq_epi32_mask(answers, entry_mask); UNLIKELY(far != 0);
-         far &= far - 1) {
-        int lane = __builtin_ctz(far);
-        next_hops[lane] = fib4_lookup(fib, addresses_be[lane]);
-    }
-}
-
-VECTOR_AVX512 static inline void gather(const struct fib4 *fib, const uint32_t *addresses_be,
-                                        uint16_t *next_hops, unsigned count, bool wide)
-{
-    enum { LANES = 16 };
-    unsigned i = 0;
-
-    for (; count - i >= LANES; i += LANES)
-        gather_16(fib, addresses_be + i, next_hops + i, 0xffff, wide);
-    if (i < count)
-        gather_16(fib, addresses_be + i, next_hops + i, (__mmask16)((1u << (count - i)) - 1), wide);
-}
-
-VECTOR_AVX512 static void gather_narrow(const struct fib4 *fib, const uint32_t *addresses_be,
-                                        uint16_t *next_hops, unsigned count)
-{
-    gather(fib, addresses_be, next_hops, count, false);
-}
-
-VECTOR_AVX512 static void gather_wide(const struct fib4 *fib, const uint32_t *addresses_be,
-                                      uint16_t *next_hops, unsigned count)
-{
-    gather(fib, addresses_be, next_hops, count, true);
-}
-
 void fib4_lookup_batch(const struct fib4 *fib, const uint32_t *addresses_be, uint16_t *next_hops,
                        unsigned count)
 {
-    fib->lookup_batch(fib, addresses_be, next_hops, count);
+    if (fib->entries)
+        lookup_direct(fib, addresses_be, next_hops, count);
+    else
+        lookup_compact(fib, addresses_be, next_hops, count);
 }
 
 unsigned fib4_way_count(const struct fib4 *fib)
@@ -669,12 +681,7 @@ unsigned fib4_way_count(const struct fib4 *fib)
 void fib4_use_way(struct fib4 *fib, unsigned way)
 {
     CHECK(way < fib->way_count);
-    if (!fib->entries)
-        fib->lookup_batch = compact;
-    else if (way == 0)
-        fib->lookup_batch = fib->wide ? direct_wide : direct_narrow;
-    else
-        fib->lookup_batch = fib->wide ? gather_wide : gather_narrow;
+    fib->find_entries = way == 0 ? find_entries : find_entries_avx512;
 }
 
 /* ---- The whole --------------------------------------------------------------------------------
@@ -682,7 +689,7 @@ void fib4_use_way(struct fib4 *fib, unsigned way)
 
 static size_t entries_bytes(const struct fib4 *fib)
 {
-    return (ENTRY_COUNT << fib->wide) + READ_BEYOND_BYTES;
+    return ENTRY_COUNT << fib->wide;
 }
 
 static bool take_arrays(struct fib4 *fib, enum fib4_shape shape)

@@ -303,6 +303,31 @@ TEST(fib4_reads_and_writes_no_more_than_the_batch)
     }
 }
 
+/* At every place of batches of all lengths, longer ones than the datapath's included. */
+TEST(fib4_follows_long_prefixes_anywhere_in_a_batch)
+{
+    enum { COUNT_MAX = 2 * BATCH_MAX + 9 };
+    const struct fib4_route routes[] = { route_of(0, 0, 1), route_of(0x0a000001, 32, 2) };
+    uint32_t addresses_be[COUNT_MAX];
+    uint16_t answers[COUNT_MAX];
+
+    for (unsigned p = 0; p < ARRAY_COUNT(plans); p++) {
+        struct fib4 *fib = fib4_create(&plans[p], routes, ARRAY_COUNT(routes));
+        EXPECT(fib != NULL);
+        for (unsigned way = 0; way < fib4_way_count(fib); way++) {
+            fib4_use_way(fib, way);
+            for (unsigned count = 1; count <= COUNT_MAX; count++) {
+                for (unsigned i = 0; i < count; i++)
+                    addresses_be[i] = wire(i % 3 == count % 3 ? 0x0a000001 : 0x0a000000 + i * 997);
+                fib4_lookup_batch(fib, addresses_be, answers, count);
+                for (unsigned i = 0; i < count; i++)
+                    EXPECT_EQUAL(answers[i], addresses_be[i] == wire(0x0a000001) ? 2 : 1);
+            }
+        }
+        fib4_destroy(fib);
+    }
+}
+
 TEST(fib4_with_narrow_entries_refuses_a_large_next_hop)
 {
     const struct fib4_route small = route_of(0x0a000000, 8, FIB4_NARROW_MAX);
