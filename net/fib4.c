@@ -29,7 +29,8 @@ enum {
     FAR_NARROW = 0xff,  /* in entries[] */
     FAR_WIDE = 0xffff,
     HUGE_PAGE_BYTES = 2 << 20,
-    PARTS_PER_PAUSE = 512, /* freed */
+    PARTS_PER_PAUSE = 512,   /* freed */
+    CLEAR_BYTES = 256 << 10, /* at once */
 };
 static const size_t ENTRY_COUNT = (size_t)SLICE_COUNT * SLICE_ENTRIES;
 
@@ -692,15 +693,34 @@ static size_t entries_bytes(const struct fib4 *fib)
     return ENTRY_COUNT << fib->wide;
 }
 
-static bool take_arrays(struct fib4 *fib, enum fib4_shape shape)
+/* Cleared in pieces: all at once takes milliseconds. */
+static void *take_cleared(struct fib4 *fib, size_t size, size_t align, const struct pause *pause)
 {
-    if (shape == FIB4_COMPACT) {
-        fib->roots = take(fib, SLICE_COUNT * sizeof(*fib->roots), CACHE_LINE_BYTES);
+    uint8_t *memory = memory_alloc_uncleared(size, align, MEMORY_FIB);
+
+    if (!memory)
+        return NULL;
+    fib->bytes += size;
+    for (size_t done = 0, piece; done < size; done += piece) {
+        piece = MIN_OF(size - done, (size_t)CLEAR_BYTES);
+        memset(memory + done, 0, piece);
+        if (done > 0) /* a small table is one slice of work */
+            pause_take(pause);
+    }
+    return memory;
+}
+
+static bool take_arrays(struct fib4 *fib, const struct fib4_plan *plan)
+{
+    const struct pause *pause = plan->pause;
+
+    if (plan->shape == FIB4_COMPACT) {
+        fib->roots = take_cleared(fib, SLICE_COUNT * sizeof(*fib->roots), CACHE_LINE_BYTES, pause);
         return fib->roots;
     }
-    fib->entries = take(fib, entries_bytes(fib), HUGE_PAGE_BYTES);
-    fib->lengths = take(fib, ENTRY_COUNT, HUGE_PAGE_BYTES);
-    fib->pages = take(fib, SLICE_COUNT * sizeof(*fib->pages), CACHE_LINE_BYTES);
+    fib->entries = take_cleared(fib, entries_bytes(fib), HUGE_PAGE_BYTES, pause);
+    fib->lengths = take_cleared(fib, ENTRY_COUNT, HUGE_PAGE_BYTES, pause);
+    fib->pages = take_cleared(fib, SLICE_COUNT * sizeof(*fib->pages), CACHE_LINE_BYTES, pause);
     return fib->entries && fib->lengths && fib->pages;
 }
 
@@ -718,7 +738,7 @@ struct fib4 *fib4_create(const struct fib4_plan *plan, const struct fib4_route *
     fib->wide = next_hop_max > FIB4_NARROW_MAX;
     fib->far = fib->wide ? FAR_WIDE : FAR_NARROW;
     fib->bytes = sizeof(*fib);
-    if (!take_arrays(fib, plan->shape))
+    if (!take_arrays(fib, plan))
         goto no_memory;
     fib->way_count = fib->entries && vector_has_avx512() ? 2 : 1;
     fib4_use_way(fib, fib->way_count - 1);

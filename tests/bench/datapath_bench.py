@@ -23,7 +23,6 @@ TREE = Path(__file__).resolve().parent.parent.parent
 PROGRAM = TREE / "build/host/datapath_bench"
 TABLE = Path(os.environ.get("TSUJI_DATA", TREE / "../shared/data")) / "dfz-2023-02-v4.txt.gz"
 HUGE_PAGES = 2400     # of 2 MiB, for all peers together
-STIR_ROUTES = 65000   # a configuration holds not many more
 STIR_KPPS = 100       # by each queue
 WARM_MS = 20          # before every run
 STIR_MS = 400         # see set_undisturbed() in datapath_bench.c
@@ -121,18 +120,28 @@ def report(cycles, more, routes):
 
 
 def report_stirring(ours, routes):
-    print(f"losses and latency, {STIR_KPPS} kpps by each queue, rings of 256, best of 3 runs of {STIR_MS} ms by p99.9")
-    print(f"  {'':44} {'received':>9} {'lost':>7} {'p50 us':>7} {'p99.9 us':>9} {'max us':>8} {'commits/s':>9} "
+    print(f"losses and latency, {STIR_KPPS} kpps by each queue, rings of 256, best of 5 runs of {STIR_MS} ms by p99.9")
+    print(f"  {'':50} {'received':>9} {'lost':>7} {'p50 us':>7} {'p99.9 us':>9} {'max us':>8} {'changes/s':>9} "
           f"{'us each':>9}")
-    cases = [(1, 0), (1, 10000)] + [(routes, changes) for changes in (0, 10) if routes > 1]
-    for count, changes in cases:
+    deeds = [("commit", 0), ("commit", 1000), ("flap", 10000), ("load", 2)]
+    for deed, changes in deeds:
         for cores in (1, 2):
-            best = min((ours.ask("stir", count, cores, STIR_MS, STIR_KPPS, changes) for _ in range(3)),
+            best = min((ours.ask("stir", routes, cores, STIR_MS, STIR_KPPS, deed, changes) for _ in range(5)),
                        key=lambda answer: answer["p999_us"])
-            wish = f"{changes} commits/s wanted" if changes else "nothing changes"
-            print(f"  {f'{count} routes, {cores} cores, {wish}':44} {best['received']:9.0f} "
+            wish = f"{deed}, {changes} a second wanted" if changes else "nothing changes"
+            print(f"  {f'{routes} routes, {cores} cores, {wish}':50} {best['received']:9.0f} "
                   f"{best['ring_full'] + best['lost']:7.0f} {best['p50_us']:7.1f} {best['p999_us']:9.1f} "
-                  f"{best['max_us']:8.1f} {best['commits'] * 1000 / (STIR_MS + WARM_MS):9.0f} {best['commit_us']:9.1f}")
+                  f"{best['max_us']:8.1f} {best['changes'] * 1000 / (STIR_MS + WARM_MS):9.0f} {best['change_us']:9.1f}")
+
+
+def report_building(ours, routes):
+    runs = [ours.ask("build", routes) for _ in range(5)]
+
+    def least(name):
+        return min(run[name] for run in runs)
+
+    print(f"{routes} routes: RIB made in {least('rib_ms'):.1f} ms, FIB in {least('fib_ms'):.1f} ms, one change in both "
+          f"{least('change_ns'):.0f} ns; RIB {runs[0]['rib_bytes'] / 2**20:.1f} MiB, FIB {runs[0]['fib_bytes'] / 2**20:.1f} MiB")
 
 
 def main():
@@ -166,7 +175,8 @@ def main():
             peers = start_peers(folder, table)
         ours = Ours(table)
         report(*measure(ours, peers, routes, options.runs, options.seconds), routes)
-        report_stirring(ours, min(STIR_ROUTES, routes[-1]))
+        report_stirring(ours, routes[-1])
+        report_building(ours, routes[-1])
         ours.end()
     finally:
         for peer in peers.values():

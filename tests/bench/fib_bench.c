@@ -238,7 +238,7 @@ static struct fib4 *build_ours(const char *name, const struct fib4_plan *plan,
     uint64_t best_ns = UINT64_MAX;
 
     for (unsigned i = 0; i < BUILDS; i++) {
-        fib4_destroy(fib);
+        fib4_destroy(fib, NULL);
         uint64_t start_ns = cpu_ns();
         fib = need(fib4_create(plan, routes, count));
         best_ns = MIN_OF(best_ns, cpu_ns() - start_ns);

@@ -324,7 +324,7 @@ TEST(fib4_follows_long_prefixes_anywhere_in_a_batch)
                     EXPECT_EQUAL(answers[i], addresses_be[i] == wire(0x0a000001) ? 2 : 1);
             }
         }
-        fib4_destroy(fib);
+        fib4_destroy(fib, NULL);
     }
 }
 
