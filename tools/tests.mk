@@ -119,9 +119,11 @@ bench: all $(HOST)/datapath_bench
 	-tools/setup bench
 	tests/bench/boot_bench.py
 	tests/bench/datapath_bench.py
+	tests/bench/busy_bench.py
 	-! pkg-config --exists libdpdk || $(MAKE) --no-print-directory $(HOST)/fib_bench
 	tests/bench/fib_bench.py
 bench-qemu: all
+	tests/bench/forward_bench.sh nic=virtio attach=vhost table=1
 	tests/bench/forward_bench.sh nic=virtio table=1
 	tests/bench/forward_bench.sh nic=e1000 table=1
 
