@@ -89,6 +89,8 @@ struct router *router_create(const struct router_setup *setup)
     if (packets == 0)
         packets = PACKETS_FOR_QUEUES + setup->nic_count * PACKETS_PER_RING_PAIR;
     router->core_count = setup->core_count;
+    router->created_ns = setup->now_ns;
+    router->created_cycles = clock_cycles();
     router->port_count = (uint16_t)(setup->nic_count + 1);
     for (unsigned i = 0; i < router->port_count; i++)
         port_create(&router->ports[i], i, i < setup->nic_count ? setup->nics[i] : NULL);
@@ -150,29 +152,27 @@ void router_destroy(struct router *router)
  * costs the host the same. */
 static void account_time(struct core *core)
 {
-    uint64_t cycles = clock_cycles();
     uint64_t passed_ns = core->now_ns - core->stepped_ns;
     uint64_t slept_ns = MIN_OF(core->slept_ns, passed_ns);
 
     counter_add(&core->stats.busy_ns, passed_ns - slept_ns);
     counter_add(&core->stats.idle_ns, slept_ns);
     if (core->worked)
-        counter_add(&core->stats.busy_cycles, cycles - core->stepped_cycles);
+        counter_add(&core->stats.worked_ns, passed_ns);
     core->stepped_ns = core->now_ns;
-    core->stepped_cycles = cycles;
     core->slept_ns = 0;
 }
 
-/* How long the packets of this step took, all sent by ports_flush(): one look at the clock. */
+/* How long the packets of the last step took, until this one began: all of them were sent, and the
+ * clock is read once per step only. */
 static void account_latency(struct core *core)
 {
     if (core->forwarded == 0 && core->mailed == 0)
         return;
-    uint64_t sent_ns = clock_ns();
-    histogram_add(&core->stats.latency, sent_ns - core->now_ns, core->forwarded);
+    histogram_add(&core->stats.latency, core->now_ns - core->stepped_ns, core->forwarded);
     if (core->mailed > 0)
-        histogram_add(&core->stats.latency, sent_ns - MIN_OF(core->mailed_since_ns, sent_ns),
-                      core->mailed);
+        histogram_add(&core->stats.latency,
+                      core->now_ns - MIN_OF(core->mailed_since_ns, core->now_ns), core->mailed);
     core->forwarded = 0;
     core->mailed = 0;
 }
@@ -246,6 +246,7 @@ void core_step(struct core *core)
     look_around(core);
     core->forwarding = atomic_load_explicit(&router->forwarding, memory_order_acquire);
     core->now_ns = clock_ns();
+    account_latency(core);
     account_time(core);
     core->worked = false;
     for (unsigned i = 0; i < core->polled_count; i++)
@@ -257,7 +258,6 @@ void core_step(struct core *core)
         run_control(core);
     datapath_flush(core); /* what timers and control have sent */
     ports_flush(core);
-    account_latency(core);
     mailbox_notify(core);
     packet_pool_collect(core->pool);
     core_rest(core);
@@ -274,6 +274,14 @@ _Noreturn void core_loop(struct core *core)
 
 /* ---- Questions ----------------------------------------------------------------------------------
  */
+
+uint64_t router_cycles(const struct router *router, uint64_t duration_ns)
+{
+    uint64_t passed_us = (clock_ns() - router->created_ns) / NS_PER_US;
+    uint64_t passed_cycles = clock_cycles() - router->created_cycles;
+
+    return passed_us == 0 ? 0 : duration_ns / NS_PER_US * (passed_cycles / passed_us);
+}
 
 struct port *router_port(struct router *router, const char *name)
 {

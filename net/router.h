@@ -45,7 +45,7 @@ enum mail_purpose {
 struct core_stats {
     uint64_t packets, batches;
     uint64_t busy_ns, idle_ns; /* awake, and asleep */
-    uint64_t busy_cycles;      /* of steps that found something to do */
+    uint64_t worked_ns;        /* of it, steps that found something to do */
     uint64_t longest_slice_ns; /* of the control coroutine */
     struct histogram latency;  /* of forwarded packets: from the step that received them until they
                                 * were handed to the card, in ns */
@@ -68,14 +68,14 @@ struct core {
     uint32_t services;                    /* of the router, when lanes were adopted */
     unsigned polled_count;                /* ports of which this core has a queue */
     uint16_t polled[PORT_MAX];
-    uint64_t lanes_pending;              /* bit per port with frames in its lane */
-    uint64_t mailed_to;                  /* bit per core that was sent mail in this step */
-    uint64_t stepped_ns, stepped_cycles; /* when this step began */
-    uint64_t slept_ns;                   /* how long of it */
-    unsigned forwarded;                  /* packets that were received and sent in this step */
-    unsigned mailed;                     /* packets that others have received and we have sent */
-    uint64_t mailed_since_ns;            /* when the first of these was received */
-    uint64_t spin_until_ns;              /* nothing to do: spins until then, before it sleeps */
+    uint64_t lanes_pending;   /* bit per port with frames in its lane */
+    uint64_t mailed_to;       /* bit per core that was sent mail in this step */
+    uint64_t stepped_ns;      /* when the last step began */
+    uint64_t slept_ns;        /* how long of it */
+    unsigned forwarded;       /* packets that were received and sent in this step */
+    unsigned mailed;          /* packets that others have received and we have sent */
+    uint64_t mailed_since_ns; /* when the first of these was received */
+    uint64_t spin_until_ns;   /* nothing to do: spins until then, before it sleeps */
     struct port_counters ports[PORT_MAX + 1]; /* the last: loopback, what we originate */
     struct core_stats stats;
     uint64_t icmp_bucket_full_ns; /* limits ICMP errors: icmp.c */
@@ -92,7 +92,8 @@ struct router {
     unsigned core_count;
     struct core *cores[CORE_MAX];
     struct packet_pools *pools;
-    uint16_t port_count; /* cards and the loopback, which is the last */
+    uint64_t created_ns, created_cycles; /* both clocks at that time */
+    uint16_t port_count;                 /* cards and the loopback, which is the last */
     struct port ports[PORT_MAX + 1];
     /* Written by the control core, read by all. */
     _Atomic(struct forwarding *) forwarding;
@@ -139,6 +140,9 @@ void core_step(struct core *core);
 _Noreturn void core_loop(struct core *core);
 /* When core_step() has to be called again if nothing arrives. */
 uint64_t core_deadline(const struct core *core);
+
+/* How many cycles of the time stamp counter pass in that time, for shows. */
+uint64_t router_cycles(const struct router *router, uint64_t duration_ns);
 
 struct port *router_port(struct router *router, const char *name); /* NULL: no such port */
 

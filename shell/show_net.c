@@ -279,7 +279,8 @@ static enum command_result show_cores(struct command_call *call)
         record_u64(record, "packets", packets);
         record_decimal(record, "busy_percent", total_us ? busy_us * 1000 / total_us : 0, 1);
         record_u64(record, "cycles_per_packet",
-                   packets ? counter_read(&stats->busy_cycles) / packets : 0);
+                   packets ? router_cycles(call->router, counter_read(&stats->worked_ns)) / packets
+                           : 0);
         record_decimal(record, "batch_mean", batches ? packets * 10 / batches : 0, 1);
         record_u64(record, "longest_slice_us", counter_read(&stats->longest_slice_ns) / NS_PER_US);
         record_u64(record, "register_accesses", register_accesses_of(call->router, i));
