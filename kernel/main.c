@@ -4,6 +4,7 @@
 #include "drivers/nic.h"
 #include "drivers/pci.h"
 #include "kernel/base/log.h"
+#include "kernel/base/text.h"
 #include "kernel/boot_phase.h"
 #include "kernel/clock.h"
 #include "kernel/consoles.h"
@@ -130,10 +131,13 @@ static void start_configuration(void)
     if (error != OK) {
         consoles_print("configuration from the %s: error: %s\r\n", text.source, error_text(error));
     } else if (shell_load(shell, text.text, text.length_bytes, &problem) != OK) {
-        consoles_print("configuration from the %s, line %u: error: %s\r\n"
+        char place[32] = "";
+        if (problem.line > 0) /* else it is about the whole */
+            text_format(place, sizeof(place), ", line %u", problem.line);
+        consoles_print("configuration from the %s%s: error: %s\r\n"
                        "nothing of it is in force\r\n",
-                       text.source, problem.line, problem.text);
-        log_error("config", "%s, line %u: %s", text.source, problem.line, problem.text);
+                       text.source, place, problem.text);
+        log_error("config", "%s%s: %s", text.source, place, problem.text);
     }
     start_config_free(&text);
 }

@@ -280,8 +280,12 @@ static enum error plan_make(struct router *router, const struct config *config,
     enum error error = plan_ports(router, config, plan);
     if (error == OK)
         error = plan_rib(router, config, read_again, plan, problem);
-    if (error == OK)
+    if (error == OK) {
         error = plan_view(router, config, plan);
+        if (error == ERROR_NO_MEMORY)
+            text_print(problem, "out of memory for the tables of %u routes",
+                       rib_count(plan->rib ? plan->rib : router->rib));
+    }
     if (error != OK)
         plan_drop(router, plan);
     return error;

@@ -49,7 +49,11 @@ def test_the_real_table_answers_as_was_computed_elsewhere(kernel, memory_mib):
         router.wait_ready(limit_s=LOAD_LIMIT_S)
         router.command("terminal length 0")
         routes = files["full"].count("\n")
-        expect_equal(router.show("ip route summary")["routes"], routes + 2, "routes")
+        summary = router.show("ip route summary")
+        expect_equal(summary["routes"], routes + 2, "routes")
+        expect(summary["fib_bytes"] <= (48 << 20 if memory_mib > 256 else 20 << 20), f"the FIB is too large: {summary}")
+        tags = {tag["tag"]: tag["live_bytes"] for tag in router.show("memory")["tags"]}
+        expect(tags["route"] <= 64 << 20, f"the RIB is too large: {tags}")
         check = "load routes full check lookups"
         expect(f"{files['lookups'].count(chr(10))} looked up, 0 differ" in router.command(check, limit_s=LOAD_LIMIT_S),
                "answers of the cores' own table")
@@ -65,6 +69,19 @@ def test_the_real_table_answers_as_was_computed_elsewhere(kernel, memory_mib):
 
 
 test_the_real_table_answers_as_was_computed_elsewhere.limit_s = 300
+
+
+def test_a_table_that_does_not_fit_leaves_the_old_one_in_force():
+    """64 MiB hold the full table once, in the compact form, but not a second one beside it."""
+    need_table()
+    with Lab() as lab:
+        files = {"full": "".join(with_next_hops(TABLE)), "lookups": "".join(with_next_hops(LOOKUPS))}
+        router = lab.router([None, None], memory_mib=64, files=files, wait=False, config=NETS + "ip route file full\n")
+        router.wait_ready(limit_s=LOAD_LIMIT_S)
+        before = router.show("ip route summary")
+        expect("out of memory" in router.command("load routes full", limit_s=LOAD_LIMIT_S), "the error")
+        expect_equal(router.show("ip route summary"), before, "the table")
+        expect(" looked up, 0 differ" in router.command("load routes full check lookups", limit_s=LOAD_LIMIT_S), "answers")
 
 
 def test_a_file_with_a_bad_line_changes_nothing():
