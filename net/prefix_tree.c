@@ -125,14 +125,15 @@ static bool make_room(void **items, unsigned count, uint16_t *room, size_t size)
     return true;
 }
 
-static bool add_value(struct prefix_node *node, unsigned position, uint32_t value)
+/* A value of 0. */
+static bool add_value(struct prefix_node *node, unsigned position, unsigned rank)
 {
-    if (!make_room((void **)&node->values, node->value_count, &node->value_room, sizeof(value)))
+    if (!make_room((void **)&node->values, node->value_count, &node->value_room,
+                   sizeof(*node->values)))
         return false;
-    uint32_t *at = &node->values[value_rank(node, position)];
-    uint32_t *end = &node->values[node->value_count++];
-    memmove(at + 1, at, (size_t)(end - at) * sizeof(*at));
-    *at = value;
+    uint32_t *at = &node->values[rank];
+    memmove(at + 1, at, (node->value_count++ - rank) * sizeof(*at));
+    *at = 0;
     flip_bit(node->has_value.words, node->has_value.before, POSITIONS / WORD_BITS, position);
     return true;
 }
@@ -257,30 +258,40 @@ uint32_t prefix_tree_get(const struct prefix_tree *tree, const uint8_t *address,
     return node ? value_at(node, position_of(address, length)) : 0;
 }
 
-enum error prefix_tree_set(struct prefix_tree *tree, const uint8_t *address, unsigned length,
-                           uint32_t value)
+enum error prefix_tree_place(struct prefix_tree *tree, const uint8_t *address, unsigned length,
+                             uint32_t **value)
 {
     struct way way;
 
     CHECK(length <= PREFIX_LENGTH_MAX);
-    CHECK(value != 0);
     if (length == 0) {
-        tree->root_value = value;
+        *value = &tree->root_value;
         return OK;
     }
     find_way(tree, address, length, &way);
     if (extend_way(tree, address, length, &way)) {
         struct prefix_node *node = way.nodes[way.count - 1];
         unsigned position = position_of(address, length);
-        if (has_bit(node->has_value.words, position)) {
-            node->values[value_rank(node, position)] = value;
+        unsigned rank = value_rank(node, position);
+        if (has_bit(node->has_value.words, position) || add_value(node, position, rank)) {
+            *value = &node->values[rank];
             return OK;
         }
-        if (add_value(node, position, value))
-            return OK;
     }
     prune(tree, address, &way);
     return fail(ERROR_NO_MEMORY);
+}
+
+enum error prefix_tree_set(struct prefix_tree *tree, const uint8_t *address, unsigned length,
+                           uint32_t value)
+{
+    uint32_t *place;
+    enum error error = prefix_tree_place(tree, address, length, &place);
+
+    CHECK(value != 0);
+    if (error == OK)
+        *place = value;
+    return error;
 }
 
 void prefix_tree_remove(struct prefix_tree *tree, const uint8_t *address, unsigned length)

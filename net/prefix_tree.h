@@ -39,7 +39,12 @@ void prefix_tree_clear(struct prefix_tree *tree, const struct pause *pause);
 
 /* 0: it is not there. */
 uint32_t prefix_tree_get(const struct prefix_tree *tree, const uint8_t *address, unsigned length);
-/* value is not 0. ERROR_NO_MEMORY, never where the prefix has a value already: nothing changed. */
+/* Where the prefix's value is, to be changed at once; one that was not there is 0, and must be
+ * given a value. Until the next change of the tree. ERROR_NO_MEMORY, never where the prefix has a
+ * value already: nothing changed. */
+enum error prefix_tree_place(struct prefix_tree *tree, const uint8_t *address, unsigned length,
+                             uint32_t **value) MUST_CHECK;
+/* Likewise, and gives it that value, which is not 0. */
 enum error prefix_tree_set(struct prefix_tree *tree, const uint8_t *address, unsigned length,
                            uint32_t value) MUST_CHECK;
 /* What was not there is no error. */

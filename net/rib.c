@@ -213,48 +213,39 @@ static void give_shared(struct rib *rib, uint32_t value)
     rib->shared_free = place + 1;
 }
 
-/* Puts what is now there in place of `value`; only more routes than before can fail. */
-static enum error write_candidates(struct rib *rib, const struct prefix *prefix, uint32_t value,
-                                   const struct candidates *candidates)
+/* The routes of a prefix as a value, the one before being `value`. Only a second route for a prefix
+ * may fail. */
+static enum error write_candidates(struct rib *rib, const struct candidates *candidates,
+                                   uint32_t *value)
 {
-    if (candidates->count > 1 && value & SHARED) {
-        rib->shared[value & ~SHARED] = *candidates;
+    unsigned place = *value & ~SHARED;
+
+    if (candidates->count < 2) {
+        give_shared(rib, *value);
+        *value = candidates->count > 0 ? candidates->paths[0] : 0;
         return OK;
     }
-    if (candidates->count == 0) {
-        prefix_tree_remove(&rib->tree, prefix->address.bytes, prefix->length);
-        give_shared(rib, value);
-        return OK;
-    }
-    uint32_t next = candidates->paths[0];
-    if (candidates->count > 1) {
-        unsigned place;
-        if (!take_shared(rib, &place))
-            return fail(ERROR_NO_MEMORY);
-        rib->shared[place] = *candidates;
-        next = SHARED | place;
-    }
-    enum error error = prefix_tree_set(&rib->tree, prefix->address.bytes, prefix->length, next);
-    give_shared(rib, error == OK ? value : next);
-    return error;
+    if (!(*value & SHARED) && !take_shared(rib, &place))
+        return fail(ERROR_NO_MEMORY);
+    rib->shared[place] = *candidates;
+    *value = SHARED | place;
+    return OK;
 }
 
-enum error rib_set(struct rib *rib, const struct prefix *prefix, uint16_t path, uint16_t *replaced)
+/* Among other routes of its prefix. */
+static enum error set_among(struct rib *rib, uint32_t *value, uint16_t path, uint16_t *replaced)
 {
     const struct path *wanted = rib_path(rib, path);
-    uint32_t value = value_of(rib, prefix);
     struct candidates candidates;
     unsigned at = 0;
 
-    CHECK(prefix->address.family == rib->family);
-    *replaced = 0;
-    read_candidates(rib, value, &candidates);
+    read_candidates(rib, *value, &candidates);
     while (at < candidates.count && is_better(rib_path(rib, candidates.paths[at]), wanted))
         at++;
     if (at < candidates.count && same_route(rib_path(rib, candidates.paths[at]), wanted)) {
         *replaced = candidates.paths[at];
         candidates.paths[at] = path;
-        return write_candidates(rib, prefix, value, &candidates);
+        return write_candidates(rib, &candidates, value);
     }
     if (candidates.count == ROUTES_PER_PREFIX_MAX)
         return fail(ERROR_FULL);
@@ -262,8 +253,23 @@ enum error rib_set(struct rib *rib, const struct prefix *prefix, uint16_t path, 
             (candidates.count - at) * sizeof(candidates.paths[0]));
     candidates.paths[at] = path;
     candidates.count++;
-    enum error error = write_candidates(rib, prefix, value, &candidates);
-    if (error == OK && wanted->protocol != PROTOCOL_LOCAL)
+    return write_candidates(rib, &candidates, value);
+}
+
+enum error rib_set(struct rib *rib, const struct prefix *prefix, uint16_t path, uint16_t *replaced)
+{
+    uint32_t *value;
+    enum error error = prefix_tree_place(&rib->tree, prefix->address.bytes, prefix->length, &value);
+
+    CHECK(prefix->address.family == rib->family);
+    *replaced = 0;
+    if (error != OK)
+        return error;
+    if (*value == 0)
+        *value = path;
+    else
+        error = set_among(rib, value, path, replaced);
+    if (error == OK && *replaced == 0 && rib_path(rib, path)->protocol != PROTOCOL_LOCAL)
         rib->count++;
     return error;
 }
@@ -282,8 +288,13 @@ bool rib_remove(struct rib *rib, const struct prefix *prefix, uint16_t path)
     candidates.count--;
     memmove(&candidates.paths[at], &candidates.paths[at + 1],
             (candidates.count - at) * sizeof(candidates.paths[0]));
-    enum error error = write_candidates(rib, prefix, value, &candidates);
+    enum error error = write_candidates(rib, &candidates, &value);
     CHECK(error == OK);
+    if (value == 0)
+        prefix_tree_remove(&rib->tree, prefix->address.bytes, prefix->length);
+    else
+        error = prefix_tree_set(&rib->tree, prefix->address.bytes, prefix->length, value);
+    CHECK(error == OK); /* it has a place already */
     if (rib_path(rib, path)->protocol != PROTOCOL_LOCAL)
         rib->count--;
     return true;
