@@ -18,6 +18,7 @@
 #include "kernel/base/pause.h"
 #include "kernel/base/text.h"
 #include "kernel/platform.h"
+#include "net/arp.h"
 #include "net/config_routes.h"
 #include "net/datapath.h"
 #include "net/fib4.h"
@@ -264,7 +265,7 @@ static enum error plan_view(struct router *router, const struct config *config, 
     if (!plan->view)
         return fail(ERROR_NO_MEMORY);
     plan->view->fib4 = router->fib4;
-    if (!plan->rib && forwarding_same_usable(now, plan->view))
+    if (!plan->rib && next_hops_same_usable(&now->ipv4, &plan->view->ipv4))
         return OK;
     plan->view->fib4 = plan->fib4 = routes_create_fib4(rib, plan->view, &pause);
     plan->old = memory_alloc(sizeof(*plan->old), 0, MEMORY_ROUTE);
@@ -336,8 +337,8 @@ static void announce_new_addresses(struct router *router, const struct config *o
         const struct config_address *address = &next->addresses[i];
         const struct port *port = router_port(router, address->interface);
         if (port && port->nic && port->admin_up && port->link_up && !was_own_address(old, address))
-            neighbor_announce(router->neighbors, port->index,
-                              address_ipv4_be(&address->prefix.address), now_ns);
+            arp_announce(router->arp, port->index, address_ipv4_be(&address->prefix.address),
+                         now_ns);
     }
 }
 
@@ -416,8 +417,10 @@ static void publish(struct router *router, struct plan *plan)
     if (plan->old)
         retire(router, plan->old, let_go);
     for (unsigned i = 0; i < router->port_count; i++)
-        if (changed[i] && router->ports[i].nic)
+        if (changed[i] && router->ports[i].nic) {
             neighbor_port_changed(router->neighbors, (uint16_t)i, core->now_ns);
+            arp_port_changed(router->arp, (uint16_t)i, core->now_ns);
+        }
 }
 
 /* A commit that is no more than one route changed. False: it takes all the steps. */
@@ -637,17 +640,17 @@ bool control_route_for(struct router *router, const struct address *address, str
     uint16_t number = fib4_lookup(view->fib4, address_ipv4_be(address));
     if (number == FIB4_NO_ROUTE)
         return false;
-    if (rib_lookup(router->rib, address, view->next_hops, &length) != number)
+    if (rib_lookup(router->rib, address, view->ipv4.next_hops, &length) != number)
         length = address_bits(address); /* it has just changed */
     struct prefix prefix = { .address = *address, .length = (uint8_t)length };
     *out = (struct route){ .prefix = prefix_network(&prefix),
                            .path = *rib_path(router->rib, number),
                            .active = true,
-                           .port = view->next_hops[number].port };
+                           .port = view->ipv4.next_hops[number].port };
     return true;
 }
 
 void control_clear_neighbors(struct router *router, const struct address *only)
 {
-    neighbor_clear(router->neighbors, only);
+    neighbor_clear(router->neighbors, FAMILY_IPV4, only);
 }

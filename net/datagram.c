@@ -12,7 +12,7 @@
 uint32_t datagram_source(const struct core *core, uint32_t destination_be)
 {
     const struct forwarding *view = core->forwarding;
-    const struct next_hop *way = forwarding_lookup(view, destination_be);
+    const struct next_hop *way = forwarding_lookup_ipv4(view, destination_be);
 
     switch ((enum next_hop_kind)way->kind) {
     case NEXT_HOP_LOCAL:
@@ -20,9 +20,10 @@ uint32_t datagram_source(const struct core *core, uint32_t destination_be)
         return destination_be;
     case NEXT_HOP_CONNECTED:
     case NEXT_HOP_BROADCAST:
-        return forwarding_source(view, way->port, destination_be);
+        return forwarding_source_ipv4(view, way->port, destination_be);
     case NEXT_HOP_GATEWAY:
-        return forwarding_source(view, way->gateway_ports[0], way->gateways_be[0]);
+        return forwarding_source_ipv4(view, way->gateway_ports[0],
+                                      address_ipv4_be(&way->gateways[0]));
     case NEXT_HOP_NONE:
     case NEXT_HOP_LIMITED_BROADCAST:
     case NEXT_HOP_MULTICAST:

@@ -1,6 +1,7 @@
 /* The path itself, and what becomes of packets that leave it halfway. See datapath.h. */
 #include "net/datapath.h"
 
+#include "net/arp.h"
 #include "net/forwarding.h"
 #include "net/icmp.h"
 #include "net/local.h"
@@ -139,7 +140,7 @@ static void dispatch(struct core *core, struct packet *packet)
         local_input(core, packet);
         break;
     case MAIL_ARP:
-        neighbor_input_arp(router->neighbors, packet, core->now_ns);
+        arp_input(router->arp, packet, core->now_ns);
         break;
     case MAIL_FRAGMENT:
         fragment_packet(core, packet);

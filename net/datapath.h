@@ -11,7 +11,7 @@
  *
  * The collaborators get what was set aside, after the batch, on the core that the purpose names:
  *   MAIL_LOCAL    local_input(core, packet)      any core; it mails on what only control can do
- *   MAIL_ARP      neighbor_input_arp()           control core
+ *   MAIL_ARP      arp_input()                    control core
  *   MAIL_RESOLVE  neighbor_resolve()             control core
  *   a drop whose reason owes an ICMP error: icmp_send_error(core, packet, why), which borrows; for
  *   a parameter problem packet->error_offset is the byte at fault */

@@ -39,7 +39,7 @@ static struct next_hop gateways_of(const struct forwarding *view, const struct r
         uint16_t port = forwarding_gateway_port(view, rib, &path->gateways[i]);
         if (port == PORT_NONE)
             continue;
-        next_hop.gateways_be[next_hop.gateway_count] = address_ipv4_be(&path->gateways[i]);
+        next_hop.gateways[next_hop.gateway_count] = path->gateways[i];
         next_hop.gateway_ports[next_hop.gateway_count++] = port;
     }
     if (next_hop.gateway_count > 0) {
@@ -78,37 +78,61 @@ static struct next_hop resolve(const struct forwarding *view, const struct rib *
     return next_hop;
 }
 
-static void find_gateway(struct forwarding *view, unsigned number,
+static void find_gateway(struct next_hop_table *table, unsigned number,
                          const struct neighbor_table *neighbors)
 {
-    const struct next_hop *next_hop = &view->next_hops[number];
+    const struct next_hop *next_hop = &table->next_hops[number];
 
     if (next_hop->kind != NEXT_HOP_GATEWAY || next_hop->gateway_count != 1)
         return;
     struct adjacency *adjacency =
-        neighbor_lookup(neighbors, next_hop->gateway_ports[0], next_hop->gateways_be[0]);
-    atomic_store_explicit(&view->adjacencies[number], adjacency, memory_order_release);
+        neighbor_lookup(neighbors, next_hop->gateway_ports[0], &next_hop->gateways[0]);
+    atomic_store_explicit(&table->adjacencies[number], adjacency, memory_order_release);
+}
+
+/* Number 0 stays NEXT_HOP_NONE: what a FIB answers where nothing matches. */
+static bool create_table(struct forwarding *view, struct next_hop_table *table,
+                         const struct rib *rib)
+{
+    table->room = MIN_OF(rib_path_end(rib) + NEXT_HOPS_SPARE, (unsigned)NEXT_HOP_MAX);
+    table->next_hops =
+        memory_alloc(table->room * sizeof(*table->next_hops), CACHE_LINE_BYTES, MEMORY_FIB);
+    table->adjacencies =
+        memory_alloc(table->room * sizeof(*table->adjacencies), CACHE_LINE_BYTES, MEMORY_FIB);
+    if (!table->next_hops || !table->adjacencies)
+        return false;
+    table->next_hops[0].port = PORT_NONE;
+    for (table->count = 1; table->count < rib_path_end(rib); table->count++)
+        table->next_hops[table->count] = resolve(view, rib, rib_path(rib, (uint16_t)table->count));
+    return true;
+}
+
+static void destroy_table(struct next_hop_table *table)
+{
+    memory_free(table->next_hops);
+    memory_free(table->adjacencies);
 }
 
 bool forwarding_add_paths(struct forwarding *view, const struct rib *rib,
                           const struct neighbor_table *neighbors)
 {
-    if (rib_path_end(rib) > view->next_hop_room)
+    struct next_hop_table *table = &view->ipv4;
+
+    if (rib_path_end(rib) > table->room)
         return false;
-    for (; view->next_hop_count < rib_path_end(rib); view->next_hop_count++) {
-        unsigned number = view->next_hop_count;
-        view->next_hops[number] = resolve(view, rib, rib_path(rib, (uint16_t)number));
-        find_gateway(view, number, neighbors);
+    for (; table->count < rib_path_end(rib); table->count++) {
+        table->next_hops[table->count] = resolve(view, rib, rib_path(rib, (uint16_t)table->count));
+        find_gateway(table, table->count, neighbors);
     }
     return true;
 }
 
-bool forwarding_same_usable(const struct forwarding *a, const struct forwarding *b)
+bool next_hops_same_usable(const struct next_hop_table *a, const struct next_hop_table *b)
 {
-    for (unsigned i = 1; i < MIN_OF(a->next_hop_count, b->next_hop_count); i++)
+    for (unsigned i = 1; i < MIN_OF(a->count, b->count); i++)
         if ((a->next_hops[i].kind == NEXT_HOP_NONE) != (b->next_hops[i].kind == NEXT_HOP_NONE))
             return false;
-    return a->next_hop_count == b->next_hop_count;
+    return a->count == b->count;
 }
 
 /* ---- Addresses ----------------------------------------------------------------------------------
@@ -132,9 +156,10 @@ static void collect_address(struct forwarding *view, struct own_address *address
     uint32_t address_be = address_ipv4_be(&address->prefix.address);
     uint32_t mask_be = ipv4_mask_be(address->prefix.length);
 
-    addresses[view->address_count++] = (struct own_address){
-        .address_be = address_be, .mask_be = mask_be, .port = port, .secondary = address->secondary
-    };
+    addresses[view->address_count++] = (struct own_address){ .address = address->prefix.address,
+                                                             .length = address->prefix.length,
+                                                             .port = port,
+                                                             .secondary = address->secondary };
     suspect_source(view, address_be);
     suspect_source(view, address_be & mask_be);
     suspect_source(view, address_be | ~mask_be);
@@ -188,26 +213,13 @@ struct forwarding *forwarding_create(const struct config *config, const struct r
         return NULL;
     }
     view->addresses = addresses;
-    view->next_hop_room = MIN_OF(rib_path_end(rib) + NEXT_HOPS_SPARE, (unsigned)NEXT_HOP_MAX);
-    view->next_hops =
-        memory_alloc(view->next_hop_room * sizeof(*view->next_hops), CACHE_LINE_BYTES, MEMORY_FIB);
-    view->adjacencies = memory_alloc(view->next_hop_room * sizeof(*view->adjacencies),
-                                     CACHE_LINE_BYTES, MEMORY_FIB);
-    if (!view->next_hops || !view->adjacencies) {
-        forwarding_destroy(view);
-        return NULL;
-    }
     suspect_first_bytes(view);
     copy_ports(view, ports, port_count);
     collect_addresses(view, addresses, config, ports);
-    view->next_hops[0].port =
-        PORT_NONE; /* NEXT_HOP_NONE: what the FIB answers where nothing matches */
-    for (view->next_hop_count = 1; view->next_hop_count < rib_path_end(rib);
-         view->next_hop_count++) {
-        uint16_t number = (uint16_t)view->next_hop_count;
-        view->next_hops[number] = resolve(view, rib, rib_path(rib, number));
-    }
-    return view;
+    if (create_table(view, &view->ipv4, rib))
+        return view;
+    forwarding_destroy(view);
+    return NULL;
 }
 
 void forwarding_destroy(void *forwarding)
@@ -216,8 +228,7 @@ void forwarding_destroy(void *forwarding)
 
     if (!view)
         return;
-    memory_free(view->next_hops);
-    memory_free(view->adjacencies);
+    destroy_table(&view->ipv4);
     memory_free((void *)view->addresses);
     memory_free(view);
 }
@@ -227,70 +238,124 @@ void forwarding_destroy(void *forwarding)
 
 void forwarding_find_gateways(struct forwarding *view, const struct neighbor_table *neighbors)
 {
-    for (unsigned i = 1; i < view->next_hop_count; i++)
-        find_gateway(view, i, neighbors);
+    for (unsigned i = 1; i < view->ipv4.count; i++)
+        find_gateway(&view->ipv4, i, neighbors);
 }
 
-void forwarding_set_gateway(const struct forwarding *view, uint16_t port, uint32_t address_be,
-                            struct adjacency *adjacency)
+void forwarding_set_gateway(const struct forwarding *view, uint16_t port,
+                            const struct address *address, struct adjacency *adjacency)
 {
-    for (unsigned i = 1; i < view->next_hop_count; i++) {
-        const struct next_hop *next_hop = &view->next_hops[i];
+    const struct next_hop_table *table = &view->ipv4;
+
+    for (unsigned i = 1; i < table->count; i++) {
+        const struct next_hop *next_hop = &table->next_hops[i];
         if (next_hop->kind == NEXT_HOP_GATEWAY && next_hop->gateway_count == 1 &&
-            next_hop->gateways_be[0] == address_be && next_hop->gateway_ports[0] == port)
-            atomic_store_explicit(&view->adjacencies[i], adjacency, memory_order_release);
+            next_hop->gateway_ports[0] == port && address_equal(&next_hop->gateways[0], address))
+            atomic_store_explicit(&table->adjacencies[i], adjacency, memory_order_release);
     }
 }
 
 /* ---- Questions --------------------------------------------------------------------------------
  */
 
-const struct next_hop *forwarding_lookup(const struct forwarding *view, uint32_t address_be)
+const struct next_hop *forwarding_lookup(const struct forwarding *view,
+                                         const struct address *address)
 {
-    return &view->next_hops[fib4_lookup(view->fib4, address_be)];
+    return forwarding_lookup_ipv4(view, address_ipv4_be(address));
 }
 
-enum next_hop_kind forwarding_kind(const struct forwarding *view, uint32_t address_be)
+enum next_hop_kind forwarding_kind(const struct forwarding *view, const struct address *address)
 {
-    return forwarding_lookup(view, address_be)->kind;
+    return forwarding_lookup(view, address)->kind;
 }
 
-bool forwarding_is_own(const struct forwarding *view, uint32_t address_be)
+bool forwarding_is_own_on(const struct forwarding *view, uint16_t port,
+                          const struct address *address)
 {
-    enum next_hop_kind kind = forwarding_kind(view, address_be);
-
-    return kind == NEXT_HOP_LOCAL || kind == NEXT_HOP_LOOPBACK;
-}
-
-bool forwarding_is_own_on(const struct forwarding *view, uint16_t port, uint32_t address_be)
-{
-    const struct next_hop *next_hop = forwarding_lookup(view, address_be);
+    const struct next_hop *next_hop = forwarding_lookup(view, address);
 
     return next_hop->kind == NEXT_HOP_LOCAL && next_hop->port == port;
 }
 
-uint32_t forwarding_source(const struct forwarding *view, uint16_t port, uint32_t toward_be)
+static bool is_in_net_of(const struct own_address *own, const struct address *address)
 {
-    uint32_t first_be = 0;
+    const struct prefix net = { .address = own->address, .length = own->length };
 
-    for (unsigned i = 0; i < view->address_count; i++) {
-        const struct own_address *own = &view->addresses[i];
-        if (own->port != port)
-            continue;
-        if (((own->address_be ^ toward_be) & own->mask_be) == 0)
-            return own->address_be;
-        if (first_be == 0)
-            first_be = own->address_be;
-    }
-    return first_be;
+    return prefix_contains(&net, address);
 }
 
-bool forwarding_is_connected(const struct forwarding *view, uint16_t port, uint32_t address_be)
+struct address forwarding_source(const struct forwarding *view, uint16_t port,
+                                 const struct address *toward)
 {
+    struct address first = { .family = FAMILY_NONE };
+
     for (unsigned i = 0; i < view->address_count; i++) {
         const struct own_address *own = &view->addresses[i];
-        if (own->port == port && ((own->address_be ^ address_be) & own->mask_be) == 0)
-            return true;
+        if (own->port != port || own->address.family != toward->family)
+            continue;
+        if (is_in_net_of(own, toward))
+            return own->address;
+        if (first.family == FAMILY_NONE)
+            first = own->address;
     }
+    return first;
+}
+
+bool forwarding_has_source(const struct forwarding *view, uint16_t port, enum family family)
+{
+    for (unsigned i = 0; i < view->address_count; i++)
+        if (view->addresses[i].port == port && view->addresses[i].address.family == family)
+            return true;
     return false;
+}
+
+bool forwarding_is_connected(const struct forwarding *view, uint16_t port,
+                             const struct address *address)
+{
+    for (unsigned i = 0; i < view->address_count; i++)
+        if (view->addresses[i].port == port && is_in_net_of(&view->addresses[i], address))
+            return true;
+    return false;
+}
+
+/* ---- Of IPv4 ------------------------------------------------------------------------------------
+ */
+
+const struct next_hop *forwarding_lookup_ipv4(const struct forwarding *view, uint32_t address_be)
+{
+    return &view->ipv4.next_hops[fib4_lookup(view->fib4, address_be)];
+}
+
+enum next_hop_kind forwarding_kind_ipv4(const struct forwarding *view, uint32_t address_be)
+{
+    return forwarding_lookup_ipv4(view, address_be)->kind;
+}
+
+bool forwarding_is_own_ipv4(const struct forwarding *view, uint32_t address_be)
+{
+    enum next_hop_kind kind = forwarding_kind_ipv4(view, address_be);
+
+    return kind == NEXT_HOP_LOCAL || kind == NEXT_HOP_LOOPBACK;
+}
+
+bool forwarding_is_own_on_ipv4(const struct forwarding *view, uint16_t port, uint32_t address_be)
+{
+    const struct next_hop *next_hop = forwarding_lookup_ipv4(view, address_be);
+
+    return next_hop->kind == NEXT_HOP_LOCAL && next_hop->port == port;
+}
+
+uint32_t forwarding_source_ipv4(const struct forwarding *view, uint16_t port, uint32_t toward_be)
+{
+    const struct address toward = address_of_ipv4(toward_be);
+    struct address source = forwarding_source(view, port, &toward);
+
+    return address_ipv4_be(&source);
+}
+
+bool forwarding_is_connected_ipv4(const struct forwarding *view, uint16_t port, uint32_t address_be)
+{
+    const struct address address = address_of_ipv4(address_be);
+
+    return forwarding_is_connected(view, port, &address);
 }

@@ -36,10 +36,10 @@ enum {
 
 /* An address of ours. */
 struct own_address {
-    uint32_t address_be;
-    uint32_t mask_be;
-    uint16_t port;
+    struct address address;
+    uint8_t length; /* of its net */
     bool secondary;
+    uint16_t port;
 };
 
 struct forwarding_port {
@@ -49,11 +49,16 @@ struct forwarding_port {
     bool up; /* admin and link */
 };
 
+/* What the numbers mean that a family's FIB answers. */
+struct next_hop_table {
+    struct next_hop *next_hops;
+    _Atomic(struct adjacency *) *adjacencies; /* NULL: not known, or no single gateway */
+    unsigned count, room;
+};
+
 struct forwarding {
     const struct fib4 *fib4;
-    struct next_hop *next_hops;
-    _Atomic(struct adjacency *) *adjacencies; /* by next hop; NULL: not known, or no gateway */
-    unsigned next_hop_count, next_hop_room;
+    struct next_hop_table ipv4;
     unsigned address_count;
     const struct own_address *addresses; /* by port, primary first */
     unsigned port_count;                 /* the loopback is the last */
@@ -64,20 +69,33 @@ struct forwarding {
     uint8_t suspect_hashes[SOURCE_HASHES];
 };
 
-/* What the table says of an address. */
-enum next_hop_kind forwarding_kind(const struct forwarding *view, uint32_t address_be);
-const struct next_hop *forwarding_lookup(const struct forwarding *view, uint32_t address_be);
-/* Is it ours, on whatever port, or on that one? */
-bool forwarding_is_own(const struct forwarding *view, uint32_t address_be);
-bool forwarding_is_own_on(const struct forwarding *view, uint16_t port, uint32_t address_be);
-/* The address of ours on that port in whose net `toward_be` lies, else the port's first; 0: none.
- */
-uint32_t forwarding_source(const struct forwarding *view, uint16_t port, uint32_t toward_be);
+/* What the tables say of an address. */
+const struct next_hop *forwarding_lookup(const struct forwarding *view,
+                                         const struct address *address);
+enum next_hop_kind forwarding_kind(const struct forwarding *view, const struct address *address);
+/* Is it ours, on that port? */
+bool forwarding_is_own_on(const struct forwarding *view, uint16_t port,
+                          const struct address *address);
+/* The address of ours on that port in whose net `toward` lies, else the port's first of that
+ * family; FAMILY_NONE: it has none. */
+struct address forwarding_source(const struct forwarding *view, uint16_t port,
+                                 const struct address *toward);
+bool forwarding_has_source(const struct forwarding *view, uint16_t port, enum family family);
 /* The port that is up and in whose net that gateway lies; PORT_NONE. */
 uint16_t forwarding_gateway_port(const struct forwarding *view, const struct rib *rib,
                                  const struct address *gateway);
 /* Is the address in a net that is connected to that port? */
-bool forwarding_is_connected(const struct forwarding *view, uint16_t port, uint32_t address_be);
+bool forwarding_is_connected(const struct forwarding *view, uint16_t port,
+                             const struct address *address);
+
+/* The same of IPv4 addresses in wire order; 0 for none. */
+const struct next_hop *forwarding_lookup_ipv4(const struct forwarding *view, uint32_t address_be);
+enum next_hop_kind forwarding_kind_ipv4(const struct forwarding *view, uint32_t address_be);
+bool forwarding_is_own_ipv4(const struct forwarding *view, uint32_t address_be); /* on any port */
+bool forwarding_is_own_on_ipv4(const struct forwarding *view, uint16_t port, uint32_t address_be);
+uint32_t forwarding_source_ipv4(const struct forwarding *view, uint16_t port, uint32_t toward_be);
+bool forwarding_is_connected_ipv4(const struct forwarding *view, uint16_t port,
+                                  uint32_t address_be);
 
 static inline uint32_t forwarding_source_hash(uint32_t address_be)
 {
@@ -93,10 +111,10 @@ static inline bool forwarding_source_is_suspect(const struct forwarding *view, u
 }
 
 /* The record of the gateway that is this next hop, or NULL: then look into next_hops[]. */
-static inline struct adjacency *forwarding_adjacency(const struct forwarding *view,
-                                                     uint16_t next_hop)
+static inline struct adjacency *next_hop_adjacency(const struct next_hop_table *table,
+                                                   uint16_t number)
 {
-    return atomic_load_explicit(&view->adjacencies[next_hop], memory_order_acquire);
+    return atomic_load_explicit(&table->adjacencies[number], memory_order_acquire);
 }
 
 /* Control: the view of that configuration and of the RIB's paths with the ports as they are now,
@@ -109,10 +127,10 @@ void forwarding_destroy(void *forwarding); /* the FIB stays */
 bool forwarding_add_paths(struct forwarding *view, const struct rib *rib,
                           const struct neighbor_table *neighbors) MUST_CHECK;
 /* Can the same routes be used in both, so that they may have one FIB? Both are of one RIB. */
-bool forwarding_same_usable(const struct forwarding *a, const struct forwarding *b);
+bool next_hops_same_usable(const struct next_hop_table *a, const struct next_hop_table *b);
 
 /* Control, before a view is published: finds the records of all its gateways. */
 void forwarding_find_gateways(struct forwarding *view, const struct neighbor_table *neighbors);
 /* Control: that neighbor has another record now, or none any more. */
-void forwarding_set_gateway(const struct forwarding *view, uint16_t port, uint32_t address_be,
-                            struct adjacency *adjacency);
+void forwarding_set_gateway(const struct forwarding *view, uint16_t port,
+                            const struct address *address, struct adjacency *adjacency);

@@ -92,8 +92,8 @@ void fragment_packet(struct core *core, struct packet *packet)
 {
     struct cut cut = { .whole = packet,
                        .header = (void *)(packet->data + packet->network_offset),
-                       .adjacency = neighbor_lookup(core->router->neighbors, packet->port_out,
-                                                    packet->next_hop_be),
+                       .adjacency = neighbor_lookup_ipv4(core->router->neighbors, packet->port_out,
+                                                         packet->next_hop_be),
                        .payload_bytes =
                            packet->network_length_bytes - packet->header_length_bytes };
     const struct port *port_out = &core->router->ports[packet->port_out];

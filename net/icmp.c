@@ -47,11 +47,11 @@ static bool is_forbidden(const struct core *core, const struct packet *packet)
 {
     const struct forwarding *view = core->forwarding;
     const struct ipv4_header *header = header_of(packet);
-    enum next_hop_kind source_kind = forwarding_kind(view, header->source_be);
+    enum next_hop_kind source_kind = forwarding_kind_ipv4(view, header->source_be);
 
     if (is_about_icmp_error(packet, header))
         return true;
-    if (is_of_many(forwarding_kind(view, header->destination_be)))
+    if (is_of_many(forwarding_kind_ipv4(view, header->destination_be)))
         return true;
     if (packet->flags & (PACKET_LINK_BROADCAST | PACKET_LINK_MULTICAST))
         return true;
@@ -85,7 +85,7 @@ static uint32_t error_source(const struct core *core, const struct packet *packe
 
     if (packet->flags & PACKET_LOCAL)
         return sender_be;
-    uint32_t source_be = forwarding_source(core->forwarding, packet->port_in, sender_be);
+    uint32_t source_be = forwarding_source_ipv4(core->forwarding, packet->port_in, sender_be);
     return source_be ? source_be : datagram_source(core, sender_be);
 }
 

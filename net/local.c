@@ -34,7 +34,8 @@ static bool icmp_is_good(const struct packet *packet)
 /* RFC 1122 3.2.2.6 allows to ignore a request to many, and who answers it is an amplifier. */
 static bool is_to_many(const struct core *core, const struct packet *packet)
 {
-    enum next_hop_kind kind = forwarding_kind(core->forwarding, header_of(packet)->destination_be);
+    enum next_hop_kind kind =
+        forwarding_kind_ipv4(core->forwarding, header_of(packet)->destination_be);
 
     return packet->flags & (PACKET_LINK_BROADCAST | PACKET_LINK_MULTICAST) ||
            (kind != NEXT_HOP_LOCAL && kind != NEXT_HOP_LOOPBACK);

@@ -20,7 +20,7 @@
 #include "net/forwarding.h"
 #include "net/router.h"
 #include "net/stage.h"
-#include "net/wire/arp.h"
+#include "net/wire/ethernet.h"
 #include "net/wire/ipv4.h"
 
 enum {
@@ -28,7 +28,6 @@ enum {
     SLOT_COUNT = 1 << SLOT_BITS,
     SLOT_MASK = SLOT_COUNT - 1,
     RECORD_COUNT = 2 * NEIGHBOR_MAX, /* each entry's own, and as many on their way to retirement */
-    FRAME_BYTES = ETHERNET_HEADER_BYTES + ARP_BYTES,
 };
 _Static_assert(SLOT_COUNT >= 2 * NEIGHBOR_MAX, "half of the slots stay empty");
 
@@ -46,7 +45,7 @@ struct neighbor {
     struct packet *waiting;      /* oldest first, linked by `next` */
     uint64_t confirmed_ns;       /* when it answered last, or was entered */
     uint64_t stale_ns;           /* when it became stale */
-    uint32_t address_be;
+    struct address address;
     uint32_t slot;
     uint16_t port;
     uint8_t mac[MAC_BYTES];
@@ -54,13 +53,6 @@ struct neighbor {
     uint8_t request_count;
     uint8_t waiting_count;
     bool wanted; /* by the configuration, while that is being compared */
-};
-
-/* The second announcement of a port's addresses. */
-struct announcer {
-    struct timer timer;
-    struct neighbor_table *table;
-    uint16_t port;
 };
 
 /* Outlives the table if it must: the snapshot domain knows its address. */
@@ -82,9 +74,6 @@ struct neighbor_table {
     struct adjacency *free_records, *replaced, *retiring;
     struct retirement *retirement;
     bool is_retiring;
-    struct announcer announcers[PORT_MAX + 1];
-    uint64_t next_defense_ns[PORT_MAX + 1];
-    uint64_t next_conflict_log_ns;
     struct adjacency nobody;
     struct neighbor pool[NEIGHBOR_MAX];
     struct adjacency records[RECORD_COUNT];
@@ -108,23 +97,31 @@ static uint64_t ms_later(uint64_t now_ns, uint64_t ms)
 
 /* ---- Index ---------------------------------------------------------------------------------- */
 
-static unsigned slot_of(const struct neighbor_table *table, uint16_t port, uint32_t address_be)
+static unsigned slot_of(const struct neighbor_table *table, uint16_t port,
+                        const struct address *address)
 {
     /* Seeded, so that nobody outside can choose addresses that meet in one place. */
-    uint64_t key = (uint64_t)port << 32 | address_be;
+    uint64_t key = random_mix(load_le64(address->bytes) ^ table->seed) ^
+                   load_le64(address->bytes + 8) ^ (uint64_t)port << 48;
+
     return (unsigned)(random_mix(key ^ table->seed) >> (64 - SLOT_BITS));
 }
 
-struct adjacency *neighbor_lookup(const struct neighbor_table *table, uint16_t port,
-                                  uint32_t address_be)
+static bool is_about(const struct adjacency *record, uint16_t port, const struct address *address)
 {
-    unsigned slot = slot_of(table, port, address_be);
+    return record->port == port && address_equal(&record->address, address);
+}
+
+struct adjacency *neighbor_lookup(const struct neighbor_table *table, uint16_t port,
+                                  const struct address *address)
+{
+    unsigned slot = slot_of(table, port, address);
 
     for (unsigned probes = 0; probes < SLOT_COUNT; probes++) {
         struct adjacency *found = atomic_load_explicit(&table->slots[slot], memory_order_acquire);
         if (!found)
             return NULL;
-        if (found->address_be == address_be && found->port == port)
+        if (is_about(found, port, address))
             return found;
         slot = (slot + 1) & SLOT_MASK;
     }
@@ -142,17 +139,17 @@ static void record_publish(struct neighbor_table *table, struct neighbor *entry,
 {
     entry->adjacency = record;
     slot_publish(table, entry->slot, record ? record : &table->nobody);
-    forwarding_set_gateway(table->core->forwarding, entry->port, entry->address_be, record);
+    forwarding_set_gateway(table->core->forwarding, entry->port, &entry->address, record);
 }
 
 static struct neighbor *entry_find(const struct neighbor_table *table, uint16_t port,
-                                   uint32_t address_be)
+                                   const struct address *address)
 {
-    unsigned slot = slot_of(table, port, address_be);
+    unsigned slot = slot_of(table, port, address);
 
     for (; table->entries[slot]; slot = (slot + 1) & SLOT_MASK) {
         struct neighbor *entry = table->entries[slot];
-        if (entry->address_be == address_be && entry->port == port)
+        if (entry->port == port && address_equal(&entry->address, address))
             return entry;
     }
     return NULL;
@@ -160,7 +157,7 @@ static struct neighbor *entry_find(const struct neighbor_table *table, uint16_t 
 
 static void index_insert(struct neighbor_table *table, struct neighbor *entry)
 {
-    unsigned slot = slot_of(table, entry->port, entry->address_be);
+    unsigned slot = slot_of(table, entry->port, &entry->address);
 
     while (table->entries[slot])
         slot = (slot + 1) & SLOT_MASK;
@@ -176,7 +173,7 @@ static void index_remove(struct neighbor_table *table, struct neighbor *entry)
     for (unsigned slot = (hole + 1) & SLOT_MASK; table->entries[slot];
          slot = (slot + 1) & SLOT_MASK) {
         struct neighbor *follower = table->entries[slot];
-        unsigned home = slot_of(table, follower->port, follower->address_be);
+        unsigned home = slot_of(table, follower->port, &follower->address);
         /* It may move to the hole unless that lies before its home. */
         if (((slot - home) & SLOT_MASK) < ((slot - hole) & SLOT_MASK))
             continue;
@@ -240,13 +237,14 @@ static bool entry_publish(struct neighbor_table *table, struct neighbor *entry)
 
     records_retire(table);
     if (record) {
-        struct ethernet_header header = { .ethertype = ETHERTYPE_IPV4 };
+        bool is_ipv4 = entry->address.family == FAMILY_IPV4;
+        struct ethernet_header header = { .ethertype = is_ipv4 ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6 };
         table->free_records = record->next;
         memcpy(header.target, entry->mac, MAC_BYTES);
         memcpy(header.source, table->core->router->ports[entry->port].mac, MAC_BYTES);
         ethernet_write(&header, record->header);
         record->port = entry->port;
-        record->address_be = entry->address_be;
+        record->address = entry->address;
         atomic_store_explicit(&record->used, true, memory_order_relaxed);
     }
     record_publish(table, entry, record);
@@ -334,8 +332,8 @@ static struct neighbor *eviction_victim(struct neighbor_table *table, bool for_s
 static void neighbor_expired(struct timer *timer, uint64_t now_ns);
 
 /* A new entry, in no state yet, or NULL: the table is full of neighbors that are in use. */
-static struct neighbor *entry_add(struct neighbor_table *table, uint16_t port, uint32_t address_be,
-                                  bool is_static)
+static struct neighbor *entry_add(struct neighbor_table *table, uint16_t port,
+                                  const struct address *address, bool is_static)
 {
     if (!table->free_entries) {
         struct neighbor *victim = eviction_victim(table, is_static);
@@ -348,79 +346,30 @@ static struct neighbor *entry_add(struct neighbor_table *table, uint16_t port, u
     *entry = (struct neighbor){
         .table = table,
         .timer.expired = neighbor_expired,
-        .address_be = address_be,
+        .address = *address,
         .port = port,
     };
     index_insert(table, entry);
     return entry;
 }
 
-/* ---- Frames --------------------------------------------------------------------------------- */
+/* ---- States --------------------------------------------------------------------------------- */
 
-static void send_arp(struct neighbor_table *table, uint16_t port, const uint8_t *target_mac,
-                     const struct arp *arp)
-{
-    struct core *core = table->core;
-    struct packet *packet = packet_alloc(core->pool);
-    struct ethernet_header header = { .ethertype = ETHERTYPE_ARP };
-
-    if (!packet)
-        return; /* as if lost on the way: requests are repeated, and so are questions to us */
-    uint8_t *frame = packet_append(packet, FRAME_BYTES);
-    CHECK(frame);
-    memcpy(header.target, target_mac, MAC_BYTES);
-    memcpy(header.source, arp->sender_mac, MAC_BYTES);
-    ethernet_write(&header, frame);
-    arp_write(arp, frame + ETHERNET_HEADER_BYTES);
-    table->uses.originate_frame(core, port, packet);
-}
-
-/* Asks for target_be, everybody or one station. A sender of 0 makes it a probe (RFC 5227 2.1.1), a
- * sender equal to the target an announcement (2.3). */
-static void send_request(struct neighbor_table *table, uint16_t port, uint32_t sender_be,
-                         uint32_t target_be, const uint8_t *target_mac)
-{
-    struct arp arp = { .operation = ARP_REQUEST, .sender_be = sender_be, .target_be = target_be };
-
-    memcpy(arp.sender_mac, table->core->router->ports[port].mac, MAC_BYTES);
-    if (target_mac != mac_broadcast)
-        memcpy(arp.target_mac, target_mac, MAC_BYTES);
-    send_arp(table, port, target_mac, &arp);
-}
-
-static void send_reply(struct neighbor_table *table, uint16_t port, const struct arp *request)
-{
-    struct arp arp = {
-        .operation = ARP_REPLY,
-        .sender_be = request->target_be,
-        .target_be = request->sender_be,
-    };
-
-    memcpy(arp.sender_mac, table->core->router->ports[port].mac, MAC_BYTES);
-    memcpy(arp.target_mac, request->sender_mac, MAC_BYTES);
-    send_arp(table, port, request->sender_mac, &arp);
-}
-
-static void entry_request(struct neighbor *entry)
+static void entry_solicit(struct neighbor *entry)
 {
     struct neighbor_table *table = entry->table;
-    const struct forwarding *view = table->core->forwarding;
-    uint32_t source_be = forwarding_source(view, entry->port, entry->address_be);
 
     entry->request_count++;
-    if (source_be != 0) /* else the port has lost its addresses, and nobody will answer */
-        send_request(table, entry->port, source_be, entry->address_be,
-                     entry->state == NEIGHBOR_PROBE ? entry->mac : mac_broadcast);
+    table->uses.solicit(table->core, entry->port, &entry->address,
+                        entry->state == NEIGHBOR_PROBE ? entry->mac : NULL);
 }
-
-/* ---- States --------------------------------------------------------------------------------- */
 
 static void become_incomplete(struct neighbor *entry, uint64_t now_ns)
 {
     entry->state = NEIGHBOR_INCOMPLETE;
     entry->confirmed_ns = now_ns;
     list_append(&entry->table->unresolved, entry);
-    entry_request(entry);
+    entry_solicit(entry);
     set_timer(entry, ms_later(now_ns, NEIGHBOR_RETRANSMIT_MS));
 }
 
@@ -459,7 +408,7 @@ static void become_probe(struct neighbor *entry, uint64_t now_ns)
 {
     entry->state = NEIGHBOR_PROBE;
     entry->request_count = 0;
-    entry_request(entry);
+    entry_solicit(entry);
     set_timer(entry, ms_later(now_ns, NEIGHBOR_RETRANSMIT_MS));
 }
 
@@ -494,7 +443,7 @@ static void neighbor_expired(struct timer *timer, uint64_t now_ns)
             entry_remove(entry->table, entry, DROP_NEIGHBOR_FAILED);
             return;
         }
-        entry_request(entry);
+        entry_solicit(entry);
         set_timer(entry, ms_later(now_ns, NEIGHBOR_RETRANSMIT_MS));
         return;
     case NEIGHBOR_REACHABLE:
@@ -519,28 +468,48 @@ static void neighbor_expired(struct timer *timer, uint64_t now_ns)
     }
 }
 
-/* Somebody says that entry's address is at `mac`. */
-static void entry_learn(struct neighbor *entry, const uint8_t *mac, bool is_answer, uint64_t now_ns)
+/* RFC 4861 7.2.5, and 7.2.3 for what was not asked for: the entry's address is at that MAC
+ * address. */
+static void entry_learn(struct neighbor *entry, const struct neighbor_news *news, uint64_t now_ns)
 {
     struct neighbor_table *table = entry->table;
-    bool same = entry->adjacency && mac_equal(entry->mac, mac);
-    /* Only what we have asked for confirms: RFC 4861 7.2.5. */
+    bool known = entry->adjacency != NULL;
+    bool same = known && mac_equal(entry->mac, news->mac);
+    /* Only what we have asked for confirms. */
     bool asked = entry->state == NEIGHBOR_INCOMPLETE || entry->state == NEIGHBOR_PROBE;
 
     if (entry->state == NEIGHBOR_STATIC)
         return;
+    if (known && !same && !news->overrides) {
+        if (entry->state == NEIGHBOR_REACHABLE)
+            become_stale(entry, now_ns);
+        return;
+    }
     if (!same) {
-        memcpy(entry->mac, mac, MAC_BYTES);
+        memcpy(entry->mac, news->mac, MAC_BYTES);
         if (!entry_publish(table, entry)) {
             entry_remove(table, entry, DROP_NEIGHBOR_TABLE_FULL);
             return;
         }
     }
-    if (is_answer && asked)
+    if (news->is_answer && asked)
         become_reachable(entry, now_ns);
     else if (!same)
         become_stale(entry, now_ns);
     release_waiting(table, entry);
+}
+
+bool neighbor_learn(struct neighbor_table *table, uint16_t port, const struct address *address,
+                    const struct neighbor_news *news, uint64_t now_ns)
+{
+    struct neighbor *entry = entry_find(table, port, address);
+    bool known = entry != NULL;
+
+    if (!entry && news->is_worth_an_entry)
+        entry = entry_add(table, port, address, false);
+    if (entry)
+        entry_learn(entry, news, now_ns);
+    return known;
 }
 
 /* ---- Packets that wait ---------------------------------------------------------------------- */
@@ -561,23 +530,33 @@ static void entry_hold(struct neighbor_table *table, struct neighbor *entry, str
     books_hold(table->core, packet);
 }
 
+static struct address next_hop_of(const struct packet *packet)
+{
+    struct address address = { .family = FAMILY_IPV6 };
+
+    if (packet->network_protocol != PACKET_IPV6)
+        return address_of_ipv4(packet->next_hop_be);
+    memcpy(address.bytes, packet->next_hop, sizeof(address.bytes));
+    return address;
+}
+
 void neighbor_resolve(struct neighbor_table *table, struct packet *packet, uint64_t now_ns)
 {
     struct core *core = table->core;
     uint16_t port = packet->port_out;
-    uint32_t address_be = packet->next_hop_be;
-    struct neighbor *entry = entry_find(table, port, address_be);
+    struct address address = next_hop_of(packet);
+    struct neighbor *entry = entry_find(table, port, &address);
 
     if (entry && entry->adjacency) { /* learned since, or missed by a reader */
         table->uses.resume(core, packet);
         return;
     }
     if (!entry) {
-        if (forwarding_source(core->forwarding, port, address_be) == 0) {
+        if (!forwarding_has_source(core->forwarding, port, address.family)) {
             table->uses.drop(core, packet, DROP_NEIGHBOR_FAILED);
             return;
         }
-        entry = entry_add(table, port, address_be, false);
+        entry = entry_add(table, port, &address, false);
         if (!entry) {
             table->uses.drop(core, packet, DROP_NEIGHBOR_TABLE_FULL);
             return;
@@ -591,136 +570,12 @@ void neighbor_resolve(struct neighbor_table *table, struct packet *packet, uint6
     entry_hold(table, entry, packet);
 }
 
-/* ---- ARP ------------------------------------------------------------------------------------ */
-
-/* RFC 5227 2.4 (b): says once more that the address is ours, but not so often that two stubborn
- * stations fill the link. */
-static void report_conflict(struct neighbor_table *table, uint16_t port, const struct arp *arp,
-                            uint64_t now_ns)
-{
-    if (now_ns >= table->next_conflict_log_ns) {
-        table->next_conflict_log_ns = ms_later(now_ns, NEIGHBOR_CONFLICT_LOG_MS);
-        log_warning("arp", "%s: our address %pI4 is also used by %pM",
-                    table->core->router->ports[port].name, (const void *)&arp->sender_be,
-                    (const void *)arp->sender_mac);
-    }
-    if (now_ns >= table->next_defense_ns[port]) {
-        table->next_defense_ns[port] = ms_later(now_ns, NEIGHBOR_DEFEND_MS);
-        send_request(table, port, arp->sender_be, arp->sender_be, mac_broadcast);
-    }
-}
-
-/* Everything about a message but its payload's owner: PASS where it was for us. */
-static enum verdict input_arp(struct neighbor_table *table, uint16_t port, const struct arp *arp,
-                              uint64_t now_ns)
-{
-    const struct forwarding *view = table->core->forwarding;
-    bool for_us = forwarding_is_own_on(view, port, arp->target_be);
-    bool is_request = arp->operation == ARP_REQUEST;
-
-    if (!mac_is_station(arp->sender_mac))
-        return DROP_BAD_ARP;
-    if (mac_equal(arp->sender_mac, table->core->router->ports[port].mac))
-        return DROP_ARP_NOT_FOR_US; /* our own words, come back */
-
-    if (arp->sender_be == 0) { /* RFC 5227 2.1.1: may I have this address? */
-        if (!is_request)
-            return DROP_BAD_ARP;
-        if (!for_us)
-            return DROP_ARP_NOT_FOR_US;
-        send_reply(table, port, arp);
-        return PASS;
-    }
-    if (forwarding_is_own_on(view, port, arp->sender_be)) {
-        report_conflict(table, port, arp, now_ns);
-        return DROP_ARP_CONFLICT;
-    }
-    if (!ipv4_is_station(arp->sender_be))
-        return DROP_BAD_ARP;
-    if (!forwarding_is_connected(view, port, arp->sender_be))
-        return DROP_ARP_NOT_FOR_US;
-    if (forwarding_kind(view, arp->sender_be) == NEXT_HOP_BROADCAST)
-        return DROP_BAD_ARP;
-
-    struct neighbor *entry = entry_find(table, port, arp->sender_be);
-    bool known = entry;
-    /* Whoever asks for us will be answered soon by a packet of ours (RFC 826, "Packet reception").
-     * Others are not worth an entry: any station could fill the table with names. */
-    if (!entry && for_us && is_request)
-        entry = entry_add(table, port, arp->sender_be, false);
-    if (entry)
-        entry_learn(entry, arp->sender_mac, for_us && !is_request, now_ns);
-
-    if (for_us && is_request)
-        send_reply(table, port, arp);
-    return for_us || known ? PASS : DROP_ARP_NOT_FOR_US;
-}
-
-void neighbor_input_arp(struct neighbor_table *table, struct packet *packet, uint64_t now_ns)
-{
-    struct reader reader = reader_of(packet->data, packet->length_bytes);
-    enum verdict verdict = DROP_BAD_ARP;
-    struct arp arp;
-
-    reader_take(&reader, ETHERNET_HEADER_BYTES);
-    if (arp_read(reader.at, reader_left(&reader), &arp) == OK)
-        verdict = input_arp(table, packet->port_in, &arp, now_ns);
-    if (verdict == PASS)
-        table->uses.delivered(table->core, packet);
-    else
-        table->uses.drop(table->core, packet, verdict);
-}
-
-/* ---- Announcements, ports ------------------------------------------------------------------- */
-
-static bool port_works(const struct port *port)
-{
-    return port->nic && port->admin_up && port->link_up;
-}
-
-static void announce_all(struct neighbor_table *table, uint16_t port)
-{
-    const struct forwarding *view = table->core->forwarding;
-
-    for (unsigned i = 0; i < view->address_count; i++) {
-        uint32_t address_be = view->addresses[i].address_be;
-        if (view->addresses[i].port == port)
-            send_request(table, port, address_be, address_be, mac_broadcast);
-    }
-}
-
-static void announcer_expired(struct timer *timer, uint64_t now_ns)
-{
-    struct announcer *announcer = CONTAINER_OF(timer, struct announcer, timer);
-
-    (void)now_ns;
-    if (port_works(&announcer->table->core->router->ports[announcer->port]))
-        announce_all(announcer->table, announcer->port);
-}
-
-static void announce_again(struct neighbor_table *table, uint16_t port, uint64_t now_ns)
-{
-    timer_set(&table->core->timers, &table->announcers[port].timer,
-              ms_later(now_ns, NEIGHBOR_ANNOUNCE_MS));
-}
-
-void neighbor_announce(struct neighbor_table *table, uint16_t port, uint32_t address_be,
-                       uint64_t now_ns)
-{
-    if (!port_works(&table->core->router->ports[port]))
-        return; /* when it comes up */
-    /* RFC 5227 wants 3 probes and 4 s of silence before the address is used. A router is told its
-     * address by who knows, and waits for nobody; but whoever has it too shall answer, and some
-     * answer probes alone. */
-    send_request(table, port, 0, address_be, mac_broadcast);
-    send_request(table, port, address_be, address_be, mac_broadcast);
-    announce_again(table, port, now_ns);
-}
+/* ---- Ports ---------------------------------------------------------------------------------- */
 
 void neighbor_port_changed(struct neighbor_table *table, uint16_t port_index, uint64_t now_ns)
 {
     const struct port *port = &table->core->router->ports[port_index];
-    bool works = port_works(port);
+    bool works = port->nic && port->admin_up && port->link_up;
 
     for (unsigned i = 0; i < NEIGHBOR_MAX; i++) {
         struct neighbor *entry = &table->pool[i];
@@ -733,12 +588,6 @@ void neighbor_port_changed(struct neighbor_table *table, uint16_t port_index, ui
         else if (entry->adjacency && !mac_equal(entry->adjacency->header + MAC_BYTES, port->mac))
             entry_remove(table, entry, DROP_NEIGHBOR_FAILED); /* our own MAC address is new */
     }
-    if (!works) {
-        timer_cancel(&table->core->timers, &table->announcers[port_index].timer);
-        return;
-    }
-    announce_all(table, port_index);
-    announce_again(table, port_index, now_ns);
 }
 
 /* ---- Static entries, clear, list ------------------------------------------------------------ */
@@ -746,10 +595,11 @@ void neighbor_port_changed(struct neighbor_table *table, uint16_t port_index, ui
 static void set_static(struct neighbor_table *table, uint16_t port, const struct config_arp *wish,
                        uint64_t now_ns)
 {
-    struct neighbor *entry = entry_find(table, port, wish->address_be);
+    const struct address address = address_of_ipv4(wish->address_be);
+    struct neighbor *entry = entry_find(table, port, &address);
 
     if (!entry)
-        entry = entry_add(table, port, wish->address_be, true);
+        entry = entry_add(table, port, &address, true);
     CHECK(entry); /* CONFIG_ARP_MAX is less than the table */
     entry->wanted = true;
     if (entry->state == NEIGHBOR_STATIC && mac_equal(entry->mac, wish->mac))
@@ -767,10 +617,10 @@ _Static_assert((int)CONFIG_ARP_MAX < (int)NEIGHBOR_MAX, "all static entries have
 static bool is_possible(const struct neighbor *entry)
 {
     const struct forwarding *view = entry->table->core->forwarding;
-    enum next_hop_kind kind = forwarding_kind(view, entry->address_be);
+    enum next_hop_kind kind = forwarding_kind(view, &entry->address);
 
-    return forwarding_is_connected(view, entry->port, entry->address_be) &&
-           kind != NEXT_HOP_LOCAL && kind != NEXT_HOP_BROADCAST;
+    return forwarding_is_connected(view, entry->port, &entry->address) && kind != NEXT_HOP_LOCAL &&
+           kind != NEXT_HOP_BROADCAST;
 }
 
 void neighbor_reconfigure(struct neighbor_table *table, const struct config *config,
@@ -792,13 +642,13 @@ void neighbor_reconfigure(struct neighbor_table *table, const struct config *con
     }
 }
 
-void neighbor_clear(struct neighbor_table *table, const struct address *only)
+void neighbor_clear(struct neighbor_table *table, enum family family, const struct address *only)
 {
     for (unsigned i = 0; i < NEIGHBOR_MAX; i++) {
         struct neighbor *entry = &table->pool[i];
         if (entry->state == NEIGHBOR_NONE || entry->state == NEIGHBOR_STATIC)
             continue;
-        if (!only || (only->family == FAMILY_IPV4 && address_ipv4_be(only) == entry->address_be))
+        if (!only ? entry->address.family == family : address_equal(only, &entry->address))
             entry_remove(table, entry, DROP_NEIGHBOR_FAILED);
     }
 }
@@ -806,7 +656,7 @@ void neighbor_clear(struct neighbor_table *table, const struct address *only)
 static void describe(const struct neighbor *entry, uint64_t now_ns, struct neighbor_info *info)
 {
     *info = (struct neighbor_info){
-        .address = address_of_ipv4(entry->address_be),
+        .address = entry->address,
         .port = entry->port,
         .state = (enum neighbor_state)entry->state,
         .age_ns = now_ns - entry->confirmed_ns,
@@ -816,23 +666,22 @@ static void describe(const struct neighbor *entry, uint64_t now_ns, struct neigh
 
 /* Keeps the `max` smallest by insertion: a page is short, and nobody waits for this but a person.
  */
-unsigned neighbor_list(const struct neighbor_table *table, const struct address *after,
-                       uint64_t now_ns, struct neighbor_info *out, unsigned max)
+unsigned neighbor_list(const struct neighbor_table *table, enum family family,
+                       const struct address *after, uint64_t now_ns, struct neighbor_info *out,
+                       unsigned max)
 {
     unsigned count = 0;
 
     for (unsigned i = 0; max > 0 && i < NEIGHBOR_MAX; i++) {
         const struct neighbor *entry = &table->pool[i];
-        struct address address = address_of_ipv4(entry->address_be);
-
-        if (entry->state == NEIGHBOR_NONE)
+        if (entry->state == NEIGHBOR_NONE || entry->address.family != family)
             continue;
-        if (after->family != FAMILY_NONE && address_compare(&address, after) <= 0)
+        if (after->family != FAMILY_NONE && address_compare(&entry->address, after) <= 0)
             continue;
-        if (count == max && address_compare(&address, &out[count - 1].address) >= 0)
+        if (count == max && address_compare(&entry->address, &out[count - 1].address) >= 0)
             continue;
         unsigned place = count < max ? count++ : count - 1;
-        for (; place > 0 && address_compare(&address, &out[place - 1].address) < 0; place--)
+        for (; place > 0 && address_compare(&entry->address, &out[place - 1].address) < 0; place--)
             out[place] = out[place - 1];
         describe(entry, now_ns, &out[place]);
     }
@@ -865,12 +714,6 @@ struct neighbor_table *neighbor_table_create(struct core *core, const struct nei
         table->records[i].next = table->free_records;
         table->free_records = &table->records[i];
     }
-    for (uint16_t i = 0; i < ARRAY_COUNT(table->announcers); i++)
-        table->announcers[i] = (struct announcer){
-            .timer.expired = announcer_expired,
-            .table = table,
-            .port = i,
-        };
     return table;
 }
 
@@ -884,8 +727,6 @@ void neighbor_table_destroy(struct neighbor_table *table)
             packet_free(core->pool, take_waiting(table, entry));
         timer_cancel(&core->timers, &entry->timer);
     }
-    for (unsigned i = 0; i < ARRAY_COUNT(table->announcers); i++)
-        timer_cancel(&core->timers, &table->announcers[i].timer);
     if (table->is_retiring)
         table->retirement->table = NULL; /* records_return() frees it */
     else

@@ -1,5 +1,5 @@
 /* Neighbors: who has an IP address on a link. One state machine and one bounded table for ARP (RFC
- * 826), and later for neighbor discovery (RFC 4861, whose states it follows).
+ * 826) and neighbor discovery (RFC 4861, whose states it follows).
  *
  *   INCOMPLETE --reply--> REACHABLE --30 s--> STALE --used--> DELAY --5 s--> PROBE --reply-->
  *    | 3 requests, 1 s apart                                     REACHABLE    | 3 unicast requests
@@ -31,11 +31,8 @@ enum {
     NEIGHBOR_REQUEST_MAX = 3, /* RFC 4861 MAX_MULTICAST_SOLICIT, MAX_UNICAST_SOLICIT */
     NEIGHBOR_RETRANSMIT_MS = 1000, /* RFC 4861 RETRANS_TIMER; RFC 1122 2.3.2.1 wants 1 s a try */
     NEIGHBOR_REACHABLE_MS = 30000,
-    NEIGHBOR_DELAY_MS = 5000,         /* RFC 4861 DELAY_FIRST_PROBE_TIME */
-    NEIGHBOR_STALE_MS = 600000,       /* unused for that long: forgotten */
-    NEIGHBOR_ANNOUNCE_MS = 2000,      /* to the second announcement: RFC 5227 ANNOUNCE_INTERVAL */
-    NEIGHBOR_DEFEND_MS = 10000,       /* RFC 5227 DEFEND_INTERVAL */
-    NEIGHBOR_CONFLICT_LOG_MS = 10000, /* a conflict is told to the operator this often */
+    NEIGHBOR_DELAY_MS = 5000,   /* RFC 4861 DELAY_FIRST_PROBE_TIME */
+    NEIGHBOR_STALE_MS = 600000, /* unused for that long: forgotten */
 };
 
 enum neighbor_state {
@@ -52,15 +49,15 @@ const char *neighbor_state_name(enum neighbor_state state); /* "reachable" */
 
 /* Immutable but for `used`: how to put a frame on the wire to that neighbor. */
 struct adjacency {
-    uint8_t header[14]; /* destination, source, Ethertype */
+    alignas(CACHE_LINE_BYTES) uint8_t header[14]; /* destination, source, Ethertype */
     uint16_t port;
-    uint32_t address_be;
-    _Atomic bool used;      /* set by whoever sends, cleared by control when it becomes stale */
+    _Atomic bool used; /* set by whoever sends, cleared by control when it becomes stale */
+    struct address address;
     struct adjacency *next; /* of control's lists of free and of retired records */
 };
-_Static_assert(sizeof(struct adjacency) == 32, "two on a cache line, none across two");
+_Static_assert(sizeof(struct adjacency) == CACHE_LINE_BYTES, "one line per packet");
 
-/* For `show arp`. */
+/* For `show arp` and `show ipv6 neighbors`. */
 struct neighbor_info {
     struct address address;
     uint8_t mac[6]; /* zero while incomplete */
@@ -69,13 +66,14 @@ struct neighbor_info {
     uint64_t age_ns; /* since last confirmed */
 };
 
-/* What the table asks of the datapath: functions of net/datapath.h and net/stage.h by these
- * contracts. All take the packet. */
+/* What the table asks of others: of the datapath (net/datapath.h, net/stage.h), whose functions
+ * take the packet, and of who speaks on the link for it (net/arp.h). */
 struct neighbor_uses {
-    void (*originate_frame)(struct core *core, uint16_t port, struct packet *packet);
+    /* Asks whose the address is: mac NULL everybody, else that station. */
+    void (*solicit)(struct core *core, uint16_t port, const struct address *address,
+                    const uint8_t *mac);
     void (*resume)(struct core *core, struct packet *packet); /* its neighbor is known now */
     void (*drop)(struct core *core, struct packet *packet, enum verdict why);
-    void (*delivered)(struct core *core, struct packet *packet);
 };
 
 struct neighbor_table;
@@ -90,7 +88,13 @@ void neighbor_table_destroy(struct neighbor_table *table);
 
 /* The record of that neighbor, or NULL: then neighbor_resolve() it. */
 struct adjacency *neighbor_lookup(const struct neighbor_table *table, uint16_t port,
-                                  uint32_t address_be);
+                                  const struct address *address);
+static inline struct adjacency *neighbor_lookup_ipv4(const struct neighbor_table *table,
+                                                     uint16_t port, uint32_t address_be)
+{
+    const struct address address = address_of_ipv4(address_be);
+    return neighbor_lookup(table, port, &address);
+}
 
 /* A packet is sent by it: a stale one will be verified. */
 static inline void neighbor_touch(struct adjacency *adjacency)
@@ -102,22 +106,24 @@ static inline void neighbor_touch(struct adjacency *adjacency)
 
 /* ---- Control core --------------------------------------------------------------------------- */
 
-/* Takes a packet whose next_hop_be on port_out has no record. Sends it once the neighbor answers,
+/* Takes a packet whose next hop on port_out has no record. Sends it once the neighbor answers,
  * or drops it: DROP_NEIGHBOR_FAILED, DROP_NEIGHBOR_QUEUE_FULL, DROP_NEIGHBOR_TABLE_FULL. Held while
  * it waits. */
 void neighbor_resolve(struct neighbor_table *table, struct packet *packet, uint64_t now_ns);
 
-/* Takes a frame that says it is ARP, data at the Ethernet header. Answers what asks for an address
- * of ours on that port, learns: updates who is known, adds only who asks for us. */
-void neighbor_input_arp(struct neighbor_table *table, struct packet *packet, uint64_t now_ns);
+/* What a station has said of itself. */
+struct neighbor_news {
+    const uint8_t *mac;
+    bool is_answer;         /* to us, who have asked */
+    bool overrides;         /* what is known: RFC 4861 7.2.5; ARP always does */
+    bool is_worth_an_entry; /* where there is none; else it is for those that are known already */
+};
+/* True where it was known before. */
+bool neighbor_learn(struct neighbor_table *table, uint16_t port, const struct address *address,
+                    const struct neighbor_news *news, uint64_t now_ns);
 
-/* An address has been given to a port: asks whether somebody has it already (RFC 5227 probe), says
- * that it is ours now, and 2 s later once more. */
-void neighbor_announce(struct neighbor_table *table, uint16_t port, uint32_t address_be,
-                       uint64_t now_ns);
-
-/* The port's link, admin state or MAC address has changed, and core->forwarding knows: going down
- * forgets what was learned there; coming up announces all of its addresses. */
+/* The port's link, admin state or MAC address has changed, and core->forwarding knows: what was
+ * learned there is forgotten where it is down, or its own MAC address is new. */
 void neighbor_port_changed(struct neighbor_table *table, uint16_t port, uint64_t now_ns);
 
 /* Makes the static entries those of that configuration, and forgets who is on no net of ours any
@@ -126,10 +132,11 @@ void neighbor_port_changed(struct neighbor_table *table, uint16_t port, uint64_t
 void neighbor_reconfigure(struct neighbor_table *table, const struct config *config,
                           uint64_t now_ns);
 
-/* Forgets what was learned: all, or one address. */
-void neighbor_clear(struct neighbor_table *table, const struct address *only);
+/* Forgets what was learned: all of that family, or one address. */
+void neighbor_clear(struct neighbor_table *table, enum family family, const struct address *only);
 
-/* Entries in the order of their addresses, starting behind *after (family none: the first); how
- * many were written. */
-unsigned neighbor_list(const struct neighbor_table *table, const struct address *after,
-                       uint64_t now_ns, struct neighbor_info *out, unsigned max);
+/* Entries of that family in the order of their addresses, starting behind *after (family none: the
+ * first); how many were written. */
+unsigned neighbor_list(const struct neighbor_table *table, enum family family,
+                       const struct address *after, uint64_t now_ns, struct neighbor_info *out,
+                       unsigned max);

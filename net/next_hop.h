@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernel/base/types.h"
+#include "net/address.h"
 #include "net/config.h"
 
 /* Those from NEXT_HOP_CONNECTED on leave by a port. */
@@ -29,7 +30,6 @@ struct next_hop {
     uint8_t gateway_count;
     uint16_t port; /* of the first gateway */
     /* Equal cost; only reachable ones. */
-    uint32_t gateways_be[ROUTE_GATEWAY_MAX];
     uint16_t gateway_ports[ROUTE_GATEWAY_MAX];
+    struct address gateways[ROUTE_GATEWAY_MAX];
 };
-_Static_assert(sizeof(struct next_hop) == CACHE_LINE_BYTES, "one line per packet");

@@ -283,7 +283,7 @@ bool probes_input_error(struct probes *probes, const struct icmp4_error *error, 
 
     memcpy(&icmp, error->transport, sizeof(icmp));
     if (icmp.type != ICMP4_ECHO_REQUEST ||
-        !forwarding_is_own(probes->core->forwarding, error->source_be))
+        !forwarding_is_own_ipv4(probes->core->forwarding, error->source_be))
         return false;
     struct flight *flight = find_flight(probes, error->destination_be, &icmp, &probe);
     if (!flight)

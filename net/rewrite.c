@@ -34,7 +34,7 @@ static enum verdict rewrite_carefully(struct core *core, struct packet *packet)
 {
     struct ipv4_header *header = (void *)(packet->data + packet->network_offset);
     struct adjacency *adjacency =
-        neighbor_lookup(core->router->neighbors, packet->port_out, packet->next_hop_be);
+        neighbor_lookup_ipv4(core->router->neighbors, packet->port_out, packet->next_hop_be);
 
     if (!adjacency) {
         packet->purpose = MAIL_RESOLVE;

@@ -26,7 +26,7 @@ static enum verdict check_source(const struct forwarding *view, uint32_t source_
         return DROP_MARTIAN_SOURCE;
     if (!forwarding_source_is_suspect(view, source_be))
         return PASS;
-    enum next_hop_kind kind = forwarding_kind(view, source_be);
+    enum next_hop_kind kind = forwarding_kind_ipv4(view, source_be);
     if (kind == NEXT_HOP_LOCAL || kind == NEXT_HOP_BROADCAST)
         return DROP_MARTIAN_SOURCE;
     return PASS;
@@ -88,7 +88,7 @@ static uint16_t choose_gateway(struct packet *packet, const struct ipv4_header *
     }
     hash *= 0x9e3779b1u; /* Fibonacci hashing: the high bits are the good ones */
     unsigned chosen = ((hash >> 16) * next_hop->gateway_count) >> 16;
-    packet->next_hop_be = next_hop->gateways_be[chosen];
+    packet->next_hop_be = address_ipv4_be(&next_hop->gateways[chosen]);
     return next_hop->gateway_ports[chosen];
 }
 
@@ -101,9 +101,9 @@ static void consider_redirect(struct core *core, const struct packet *packet,
     uint16_t port = packet->port_in;
 
     if (header->source_be != packet->next_hop_be &&
-        forwarding_is_connected(view, port, header->source_be) &&
-        forwarding_source(view, port, header->source_be) ==
-            forwarding_source(view, port, packet->next_hop_be))
+        forwarding_is_connected_ipv4(view, port, header->source_be) &&
+        forwarding_source_ipv4(view, port, header->source_be) ==
+            forwarding_source_ipv4(view, port, packet->next_hop_be))
         datapath_redirect(core, packet);
 }
 
@@ -131,7 +131,7 @@ static enum verdict route_carefully(struct core *core, struct packet *packet,
     }
     packet->port_out = next_hop->port;
     if (next_hop->kind == NEXT_HOP_GATEWAY) {
-        packet->next_hop_be = next_hop->gateways_be[0];
+        packet->next_hop_be = address_ipv4_be(&next_hop->gateways[0]);
         if (next_hop->gateway_count > 1)
             packet->port_out = choose_gateway(packet, header, next_hop);
     }
@@ -154,7 +154,7 @@ static bool route_connected(const struct core *core, struct packet *packet,
         return false;
     packet->port_out = next_hop->port;
     findings->adjacencies[i] =
-        neighbor_lookup(core->router->neighbors, next_hop->port, findings->destinations_be[i]);
+        neighbor_lookup_ipv4(core->router->neighbors, next_hop->port, findings->destinations_be[i]);
     return findings->adjacencies[i] != NULL;
 }
 
@@ -165,7 +165,7 @@ static RARE void route_others(struct core *core, struct batch *batch, struct fin
     while (others != 0) {
         unsigned i = bits_take_first(&others);
         struct packet *packet = batch->packets[i];
-        const struct next_hop *next_hop = &core->forwarding->next_hops[findings->next_hops[i]];
+        const struct next_hop *next_hop = &core->forwarding->ipv4.next_hops[findings->next_hops[i]];
 
         if (!(findings->unusual & bit_of(i)))
             packet->network_length_bytes = (uint16_t)(packet->length_bytes - ETHERNET_HEADER_BYTES);
@@ -186,7 +186,7 @@ void route_batch(struct core *core, struct batch *batch, struct findings *findin
     fib4_lookup_batch(view->fib4, findings->destinations_be, findings->next_hops, count);
     for (unsigned i = 0; i < count; i++) {
         struct packet *packet = batch->packets[i];
-        struct adjacency *adjacency = forwarding_adjacency(view, findings->next_hops[i]);
+        struct adjacency *adjacency = next_hop_adjacency(&view->ipv4, findings->next_hops[i]);
 
         if (UNLIKELY(!adjacency || adjacency->port == packet->port_in)) {
             others |= bit_of(i);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "kernel/platform.h"
+#include "net/arp.h"
 #include "net/control.h"
 #include "net/datapath.h"
 #include "net/local.h"
@@ -24,9 +25,20 @@ enum {
 /* ---- Create, destroy ---------------------------------------------------------------------------
  */
 
+static void solicit(struct core *core, uint16_t port, const struct address *address,
+                    const uint8_t *mac)
+{
+    arp_solicit(core->router->arp, port, address_ipv4_be(address), mac);
+}
+
 static const struct neighbor_uses neighbor_uses = {
-    .originate_frame = datapath_originate_frame,
+    .solicit = solicit,
     .resume = datapath_resume,
+    .drop = datapath_drop,
+};
+
+static const struct arp_uses arp_uses = {
+    .originate_frame = datapath_originate_frame,
     .drop = datapath_drop,
     .delivered = datapath_delivered,
 };
@@ -111,6 +123,9 @@ struct router *router_create(const struct router_setup *setup)
     router->neighbors = neighbor_table_create(router->cores[CONTROL_CORE], &neighbor_uses);
     if (!router->neighbors)
         goto undo;
+    router->arp = arp_create(router->cores[CONTROL_CORE], router->neighbors, &arp_uses);
+    if (!router->arp)
+        goto undo;
     router->local = local_create(router);
     if (!router->local)
         goto undo;
@@ -128,6 +143,7 @@ void router_destroy(struct router *router)
     control_finish(router);
     if (router->local)
         local_destroy(router->local);
+    arp_destroy(router->arp);
     if (router->neighbors)
         neighbor_table_destroy(router->neighbors);
     for (unsigned i = 0; i < router->port_count; i++)

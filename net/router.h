@@ -16,6 +16,7 @@
 #include "net/config.h"
 #include "net/port.h"
 
+struct arp;
 struct fib4;
 struct forwarding;
 struct local;
@@ -34,7 +35,7 @@ enum {
 /* What a packet is set aside or in a mailbox for. */
 enum mail_purpose {
     MAIL_TRANSMIT, /* send it by your queue of port_out: it has its Ethernet header */
-    MAIL_RESOLVE,  /* next_hop_be on port_out is unknown: control core */
+    MAIL_RESOLVE,  /* the next hop on port_out is unknown: control core */
     MAIL_LOCAL,    /* to our own stack: control core */
     MAIL_ARP,      /* control core */
     MAIL_FRAGMENT, /* longer than the way out allows: any core */
@@ -106,6 +107,7 @@ struct router {
     struct route_files *route_files; /* whose routes are in the RIB */
     struct old_routes *old_routes;   /* to be freed */
     struct neighbor_table *neighbors;
+    struct arp *arp;
     struct local *local; /* echo waiters, UDP sockets, reassembly */
     struct coroutine *control;
     /* It yielded in the middle of work: no sleep before it goes on. */

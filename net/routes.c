@@ -53,7 +53,7 @@ struct fib4 *routes_create_fib4(const struct rib *rib, const struct forwarding *
     struct build build = { .fib = fib4_create(&plan, NULL, 0), .pause = pause };
     if (!build.fib)
         return NULL;
-    if (rib_each_best(rib, view->next_hops, insert_best, &build) == OK)
+    if (rib_each_best(rib, view->ipv4.next_hops, insert_best, &build) == OK)
         return build.fib;
     fib4_destroy(build.fib, pause);
     return NULL;
@@ -74,7 +74,7 @@ static enum error follow(struct router *router, const struct prefix *prefix, uin
         return fib4_insert(router->fib4, &route);
     if (length > 0) {
         length--;
-        route.next_hop = rib_lookup(router->rib, &prefix->address, view->next_hops, &length);
+        route.next_hop = rib_lookup(router->rib, &prefix->address, view->ipv4.next_hops, &length);
         route.address_be = address_be & ipv4_mask_be(length);
         route.length = (uint8_t)length;
     }
@@ -89,7 +89,7 @@ static enum error find_number(struct router *router, const struct path *path, ui
     struct forwarding *view = atomic_load_explicit(&router->forwarding, memory_order_relaxed);
     enum error error = rib_add_path(router->rib, path, number);
 
-    if (error != OK || *number < view->next_hop_count)
+    if (error != OK || *number < view->ipv4.count)
         return error;
     if (router->snapshots.retired_count > 0)
         return fail(ERROR_BUSY);
@@ -104,11 +104,11 @@ enum error routes_set(struct router *router, const struct prefix *prefix, const 
 
     if (error != OK)
         return error;
-    uint16_t before = rib_best(router->rib, prefix, view->next_hops, 0);
+    uint16_t before = rib_best(router->rib, prefix, view->ipv4.next_hops, 0);
     error = rib_set(router->rib, prefix, number, &replaced);
     if (error != OK)
         return error;
-    uint16_t best = rib_best(router->rib, prefix, view->next_hops, 0);
+    uint16_t best = rib_best(router->rib, prefix, view->ipv4.next_hops, 0);
     if (best == before)
         return OK;
     error = follow(router, prefix, best);
@@ -131,8 +131,8 @@ enum error routes_remove(struct router *router, const struct prefix *prefix,
 
     if (number == 0)
         return fail(ERROR_NOT_FOUND);
-    uint16_t best = rib_best(router->rib, prefix, view->next_hops, number);
-    if (best != rib_best(router->rib, prefix, view->next_hops, 0)) {
+    uint16_t best = rib_best(router->rib, prefix, view->ipv4.next_hops, number);
+    if (best != rib_best(router->rib, prefix, view->ipv4.next_hops, 0)) {
         enum error error = follow(router, prefix, best);
         if (error != OK)
             return error;

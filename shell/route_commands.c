@@ -103,7 +103,7 @@ static enum command_result show_routes(struct command_call *call)
     struct route routes[ROUTES_PER_CALL];
     unsigned count = 0;
     if (!call->interrupted)
-        count = rib_list(call->router->rib, view_of(call->router)->next_hops, cursor, routes,
+        count = rib_list(call->router->rib, view_of(call->router)->ipv4.next_hops, cursor, routes,
                          ROUTES_PER_CALL);
     for (unsigned i = 0; i < count; i++)
         if (is_asked_for(within, &routes[i].prefix))
@@ -187,7 +187,7 @@ static bool leads_to(const struct next_hop *next_hop, const struct address *gate
     if (gateway->family == FAMILY_NONE)
         return next_hop->kind != NEXT_HOP_GATEWAY;
     for (unsigned i = 0; i < next_hop->gateway_count; i++)
-        if (next_hop->gateways_be[i] == address_ipv4_be(gateway))
+        if (address_equal(&next_hop->gateways[i], gateway))
             return true;
     return false;
 }
@@ -200,7 +200,7 @@ static enum error compare_line(void *context, const struct route_line *line, con
         return fail(ERROR_BAD_VALUE);
     }
     const struct next_hop *next_hop =
-        forwarding_lookup(view_of(comparison->router), address_ipv4_be(&line->prefix.address));
+        forwarding_lookup(view_of(comparison->router), &line->prefix.address);
     comparison->looked_up++;
     comparison->differ += !leads_to(next_hop, &line->next_hop);
     return OK;

@@ -208,7 +208,8 @@ static enum command_result show_arp(struct command_call *call)
             return command_failed(call, "no-memory", NULL, "out of memory");
         record_table(record, "neighbors", columns, ARRAY_COUNT(columns));
     }
-    unsigned count = neighbor_list(call->router->neighbors, after, call->now_ns, neighbors, BATCH);
+    unsigned count =
+        neighbor_list(call->router->neighbors, FAMILY_IPV4, after, call->now_ns, neighbors, BATCH);
     for (unsigned i = 0; i < count; i++) {
         const struct neighbor_info *neighbor = &neighbors[i];
         record_row(record);

@@ -57,11 +57,14 @@ struct packet {
     };
     uint16_t network_length_bytes; /* the IP packet's own idea of its length, checked */
     uint16_t mtu_bytes;            /* of the way out */
-    uint32_t next_hop_be;          /* IPv4 next hop, for resolution and redirects */
-    uint8_t flags;                 /* enum packet_flag */
-    uint8_t reason;                /* enum verdict of a packet set aside to be dropped */
-    uint8_t error_offset;          /* byte of the IP header at fault: parameter problem */
-    uint64_t received_ns;          /* when its step began; set when it goes to another core */
+    union {                        /* the next hop's address, for resolution and redirects */
+        uint32_t next_hop_be;      /* of IPv4 */
+        uint8_t next_hop[16];      /* of IPv6 */
+    };
+    uint8_t flags;            /* enum packet_flag */
+    uint8_t reason;           /* enum verdict of a packet set aside to be dropped */
+    uint8_t error_offset;     /* byte of the IP header at fault: parameter problem */
+    uint64_t received_ns;     /* when its step began; set when it goes to another core */
     uint16_t checksum_start;  /* of the transport header, from the frame's first byte; both with */
     uint16_t checksum_offset; /* PACKET_CHECKSUM_WANTED only: of the field from there */
 };

@@ -5,7 +5,7 @@
 
 enum { HARDWARE_ETHERNET = 1, IPV4_BYTES = 4 };
 
-enum error arp_read(const void *data, size_t length_bytes, struct arp *arp)
+enum error arp_read(const void *data, size_t length_bytes, struct arp_message *arp)
 {
     struct reader reader = reader_of(data, length_bytes);
     uint16_t hardware = read_be16(&reader);
@@ -32,7 +32,7 @@ enum error arp_read(const void *data, size_t length_bytes, struct arp *arp)
     return OK;
 }
 
-void arp_write(const struct arp *arp, uint8_t out[ARP_BYTES])
+void arp_write(const struct arp_message *arp, uint8_t out[ARP_BYTES])
 {
     store_be16(out, HARDWARE_ETHERNET);
     store_be16(out + 2, ETHERTYPE_IPV4);

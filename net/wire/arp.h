@@ -12,7 +12,7 @@ enum {
     ARP_REPLY = 2,
 };
 
-struct arp {
+struct arp_message {
     uint16_t operation;
     uint8_t sender_mac[MAC_BYTES];
     uint32_t sender_be;
@@ -22,5 +22,5 @@ struct arp {
 
 /* ERROR_TRUNCATED; ERROR_UNSUPPORTED for other hardware, protocols, lengths and operations. What
  * follows the 28 bytes is padding. */
-enum error arp_read(const void *data, size_t length_bytes, struct arp *arp) MUST_CHECK;
-void arp_write(const struct arp *arp, uint8_t out[ARP_BYTES]);
+enum error arp_read(const void *data, size_t length_bytes, struct arp_message *arp) MUST_CHECK;
+void arp_write(const struct arp_message *arp, uint8_t out[ARP_BYTES]);

@@ -209,7 +209,8 @@ static void make_frames(struct bench *bench, const struct prefix_line *lines, un
         uint32_t destination = line->address | ((uint32_t)random_next(&random_state) & host);
         uint32_t source =
             100u << 24 | 64u << 16 | ((uint32_t)random_next(&random_state) & 0x3fffff);
-        const struct next_hop *next_hop = forwarding_lookup(view, __builtin_bswap32(destination));
+        const struct next_hop *next_hop =
+            forwarding_lookup_ipv4(view, __builtin_bswap32(destination));
         if (next_hop->kind != NEXT_HOP_GATEWAY)
             continue;
         unsigned port_in = 1 - next_hop->port;

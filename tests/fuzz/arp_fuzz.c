@@ -8,7 +8,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct arp arp;
+    struct arp_message arp;
     uint8_t written[ARP_BYTES];
 
     if (arp_read(data, size, &arp) != OK)

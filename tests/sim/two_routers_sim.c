@@ -91,9 +91,9 @@ static void host_send(struct host *host, const uint8_t target[6], uint16_t ether
 static void host_send_arp(struct host *host, uint16_t operation, const uint8_t target_mac[6],
                           uint32_t target_be)
 {
-    struct arp arp = { .operation = operation,
-                       .sender_be = host->address_be,
-                       .target_be = target_be };
+    struct arp_message arp = { .operation = operation,
+                               .sender_be = host->address_be,
+                               .target_be = target_be };
     uint8_t bytes[ARP_BYTES];
 
     memcpy(arp.sender_mac, host->mac, 6);
@@ -131,7 +131,7 @@ static void host_send_echo(struct host *host, uint32_t target_be, uint8_t type)
 
 static void host_input_arp(struct host *host, const uint8_t *frame, size_t length_bytes)
 {
-    struct arp arp;
+    struct arp_message arp;
 
     EXPECT_EQUAL(
         arp_read(frame + ETHERNET_HEADER_BYTES, length_bytes - ETHERNET_HEADER_BYTES, &arp), OK);

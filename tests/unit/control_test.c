@@ -25,13 +25,13 @@ static void take_picture(struct lab *lab, struct picture *picture)
     picture->config = config_copy(lab->router->config);
     EXPECT(picture->config != NULL);
     struct rib_cursor cursor = { .begun = false };
-    picture->route_count = rib_list(lab->router->rib, lab->router->forwarding->next_hops, &cursor,
-                                    picture->routes, 64);
+    picture->route_count = rib_list(lab->router->rib, lab->router->forwarding->ipv4.next_hops,
+                                    &cursor, picture->routes, 64);
     memcpy(picture->ports, lab->router->ports, lab->router->port_count * sizeof(struct port));
     picture->view = lab->router->forwarding;
     struct address first = { .family = FAMILY_NONE };
-    picture->neighbor_count =
-        neighbor_list(lab->router->neighbors, &first, lab->now_ns, picture->neighbors, 16);
+    picture->neighbor_count = neighbor_list(lab->router->neighbors, FAMILY_IPV4, &first,
+                                            lab->now_ns, picture->neighbors, 16);
 }
 
 /* Field by field: what lies between the fields is any compiler's own. */

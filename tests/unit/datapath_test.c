@@ -217,10 +217,10 @@ TEST(a_gateway_with_a_new_mac_address_is_used_at_once)
     lab_arp(&lab, "10.0.1.9", first, "eth1");
     lab_commit(&lab);
     const struct forwarding *view = lab.router->forwarding;
-    struct adjacency *record = neighbor_lookup(lab.router->neighbors, 1, ipv4_of("10.0.1.9"));
+    struct adjacency *record = neighbor_lookup_ipv4(lab.router->neighbors, 1, ipv4_of("10.0.1.9"));
     unsigned found = 0;
-    for (uint16_t i = 0; i < view->next_hop_count; i++)
-        found += forwarding_adjacency(view, i) == record;
+    for (uint16_t i = 0; i < view->ipv4.count; i++)
+        found += next_hop_adjacency(&view->ipv4, i) == record;
     EXPECT(record);
     EXPECT_EQUAL(found, 1);
     lab_put(&lab, 0, &frame);

@@ -63,9 +63,9 @@ static void ethertype_ipv6(struct lab_frame *frame)
 
 static void make_arp(struct lab_frame *frame, const char *sender, const char *target)
 {
-    struct arp arp = { .operation = ARP_REQUEST,
-                       .sender_be = ipv4_of(sender),
-                       .target_be = ipv4_of(target) };
+    struct arp_message arp = { .operation = ARP_REQUEST,
+                               .sender_be = ipv4_of(sender),
+                               .target_be = ipv4_of(target) };
 
     memcpy(arp.sender_mac, lab_host_mac(0, 2), 6);
     arp_write(&arp, frame->bytes + ETHERNET_HEADER_BYTES);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "kernel/base/random.h"
+#include "net/arp.h"
 #include "net/forwarding.h"
 #include "net/stage.h"
 #include "net/wire/arp.h"
@@ -16,7 +17,7 @@
 static struct {
     unsigned frames, requests, probes, announcements, replies, resumed, dropped, delivered;
     bool last_was_broadcast;
-    struct arp last;
+    struct arp_message last;
     uint16_t last_port;
     enum verdict last_drop;
     uint32_t last_resumed_id;
@@ -67,22 +68,36 @@ static void see_delivered(struct core *core, struct packet *packet)
     packet_free(core->pool, packet);
 }
 
+static void solicit(struct core *core, uint16_t port, const struct address *address,
+                    const uint8_t *mac)
+{
+    arp_solicit(core->router->arp, port, address_ipv4_be(address), mac);
+}
+
 static struct neighbor_table *start(struct stand *stand)
 {
-    struct neighbor_table *table =
-        neighbor_table_create(&stand->core, &(struct neighbor_uses){
-                                                .originate_frame = see_frame,
-                                                .resume = see_resumed,
-                                                .drop = see_dropped,
-                                                .delivered = see_delivered,
-                                            });
+    struct neighbor_table *table = neighbor_table_create(
+        &stand->core,
+        &(struct neighbor_uses){ .solicit = solicit, .resume = see_resumed, .drop = see_dropped });
     EXPECT(table);
+    stand->router.arp = arp_create(&stand->core, table,
+                                   &(struct arp_uses){ .originate_frame = see_frame,
+                                                       .drop = see_dropped,
+                                                       .delivered = see_delivered });
+    EXPECT(stand->router.arp);
     memset(&seen, 0, sizeof(seen));
     return table;
 }
 
+static void port_changed(struct stand *stand, struct neighbor_table *table, uint16_t port)
+{
+    neighbor_port_changed(table, port, stand->core.now_ns);
+    arp_port_changed(stand->router.arp, port, stand->core.now_ns);
+}
+
 static void finish(struct stand *stand, struct neighbor_table *table)
 {
+    arp_destroy(stand->router.arp);
     neighbor_table_destroy(table);
     EXPECT_EQUAL(stand->core.ports[STAND_ETH1].held, 0);
     stand_destroy(stand);
@@ -100,10 +115,12 @@ static void resolve(struct stand *stand, struct neighbor_table *table, uint32_t 
     neighbor_resolve(table, packet, stand->core.now_ns);
 }
 
-static void hear(struct stand *stand, struct neighbor_table *table, uint16_t operation,
-                 const uint8_t *sender_mac, uint32_t sender_be, uint32_t target_be)
+static void hear(struct stand *stand, uint16_t operation, const uint8_t *sender_mac,
+                 uint32_t sender_be, uint32_t target_be)
 {
-    struct arp arp = { .operation = operation, .sender_be = sender_be, .target_be = target_be };
+    struct arp_message arp = { .operation = operation,
+                               .sender_be = sender_be,
+                               .target_be = target_be };
     struct ethernet_header header = { .ethertype = ETHERTYPE_ARP };
     uint8_t frame[60] = { 0 };
 
@@ -112,8 +129,8 @@ static void hear(struct stand *stand, struct neighbor_table *table, uint16_t ope
     memcpy(header.target, mac_broadcast, MAC_BYTES);
     ethernet_write(&header, frame);
     arp_write(&arp, frame + ETHERNET_HEADER_BYTES);
-    neighbor_input_arp(table, stand_frame(stand, STAND_ETH0, frame, sizeof(frame)),
-                       stand->core.now_ns);
+    arp_input(stand->router.arp, stand_frame(stand, STAND_ETH0, frame, sizeof(frame)),
+              stand->core.now_ns);
 }
 
 static enum neighbor_state state_of(struct stand *stand, struct neighbor_table *table,
@@ -123,7 +140,7 @@ static enum neighbor_state state_of(struct stand *stand, struct neighbor_table *
     struct neighbor_info info[64];
     unsigned count;
 
-    while ((count = neighbor_list(table, &after, stand->core.now_ns, info, 64)) > 0) {
+    while ((count = neighbor_list(table, FAMILY_IPV4, &after, stand->core.now_ns, info, 64)) > 0) {
         for (unsigned i = 0; i < count; i++)
             if (address_equal(&info[i].address, &address))
                 return info[i].state;
@@ -134,7 +151,7 @@ static enum neighbor_state state_of(struct stand *stand, struct neighbor_table *
 
 static const uint8_t *mac_of(struct neighbor_table *table, uint32_t address_be)
 {
-    struct adjacency *adjacency = neighbor_lookup(table, STAND_ETH0, address_be);
+    struct adjacency *adjacency = neighbor_lookup_ipv4(table, STAND_ETH0, address_be);
     return adjacency ? adjacency->header : NULL;
 }
 
@@ -153,7 +170,7 @@ TEST(neighbor_asks_three_times_then_drops_what_waits)
     EXPECT_EQUAL(seen.last.sender_be, US);
     EXPECT_EQUAL(stand->core.ports[STAND_ETH1].held, 1);
     EXPECT_EQUAL(state_of(stand, table, HOST), NEIGHBOR_INCOMPLETE);
-    EXPECT(!neighbor_lookup(table, STAND_ETH0, HOST));
+    EXPECT(!neighbor_lookup_ipv4(table, STAND_ETH0, HOST));
     stand_advance(stand, 999);
     EXPECT_EQUAL(seen.requests, 1);
     stand_advance(stand, 2000);
@@ -176,17 +193,17 @@ TEST(neighbor_sends_what_waits_once_it_answers)
     for (uint16_t i = 1; i <= 3; i++)
         resolve(stand, table, HOST, i);
     EXPECT_EQUAL(seen.requests, 1);
-    hear(stand, table, ARP_REPLY, host_mac, HOST, US);
+    hear(stand, ARP_REPLY, host_mac, HOST, US);
     EXPECT_EQUAL(seen.resumed, 3);
     EXPECT_EQUAL(seen.last_resumed_id, 3); /* in their order */
     EXPECT_EQUAL(seen.delivered, 1);
     EXPECT_EQUAL(state_of(stand, table, HOST), NEIGHBOR_REACHABLE);
     EXPECT(mac_equal(mac_of(table, HOST), host_mac));
-    struct adjacency *adjacency = neighbor_lookup(table, STAND_ETH0, HOST);
+    struct adjacency *adjacency = neighbor_lookup_ipv4(table, STAND_ETH0, HOST);
     EXPECT(mac_equal(adjacency->header + 6, stand->router.ports[STAND_ETH0].mac));
     EXPECT_EQUAL(adjacency->header[12], 8);
     EXPECT_EQUAL(adjacency->header[13], 0);
-    EXPECT(!neighbor_lookup(table, STAND_ETH1, HOST));
+    EXPECT(!neighbor_lookup_ipv4(table, STAND_ETH1, HOST));
     resolve(stand, table, HOST, 4); /* a reader that came too late for the record */
     EXPECT_EQUAL(seen.resumed, 4);
     finish(stand, table);
@@ -201,7 +218,7 @@ TEST(neighbor_keeps_the_latest_three_packets)
         resolve(stand, table, HOST, i);
     EXPECT_EQUAL(seen.dropped, 2);
     EXPECT_EQUAL(seen.last_drop, DROP_NEIGHBOR_QUEUE_FULL);
-    hear(stand, table, ARP_REPLY, host_mac, HOST, US);
+    hear(stand, ARP_REPLY, host_mac, HOST, US);
     EXPECT_EQUAL(seen.resumed, 3);
     EXPECT_EQUAL(seen.last_resumed_id, 5);
     finish(stand, table);
@@ -212,7 +229,7 @@ static struct neighbor_table *with_reachable_host(struct stand *stand)
     struct neighbor_table *table = start(stand);
 
     resolve(stand, table, HOST, 1);
-    hear(stand, table, ARP_REPLY, host_mac, HOST, US);
+    hear(stand, ARP_REPLY, host_mac, HOST, US);
     memset(&seen, 0, sizeof(seen));
     return table;
 }
@@ -228,7 +245,7 @@ TEST(neighbor_ages_through_stale_delay_probe_and_back)
     EXPECT_EQUAL(state_of(stand, table, HOST), NEIGHBOR_STALE);
     stand_advance(stand, 5000);
     EXPECT_EQUAL(state_of(stand, table, HOST), NEIGHBOR_STALE); /* nobody uses it */
-    neighbor_touch(neighbor_lookup(table, STAND_ETH0, HOST));
+    neighbor_touch(neighbor_lookup_ipv4(table, STAND_ETH0, HOST));
     stand_advance(stand, 1001);
     EXPECT_EQUAL(state_of(stand, table, HOST), NEIGHBOR_DELAY);
     EXPECT_EQUAL(seen.frames, 0);
@@ -237,7 +254,7 @@ TEST(neighbor_ages_through_stale_delay_probe_and_back)
     EXPECT_EQUAL(seen.requests, 1);
     EXPECT(!seen.last_was_broadcast);
     EXPECT(mac_of(table, HOST)); /* still good to send by */
-    hear(stand, table, ARP_REPLY, host_mac, HOST, US);
+    hear(stand, ARP_REPLY, host_mac, HOST, US);
     EXPECT_EQUAL(state_of(stand, table, HOST), NEIGHBOR_REACHABLE);
     finish(stand, table);
 }
@@ -248,11 +265,11 @@ TEST(neighbor_that_answers_no_probe_is_gone)
     struct neighbor_table *table = with_reachable_host(stand);
 
     stand_advance(stand, NEIGHBOR_REACHABLE_MS + 1);
-    neighbor_touch(neighbor_lookup(table, STAND_ETH0, HOST));
+    neighbor_touch(neighbor_lookup_ipv4(table, STAND_ETH0, HOST));
     stand_advance(stand, 1001 + NEIGHBOR_DELAY_MS + 3000 + 2);
     EXPECT_EQUAL(seen.requests, NEIGHBOR_REQUEST_MAX);
     EXPECT_EQUAL(state_of(stand, table, HOST), NEIGHBOR_NONE);
-    EXPECT(!neighbor_lookup(table, STAND_ETH0, HOST));
+    EXPECT(!neighbor_lookup_ipv4(table, STAND_ETH0, HOST));
     finish(stand, table);
 }
 
@@ -274,14 +291,14 @@ TEST(neighbor_answers_only_for_its_own_address_on_that_port)
     struct stand *stand = stand_create();
     struct neighbor_table *table = start(stand);
 
-    hear(stand, table, ARP_REQUEST, host_mac, HOST, US);
+    hear(stand, ARP_REQUEST, host_mac, HOST, US);
     EXPECT_EQUAL(seen.replies, 1);
     EXPECT(!seen.last_was_broadcast);
     EXPECT_EQUAL(seen.last.sender_be, US);
     EXPECT_EQUAL(seen.last.target_be, HOST);
     EXPECT(mac_equal(seen.last.target_mac, host_mac));
-    hear(stand, table, ARP_REQUEST, host_mac, HOST, ip(10, 1, 0, 77));
-    hear(stand, table, ARP_REQUEST, host_mac, HOST, ip(10, 2, 0, 1)); /* eth1's */
+    hear(stand, ARP_REQUEST, host_mac, HOST, ip(10, 1, 0, 77));
+    hear(stand, ARP_REQUEST, host_mac, HOST, ip(10, 2, 0, 1)); /* eth1's */
     EXPECT_EQUAL(seen.frames, 1);
     finish(stand, table);
 }
@@ -291,16 +308,16 @@ TEST(neighbor_learns_new_ones_only_from_requests_for_us)
     struct stand *stand = stand_create();
     struct neighbor_table *table = start(stand);
 
-    hear(stand, table, ARP_REQUEST, host_mac, HOST, ip(10, 1, 0, 77));
-    hear(stand, table, ARP_REQUEST, host_mac, HOST, HOST);
-    hear(stand, table, ARP_REPLY, host_mac, HOST, US);
+    hear(stand, ARP_REQUEST, host_mac, HOST, ip(10, 1, 0, 77));
+    hear(stand, ARP_REQUEST, host_mac, HOST, HOST);
+    hear(stand, ARP_REPLY, host_mac, HOST, US);
     EXPECT_EQUAL(state_of(stand, table, HOST), NEIGHBOR_NONE);
     EXPECT_EQUAL(seen.last_drop, DROP_ARP_NOT_FOR_US);
-    hear(stand, table, ARP_REQUEST, host_mac, HOST, US);
+    hear(stand, ARP_REQUEST, host_mac, HOST, US);
     EXPECT_EQUAL(state_of(stand, table, HOST), NEIGHBOR_STALE);
     EXPECT(mac_equal(mac_of(table, HOST), host_mac));
     /* From another net: neither answered nor learned. */
-    hear(stand, table, ARP_REQUEST, host_mac, ip(192, 168, 0, 9), US);
+    hear(stand, ARP_REQUEST, host_mac, ip(192, 168, 0, 9), US);
     EXPECT_EQUAL(state_of(stand, table, ip(192, 168, 0, 9)), NEIGHBOR_NONE);
     EXPECT_EQUAL(seen.replies, 1);
     finish(stand, table);
@@ -311,16 +328,16 @@ TEST(neighbor_with_a_new_mac_address_is_used_at_once_and_verified)
     struct stand *stand = stand_create();
     struct neighbor_table *table = with_reachable_host(stand);
 
-    hear(stand, table, ARP_REQUEST, other_mac, HOST, HOST); /* gratuitous, as in a failover */
+    hear(stand, ARP_REQUEST, other_mac, HOST, HOST); /* gratuitous, as in a failover */
     EXPECT(mac_equal(mac_of(table, HOST), other_mac));
     EXPECT_EQUAL(state_of(stand, table, HOST), NEIGHBOR_STALE);
-    neighbor_touch(neighbor_lookup(table, STAND_ETH0, HOST));
+    neighbor_touch(neighbor_lookup_ipv4(table, STAND_ETH0, HOST));
     stand_advance(stand, 1001 + NEIGHBOR_DELAY_MS);
     EXPECT_EQUAL(state_of(stand, table, HOST), NEIGHBOR_PROBE);
     /* An unasked reply with the same address confirms nothing but when we have asked. */
-    hear(stand, table, ARP_REPLY, other_mac, HOST, US);
+    hear(stand, ARP_REPLY, other_mac, HOST, US);
     EXPECT_EQUAL(state_of(stand, table, HOST), NEIGHBOR_REACHABLE);
-    hear(stand, table, ARP_REPLY, host_mac, HOST, US);
+    hear(stand, ARP_REPLY, host_mac, HOST, US);
     EXPECT_EQUAL(state_of(stand, table, HOST), NEIGHBOR_STALE);
     finish(stand, table);
 }
@@ -334,10 +351,10 @@ TEST(neighbor_survives_a_flood_of_mac_changes)
 
     for (unsigned i = 0; i < 3 * NEIGHBOR_MAX; i++) {
         memcpy(mac + 2, &i, sizeof(i));
-        hear(stand, table, ARP_REQUEST, mac, HOST, US);
+        hear(stand, ARP_REQUEST, mac, HOST, US);
     }
     stand_advance(stand, 2);
-    hear(stand, table, ARP_REQUEST, host_mac, HOST, US);
+    hear(stand, ARP_REQUEST, host_mac, HOST, US);
     EXPECT(mac_equal(mac_of(table, HOST), host_mac));
     finish(stand, table);
 }
@@ -352,32 +369,32 @@ TEST(neighbor_malformed_arp_is_dropped_and_changes_nothing)
                                             0x0100007f /* 127.0.0.1 */,
                                             0xff00010a /* 10.1.0.255 */ };
     uint8_t frame[42];
-    struct arp good = { .operation = ARP_REQUEST, .sender_be = HOST, .target_be = US };
+    struct arp_message good = { .operation = ARP_REQUEST, .sender_be = HOST, .target_be = US };
 
     memcpy(good.sender_mac, host_mac, MAC_BYTES);
     memset(frame, 0xff, sizeof(frame));
     arp_write(&good, frame + 14);
     for (uint32_t length = 14; length < sizeof(frame); length++) /* cut anywhere */
-        neighbor_input_arp(table, stand_frame(stand, STAND_ETH0, frame, length), 0);
+        arp_input(stand->router.arp, stand_frame(stand, STAND_ETH0, frame, length), 0);
     EXPECT_EQUAL(seen.dropped, sizeof(frame) - 14);
     for (unsigned at = 14; at < 22; at++) { /* hardware, protocol, lengths, operation */
         frame[at] ^= 0x40;
-        neighbor_input_arp(table, stand_frame(stand, STAND_ETH0, frame, sizeof(frame)), 0);
+        arp_input(stand->router.arp, stand_frame(stand, STAND_ETH0, frame, sizeof(frame)), 0);
         EXPECT_EQUAL(seen.last_drop, DROP_BAD_ARP);
         frame[at] ^= 0x40;
     }
     EXPECT_EQUAL(seen.dropped, sizeof(frame) - 14 + 8);
-    hear(stand, table, ARP_REQUEST, group_mac, HOST, US);
-    hear(stand, table, ARP_REQUEST, zero_mac, HOST, US);
-    hear(stand, table, ARP_REPLY, host_mac, 0, US);
+    hear(stand, ARP_REQUEST, group_mac, HOST, US);
+    hear(stand, ARP_REQUEST, zero_mac, HOST, US);
+    hear(stand, ARP_REPLY, host_mac, 0, US);
     for (unsigned i = 0; i < ARRAY_COUNT(bad_senders); i++) {
-        hear(stand, table, ARP_REQUEST, host_mac, bad_senders[i], US);
+        hear(stand, ARP_REQUEST, host_mac, bad_senders[i], US);
         EXPECT_EQUAL(seen.last_drop, DROP_BAD_ARP);
     }
     EXPECT_EQUAL(seen.dropped, sizeof(frame) - 14 + 8 + 3 + ARRAY_COUNT(bad_senders));
     EXPECT_EQUAL(seen.frames, 0);
     EXPECT_EQUAL(seen.delivered, 0);
-    neighbor_input_arp(table, stand_frame(stand, STAND_ETH0, frame, sizeof(frame)), 0);
+    arp_input(stand->router.arp, stand_frame(stand, STAND_ETH0, frame, sizeof(frame)), 0);
     EXPECT_EQUAL(seen.replies, 1);
     finish(stand, table);
 }
@@ -387,20 +404,20 @@ TEST(neighbor_conflict_is_counted_and_defended_but_not_too_often)
     struct stand *stand = stand_create();
     struct neighbor_table *table = start(stand);
 
-    hear(stand, table, ARP_REQUEST, host_mac, US, US);
+    hear(stand, ARP_REQUEST, host_mac, US, US);
     EXPECT_EQUAL(seen.last_drop, DROP_ARP_CONFLICT);
     EXPECT_EQUAL(seen.announcements, 1);
     EXPECT_EQUAL(seen.last.sender_be, US);
     EXPECT_EQUAL(state_of(stand, table, US), NEIGHBOR_NONE);
     for (unsigned i = 0; i < 5; i++)
-        hear(stand, table, ARP_REPLY, host_mac, US, HOST);
+        hear(stand, ARP_REPLY, host_mac, US, HOST);
     EXPECT_EQUAL(seen.announcements, 1);
     EXPECT_EQUAL(seen.dropped, 6);
-    stand_advance(stand, NEIGHBOR_DEFEND_MS);
-    hear(stand, table, ARP_REPLY, host_mac, US, HOST);
+    stand_advance(stand, ARP_DEFEND_MS);
+    hear(stand, ARP_REPLY, host_mac, US, HOST);
     EXPECT_EQUAL(seen.announcements, 2);
     /* Our own words, come back over a loop, are none. */
-    hear(stand, table, ARP_REQUEST, stand->router.ports[STAND_ETH0].mac, US, US);
+    hear(stand, ARP_REQUEST, stand->router.ports[STAND_ETH0].mac, US, US);
     EXPECT_EQUAL(seen.last_drop, DROP_ARP_NOT_FOR_US);
     EXPECT_EQUAL(seen.announcements, 2);
     finish(stand, table);
@@ -411,10 +428,10 @@ TEST(neighbor_answers_a_probe_for_our_address)
     struct stand *stand = stand_create();
     struct neighbor_table *table = start(stand);
 
-    hear(stand, table, ARP_REQUEST, host_mac, 0, US);
+    hear(stand, ARP_REQUEST, host_mac, 0, US);
     EXPECT_EQUAL(seen.replies, 1);
     EXPECT_EQUAL(seen.last.target_be, 0);
-    hear(stand, table, ARP_REQUEST, host_mac, 0, HOST);
+    hear(stand, ARP_REQUEST, host_mac, 0, HOST);
     EXPECT_EQUAL(seen.frames, 1);
     finish(stand, table);
 }
@@ -424,11 +441,11 @@ TEST(neighbor_announces_an_address_twice)
     struct stand *stand = stand_create();
     struct neighbor_table *table = start(stand);
 
-    neighbor_announce(table, STAND_ETH0, US, stand->core.now_ns);
+    arp_announce(stand->router.arp, STAND_ETH0, US, stand->core.now_ns);
     EXPECT_EQUAL(seen.probes, 1);
     EXPECT_EQUAL(seen.announcements, 1);
     EXPECT(seen.last_was_broadcast);
-    stand_advance(stand, NEIGHBOR_ANNOUNCE_MS + 2);
+    stand_advance(stand, ARP_ANNOUNCE_MS + 2);
     EXPECT_EQUAL(seen.announcements, 2);
     stand_advance(stand, 10000);
     EXPECT_EQUAL(seen.frames, 3);
@@ -442,17 +459,17 @@ TEST(neighbor_forgets_with_the_link_and_announces_with_it)
 
     resolve(stand, table, ip(10, 1, 0, 33), 1);
     stand->router.ports[STAND_ETH0].link_up = false;
-    neighbor_port_changed(table, STAND_ETH0, stand->core.now_ns);
+    port_changed(stand, table, STAND_ETH0);
     EXPECT_EQUAL(state_of(stand, table, HOST), NEIGHBOR_NONE);
     EXPECT_EQUAL(seen.last_drop, DROP_PORT_DOWN);
-    EXPECT(!neighbor_lookup(table, STAND_ETH0, HOST));
-    neighbor_announce(table, STAND_ETH0, US, stand->core.now_ns);
+    EXPECT(!neighbor_lookup_ipv4(table, STAND_ETH0, HOST));
+    arp_announce(stand->router.arp, STAND_ETH0, US, stand->core.now_ns);
     EXPECT_EQUAL(seen.announcements, 0);
     stand->router.ports[STAND_ETH0].link_up = true;
-    neighbor_port_changed(table, STAND_ETH0, stand->core.now_ns);
+    port_changed(stand, table, STAND_ETH0);
     EXPECT_EQUAL(seen.announcements, 1);
     EXPECT_EQUAL(seen.last_port, STAND_ETH0);
-    stand_advance(stand, NEIGHBOR_ANNOUNCE_MS + 2);
+    stand_advance(stand, ARP_ANNOUNCE_MS + 2);
     EXPECT_EQUAL(seen.announcements, 2);
     finish(stand, table);
 }
@@ -468,7 +485,7 @@ TEST(neighbor_scan_of_a_16_leaves_the_known_alone)
         uint32_t address_be = ip(10, 1, 0, i);
         if (i % 2)
             resolve(stand, table, address_be, 1);
-        hear(stand, table, i % 2 ? ARP_REPLY : ARP_REQUEST, host_mac, address_be, US);
+        hear(stand, i % 2 ? ARP_REPLY : ARP_REQUEST, host_mac, address_be, US);
     }
     memset(&seen, 0, sizeof(seen));
     for (unsigned i = 2; i < 65536; i++) {
@@ -498,15 +515,15 @@ TEST(neighbor_table_full_of_reachable_ones_refuses_more)
 
     for (unsigned i = 0; i < NEIGHBOR_MAX; i++) {
         struct packet *packet = stand_frame(stand, STAND_ETH0, "frame of 14 by", 14);
-        struct arp arp = { .operation = ARP_REPLY, .target_be = ip(10, 2, 0, 1) };
+        struct arp_message arp = { .operation = ARP_REPLY, .target_be = ip(10, 2, 0, 1) };
         uint8_t frame[42] = { 0 };
         packet->port_out = STAND_ETH1;
         packet->next_hop_be = arp.sender_be = ip(10, 2, 1 + (i >> 8), i & 255);
         neighbor_resolve(table, packet, stand->core.now_ns);
         memcpy(arp.sender_mac, host_mac, MAC_BYTES);
         arp_write(&arp, frame + 14);
-        neighbor_input_arp(table, stand_frame(stand, STAND_ETH1, frame, sizeof(frame)),
-                           stand->core.now_ns);
+        arp_input(stand->router.arp, stand_frame(stand, STAND_ETH1, frame, sizeof(frame)),
+                  stand->core.now_ns);
     }
     EXPECT_EQUAL(seen.resumed, NEIGHBOR_MAX);
     resolve(stand, table, HOST, 1);
@@ -531,19 +548,19 @@ TEST(neighbor_static_entry_neither_ages_nor_learns)
     resolve(stand, table, HOST, 1);
     neighbor_reconfigure(table, stand->router.config, stand->core.now_ns);
     EXPECT_EQUAL(seen.resumed, 1);
-    hear(stand, table, ARP_REQUEST, other_mac, HOST, US);
+    hear(stand, ARP_REQUEST, other_mac, HOST, US);
     stand_advance(stand, NEIGHBOR_REACHABLE_MS + 10000);
     EXPECT(mac_equal(mac_of(table, HOST), host_mac));
     EXPECT_EQUAL(state_of(stand, table, HOST), NEIGHBOR_STATIC);
-    neighbor_clear(table, NULL);
+    neighbor_clear(table, FAMILY_IPV4, NULL);
     stand->router.ports[STAND_ETH0].link_up = false;
-    neighbor_port_changed(table, STAND_ETH0, stand->core.now_ns);
+    port_changed(stand, table, STAND_ETH0);
     EXPECT_EQUAL(state_of(stand, table, HOST), NEIGHBOR_STATIC);
     /* The port's own MAC address changes: so does the frame's source. */
     stand->router.ports[STAND_ETH0].link_up = true;
     stand->router.ports[STAND_ETH0].mac[5] = 0x99;
-    neighbor_port_changed(table, STAND_ETH0, stand->core.now_ns);
-    EXPECT_EQUAL(neighbor_lookup(table, STAND_ETH0, HOST)->header[11], 0x99);
+    port_changed(stand, table, STAND_ETH0);
+    EXPECT_EQUAL(neighbor_lookup_ipv4(table, STAND_ETH0, HOST)->header[11], 0x99);
     EXPECT_EQUAL(config_remove_arp(stand->router.config, HOST), OK);
     neighbor_reconfigure(table, stand->router.config, stand->core.now_ns);
     EXPECT_EQUAL(state_of(stand, table, HOST), NEIGHBOR_NONE);
@@ -587,13 +604,13 @@ TEST(neighbor_clear_forgets_one_or_all)
     struct neighbor_table *table = with_reachable_host(stand);
     struct address host = address_of_ipv4(HOST), nobody = address_of_ipv4(US);
 
-    hear(stand, table, ARP_REQUEST, other_mac, ip(10, 1, 0, 10), US);
-    neighbor_clear(table, &nobody);
+    hear(stand, ARP_REQUEST, other_mac, ip(10, 1, 0, 10), US);
+    neighbor_clear(table, FAMILY_IPV4, &nobody);
     EXPECT(mac_of(table, HOST));
-    neighbor_clear(table, &host);
+    neighbor_clear(table, FAMILY_IPV4, &host);
     EXPECT(!mac_of(table, HOST));
     EXPECT(mac_of(table, ip(10, 1, 0, 10)));
-    neighbor_clear(table, NULL);
+    neighbor_clear(table, FAMILY_IPV4, NULL);
     EXPECT(!mac_of(table, ip(10, 1, 0, 10)));
     finish(stand, table);
 }
@@ -607,8 +624,8 @@ TEST(neighbor_list_is_in_order_and_pages)
     unsigned total = 0, count;
 
     for (unsigned i = 2; i < 42; i++)
-        hear(stand, table, ARP_REQUEST, host_mac, ip(10, 1, 0, i * 37 % 200 + 10), US);
-    while ((count = neighbor_list(table, &after, stand->core.now_ns, info, 7)) > 0) {
+        hear(stand, ARP_REQUEST, host_mac, ip(10, 1, 0, i * 37 % 200 + 10), US);
+    while ((count = neighbor_list(table, FAMILY_IPV4, &after, stand->core.now_ns, info, 7)) > 0) {
         for (unsigned i = 0; i < count; i++) {
             EXPECT(address_compare(&info[i].address, &after) > 0);
             after = info[i].address;
@@ -631,14 +648,14 @@ TEST(neighbor_index_agrees_with_a_plain_array)
         unsigned i = 2 + random_below(&random, 250);
         struct address address = address_of_ipv4(ip(10, 1, 0, i));
         if (random_below(&random, 2)) {
-            hear(stand, table, ARP_REQUEST, host_mac, ip(10, 1, 0, i), US);
+            hear(stand, ARP_REQUEST, host_mac, ip(10, 1, 0, i), US);
             known[i] = true;
         } else {
-            neighbor_clear(table, &address);
+            neighbor_clear(table, FAMILY_IPV4, &address);
             known[i] = false;
         }
         i = 2 + random_below(&random, 250);
-        EXPECT_EQUAL(neighbor_lookup(table, STAND_ETH0, ip(10, 1, 0, i)) != NULL, known[i]);
+        EXPECT_EQUAL(neighbor_lookup_ipv4(table, STAND_ETH0, ip(10, 1, 0, i)) != NULL, known[i]);
         if (step % 100 == 0)
             stand_advance(stand, 1);
     }

@@ -87,7 +87,7 @@ static void expect_same_answer(struct lab *lab, const struct list *list, const s
 {
     const struct entry *wanted = list_lookup(list, to);
     const struct next_hop *next_hop =
-        forwarding_lookup(atomic_load(&lab->router->forwarding), address_ipv4_be(to));
+        forwarding_lookup_ipv4(atomic_load(&lab->router->forwarding), address_ipv4_be(to));
     struct route route;
 
     EXPECT_EQUAL(control_route_for(lab->router, to, &route), wanted != NULL);
@@ -96,7 +96,8 @@ static void expect_same_answer(struct lab *lab, const struct list *list, const s
         return;
     }
     EXPECT_EQUAL(next_hop->kind, NEXT_HOP_GATEWAY);
-    EXPECT_EQUAL(next_hop->gateways_be[0], address_ipv4_be(&wanted->path.gateways[0]));
+    EXPECT_EQUAL(address_ipv4_be(&next_hop->gateways[0]),
+                 address_ipv4_be(&wanted->path.gateways[0]));
     EXPECT(prefix_equal(&route.prefix, &wanted->prefix));
     EXPECT_EQUAL(route.path.distance, wanted->path.distance);
 }
@@ -208,11 +209,11 @@ TEST(more_paths_than_a_view_has_room_for_make_all_anew)
     }
     EXPECT(lab.router->fib4 != fib4);
     for (unsigned i = 0; i < 300; i++) {
-        const struct next_hop *next_hop =
-            forwarding_lookup(atomic_load(&lab.router->forwarding),
-                              __builtin_bswap32(20u << 24 | (i / 250) << 16 | (i % 250) << 8 | 1));
+        const struct next_hop *next_hop = forwarding_lookup_ipv4(
+            atomic_load(&lab.router->forwarding),
+            __builtin_bswap32(20u << 24 | (i / 250) << 16 | (i % 250) << 8 | 1));
         EXPECT_EQUAL(next_hop->kind, NEXT_HOP_GATEWAY);
-        EXPECT_EQUAL(__builtin_bswap32(next_hop->gateways_be[0]),
+        EXPECT_EQUAL(__builtin_bswap32(address_ipv4_be(&next_hop->gateways[0])),
                      10u << 24 | (i % 2) << 8 | (3 + i / 2));
     }
     lab_destroy(&lab);
@@ -234,9 +235,9 @@ static enum error read_file(struct lab *lab, struct commit_report *report, const
 static uint32_t gateway_for(struct lab *lab, const char *address)
 {
     const struct next_hop *next_hop =
-        forwarding_lookup(atomic_load(&lab->router->forwarding), ipv4_of(address));
+        forwarding_lookup_ipv4(atomic_load(&lab->router->forwarding), ipv4_of(address));
 
-    return next_hop->kind == NEXT_HOP_GATEWAY ? next_hop->gateways_be[0] : 0;
+    return next_hop->kind == NEXT_HOP_GATEWAY ? address_ipv4_be(&next_hop->gateways[0]) : 0;
 }
 
 TEST(a_file_of_routes_is_read_once_and_again_when_told)
@@ -287,10 +288,10 @@ TEST(two_lines_for_one_prefix_share_its_load)
         read_file(&lab, &report, "20.0.0.0/8 10.0.1.2\n20.0.0.0/8 10.0.0.2\n20.0.0.0/8 10.0.1.2\n"),
         OK);
     const struct next_hop *next_hop =
-        forwarding_lookup(atomic_load(&lab.router->forwarding), ipv4_of("20.1.1.1"));
+        forwarding_lookup_ipv4(atomic_load(&lab.router->forwarding), ipv4_of("20.1.1.1"));
     EXPECT_EQUAL(next_hop->gateway_count, 2);
-    EXPECT_EQUAL(next_hop->gateways_be[0], ipv4_of("10.0.0.2"));
-    EXPECT_EQUAL(next_hop->gateways_be[1], ipv4_of("10.0.1.2"));
+    EXPECT_EQUAL(address_ipv4_be(&next_hop->gateways[0]), ipv4_of("10.0.0.2"));
+    EXPECT_EQUAL(address_ipv4_be(&next_hop->gateways[1]), ipv4_of("10.0.1.2"));
     lab_destroy(&lab);
 }
 

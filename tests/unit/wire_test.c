@@ -88,7 +88,7 @@ TEST(ethernet_and_arp_come_back_as_they_were_written)
         2,    0,    0,    0,    0,    1,    10, 0, 0, 1, 0, 0, 0,    0,    0, 0, 10, 0, 0, 2,
     };
     struct ethernet_header header;
-    struct arp arp;
+    struct arp_message arp;
     uint8_t bytes[sizeof(expected)];
 
     EXPECT_EQUAL(ethernet_read(expected, sizeof(expected), &header), OK);
