@@ -15,7 +15,8 @@ enum {
     PORT_NAME_BYTES = 16,
     CONFIG_LOGIN_MAX = 16,
     CONFIG_ADDRESS_MAX = 1024,
-    CONFIG_ROUTE_MAX = 65536, /* as statements; whole tables come from files */
+    CONFIG_ROUTE_MAX = 65536,         /* as statements; whole tables come from files */
+    CONFIG_ROUTES_PER_PREFIX_MAX = 6, /* at different distances */
     CONFIG_ROUTE_FILE_MAX = 8,
     CONFIG_ARP_MAX = 4096,
     ROUTE_GATEWAY_MAX = 8, /* equal-cost gateways of one route */

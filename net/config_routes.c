@@ -12,7 +12,7 @@
 #include "net/route_file.h"
 
 enum {
-    ROUTES_PER_PAUSE = 128, /* at most a microsecond each, and in QEMU a few */
+    ROUTES_PER_PAUSE = 128, /* copied, or of statements */
     GATEWAYS_CACHED = 256,  /* paths of a file that are found without a search */
     SOURCE_OWN_ADDRESS = 0, /* of local routes: it is stronger than a broadcast address */
     SOURCE_BROADCAST = 1,
@@ -157,7 +157,19 @@ static enum error add_statements(struct maker *maker)
 }
 
 /* ---- Files --------------------------------------------------------------------------------------
+ * A file's place is that of its statement, so that what the configuration says decides, not what
+ * came first, where two files have the same prefix.
  */
+
+static const char *why_no_gateway(const struct config *config, const struct address *gateway)
+{
+    if (!address_is_unicast(gateway))
+        return "that next hop is no station's address";
+    for (unsigned i = 0; i < config->address_count; i++)
+        if (address_equal(&config->addresses[i].prefix.address, gateway))
+            return "that next hop is an address of our own";
+    return NULL;
+}
 
 static unsigned find_file(const struct route_files *files, const char *name)
 {
@@ -171,48 +183,71 @@ static unsigned find_file(const struct route_files *files, const char *name)
 /* Copies routes of the old RIB that come from a file that stays. */
 struct copying {
     struct maker *maker;
-    uint16_t *numbers; /* of paths of the old RIB: in the new one; 0: not wanted */
+    uint16_t *numbers; /* of paths of the old RIB: in the new one; 0: not met yet */
 };
 
-static enum error copy_route(void *context, const struct prefix *prefix, uint16_t path)
+/* What has become of the file that a path is from; CONFIG_ROUTE_FILE_MAX: it goes, or is read
+ * again, or it never was one. */
+static unsigned new_place(const struct maker *maker, const struct path *path)
 {
-    struct copying *copying = context;
-    uint16_t replaced;
+    const struct config_routes_plan *plan = maker->plan;
 
-    count_route(copying->maker);
-    if (copying->numbers[path] == 0)
-        return OK;
-    return rib_set(copying->maker->rib, prefix, copying->numbers[path], &replaced);
+    if (path->protocol != PROTOCOL_STATIC || path->source == 0)
+        return CONFIG_ROUTE_FILE_MAX;
+    const char *name = plan->files->at[path->source - 1].name;
+    if (plan->read_again && strcmp(plan->read_again, name) == 0)
+        return CONFIG_ROUTE_FILE_MAX;
+    return find_file(maker->files, name);
 }
 
-static bool is_kept(const struct maker *maker, const struct path *path)
+/* The configuration may have changed since the file was read. */
+static enum error check_gateways(const struct maker *maker, const struct path *path,
+                                 const char *file)
 {
-    return path->protocol == PROTOCOL_STATIC && path->source > 0 &&
-           maker->files->at[path->source - 1].name[0] != '\0';
+    char text[ADDRESS_TEXT_MAX];
+
+    for (unsigned i = 0; i < path->gateway_count; i++) {
+        const char *wrong = why_no_gateway(maker->plan->config, &path->gateways[i]);
+        if (!wrong)
+            continue;
+        text_print(maker->problem, "ip route file %s: next hop %s: %s", file,
+                   address_text(&path->gateways[i], text), wrong);
+        return fail(ERROR_BAD_VALUE);
+    }
+    return OK;
+}
+
+static enum error copy_route(void *context, const struct prefix *prefix, uint16_t number)
+{
+    struct copying *copying = context;
+    struct maker *maker = copying->maker;
+    uint16_t *copied = &copying->numbers[number], replaced;
+
+    count_route(maker);
+    if (*copied == 0) {
+        struct path path = *rib_path(maker->plan->rib, number);
+        unsigned place = new_place(maker, &path);
+        if (place == CONFIG_ROUTE_FILE_MAX)
+            return OK;
+        enum error error = check_gateways(maker, &path, maker->files->at[place].name);
+        path.source = (uint8_t)(place + 1);
+        if (error == OK)
+            error = rib_add_path(maker->rib, &path, copied);
+        if (error != OK)
+            return error;
+    }
+    return rib_set(maker->rib, prefix, *copied, &replaced);
 }
 
 static enum error copy_routes(struct maker *maker)
 {
     const struct rib *old = maker->plan->rib;
-    unsigned end = old ? rib_path_end(old) : 0;
-    bool any = false;
-    enum error error = OK;
+    struct copying copying = { .maker = maker };
 
-    for (unsigned i = 1; i < end; i++)
-        any = any || is_kept(maker, rib_path(old, (uint16_t)i));
-    if (!any)
-        return OK;
-    struct copying copying = { maker,
-                               memory_alloc(end * sizeof(*copying.numbers), 0, MEMORY_ROUTE) };
+    copying.numbers = memory_alloc(rib_path_end(old) * sizeof(*copying.numbers), 0, MEMORY_ROUTE);
     if (!copying.numbers)
         return fail(ERROR_NO_MEMORY);
-    for (unsigned i = 1; i < end && error == OK; i++) {
-        const struct path *path = rib_path(old, (uint16_t)i);
-        if (is_kept(maker, path))
-            error = rib_add_path(maker->rib, path, &copying.numbers[i]);
-    }
-    if (error == OK)
-        error = rib_each(old, copy_route, &copying);
+    enum error error = rib_each(old, copy_route, &copying);
     memory_free(copying.numbers);
     return error;
 }
@@ -236,16 +271,6 @@ static struct path path_of_file(uint8_t source)
                           .distance = DISTANCE_STATIC,
                           .kind = NEXT_HOP_GATEWAY,
                           .port = PORT_NONE };
-}
-
-static const char *why_no_gateway(const struct config *config, const struct address *gateway)
-{
-    if (!address_is_unicast(gateway))
-        return "that next hop is no station's address";
-    for (unsigned i = 0; i < config->address_count; i++)
-        if (address_equal(&config->addresses[i].prefix.address, gateway))
-            return "that next hop is an address of our own";
-    return NULL;
 }
 
 /* Gateways are looked at once, when they come into the cache. */
@@ -299,7 +324,6 @@ static enum error load_line(void *context, const struct route_line *line, const 
     struct rib *rib = loading->maker->rib;
     uint16_t number, replaced;
 
-    count_route(loading->maker);
     if (is_special_prefix(&line->prefix)) {
         *wrong = "no routes to special addresses";
         return fail(ERROR_BAD_VALUE);
@@ -335,30 +359,30 @@ static enum error load_file(struct maker *maker, unsigned place)
     return error;
 }
 
-/* Files that stay keep their places; then each new one gets a free one. */
+/* Those that stay are copied, all of them in one walk; the others are read. */
 static enum error add_files(struct maker *maker)
 {
     const struct config_routes_plan *plan = maker->plan;
-    unsigned places[CONFIG_ROUTE_FILE_MAX];
-    unsigned count = 0;
+    const struct config *config = plan->config;
+    bool stays[CONFIG_ROUTE_FILE_MAX] = { false }, any_stays = false;
+    enum error error = OK;
 
-    for (unsigned i = 0; plan->files && i < CONFIG_ROUTE_FILE_MAX; i++) {
-        const struct route_file *file = &plan->files->at[i];
-        bool again = plan->read_again && strcmp(plan->read_again, file->name) == 0;
-        if (file->name[0] != '\0' && !again && config_has_route_file(plan->config, file->name))
-            maker->files->at[i] = *file;
+    for (unsigned i = 0; i < config->route_file_count; i++) {
+        struct route_file *file = &maker->files->at[i];
+        text_format(file->name, sizeof(file->name), "%s", config->route_files[i].name);
+        unsigned before =
+            plan->files ? find_file(plan->files, file->name) : (unsigned)CONFIG_ROUTE_FILE_MAX;
+        stays[i] = before < CONFIG_ROUTE_FILE_MAX &&
+                   !(plan->read_again && strcmp(plan->read_again, file->name) == 0);
+        if (stays[i])
+            file->route_count = plan->files->at[before].route_count;
+        any_stays = any_stays || stays[i];
     }
-    enum error error = copy_routes(maker);
-    for (unsigned i = 0; i < plan->config->route_file_count && error == OK; i++) {
-        const char *name = plan->config->route_files[i].name;
-        if (find_file(maker->files, name) < CONFIG_ROUTE_FILE_MAX)
-            continue;
-        places[count] = find_file(maker->files, "");
-        struct route_file *file = &maker->files->at[places[count++]];
-        text_format(file->name, sizeof(file->name), "%s", name);
-    }
-    for (unsigned i = 0; i < count && error == OK; i++)
-        error = load_file(maker, places[i]);
+    if (any_stays)
+        error = copy_routes(maker);
+    for (unsigned i = 0; i < config->route_file_count && error == OK; i++)
+        if (!stays[i])
+            error = load_file(maker, i);
     return error;
 }
 

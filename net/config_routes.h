@@ -11,7 +11,8 @@ struct path;
 struct rib;
 struct text;
 
-/* A file whose routes are in the RIB, those with its place + 1 as their source. */
+/* A file whose routes are in the RIB, with its place + 1 as their source: the place is that of its
+ * statement in the configuration. */
 struct route_file {
     char name[FILE_NAME_MAX]; /* "": the place is free */
     unsigned route_count;     /* lines with a route */

@@ -119,6 +119,7 @@ static enum error check_routes(struct router *router, const struct config *next,
 {
     enum { ROUTES_PER_SLICE = 256 };
     char text[PREFIX_TEXT_MAX], gateway_text[ADDRESS_TEXT_MAX];
+    unsigned alike = 0;
 
     for (unsigned i = 0; i < next->route_count; i++) {
         const struct config_route *route = &next->routes[i];
@@ -132,6 +133,11 @@ static enum error check_routes(struct router *router, const struct config *next,
             route->distance == next->routes[i - 1].distance)
             return problem(report, "ip route %s: two kinds at the same distance %u",
                            prefix_text(&route->prefix, text), (unsigned)route->distance);
+        alike = i > 0 && prefix_equal(&route->prefix, &next->routes[i - 1].prefix) ? alike + 1 : 1;
+        if (alike > CONFIG_ROUTES_PER_PREFIX_MAX)
+            return problem(report, "ip route %s: at most %u routes for one prefix",
+                           prefix_text(&route->prefix, text),
+                           (unsigned)CONFIG_ROUTES_PER_PREFIX_MAX);
         for (unsigned k = 0; k < route->gateway_count; k++)
             if (is_own_address(next, &route->gateways[k]))
                 return problem(report, "ip route %s gateway %s: that is an address of our own",
@@ -371,13 +377,20 @@ static void retire(struct router *router, void *object, void (*destroy)(void *ob
     CHECK(error == OK); /* can_retire() */
 }
 
+static void share_fib4(struct router *router)
+{
+    const struct pause pause = pause_of(router);
+
+    fib4_share(router->fib4, &router->snapshots, &pause);
+}
+
 static void swap_routes(struct router *router, struct plan *plan)
 {
     if (!plan->old)
         return;
     *plan->old = (struct old_routes){ .router = router, .fib4 = router->fib4 };
     router->fib4 = plan->fib4;
-    fib4_share(router->fib4, &router->snapshots);
+    share_fib4(router);
     if (plan->rib) {
         plan->old->rib = router->rib;
         router->rib = plan->rib;
@@ -599,7 +612,7 @@ enum error control_create(struct router *router)
     memory_free(plan.old);
     router->rib = plan.rib;
     router->fib4 = plan.fib4;
-    fib4_share(router->fib4, &router->snapshots);
+    share_fib4(router);
     atomic_store_explicit(&router->forwarding, plan.view, memory_order_release);
     for (unsigned i = 0; i < router->core_count; i++)
         router->cores[i]->forwarding = plan.view;
@@ -608,7 +621,6 @@ enum error control_create(struct router *router)
     return router->control ? OK : fail(ERROR_NO_MEMORY);
 }
 
-/* No core steps any more, but what control has begun it ends. */
 void control_finish(struct router *router)
 {
     while (router->control_busy)

@@ -30,6 +30,8 @@ enum error control_read_routes(struct router *router, const char *name,
  * the coroutine; and undoes that. */
 struct core;
 enum error control_create(struct router *router) MUST_CHECK;
+/* No core steps any more: what control has begun it ends. Whoever set control_work is still there.
+ */
 void control_finish(struct router *router);
 void control_destroy(struct router *router);
 /* Frees routes that were replaced and that no core uses any more. */

@@ -31,6 +31,7 @@ enum {
     HUGE_PAGE_BYTES = 2 << 20,
     PARTS_PER_PAUSE = 512,   /* freed */
     CLEAR_BYTES = 256 << 10, /* at once */
+    SLICES_PER_PAUSE = 4096, /* painted */
 };
 static const size_t ENTRY_COUNT = (size_t)SLICE_COUNT * SLICE_ENTRIES;
 
@@ -87,6 +88,7 @@ struct fib4 {
     uint8_t *lengths; /* direct */
     struct snapshot_domain *snapshots;
     struct part *waste; /* replaced, not yet on the domain's list */
+    struct pause pause; /* taken in changes of short prefixes */
     size_t bytes;
 };
 
@@ -310,7 +312,7 @@ static void paint_page(struct page *page, unsigned first, unsigned count,
         page->long_count += change->length > ENTRY_LENGTH;
         page->long_count -= page->lengths[i] > ENTRY_LENGTH;
         page->lengths[i] = change->length;
-        atomic_store_explicit(&page->next_hops[i], change->next_hop, memory_order_relaxed);
+        atomic_store_explicit(&page->next_hops[i], change->next_hop, memory_order_release);
     }
 }
 
@@ -392,6 +394,8 @@ static void change_slices(struct fib4 *fib, uint32_t first, uint32_t last,
 {
     for (uint32_t index = first; index <= last; index++) {
         struct slice slice;
+        if ((index - first) % SLICES_PER_PAUSE == SLICES_PER_PAUSE - 1)
+            pause_take(&fib->pause);
         if (find_slice(fib, index, &slice)) {
             paint_entries(fib, &slice, 0, SLICE_ENTRIES, change);
             merge_block(fib, index);
@@ -556,7 +560,7 @@ uint16_t fib4_lookup(const struct fib4 *fib, uint32_t address_be)
         const struct page *page = find_page(&slice, entry);
         if (page)
             return atomic_load_explicit(&page->next_hops[address & (PAGE_ENTRIES - 1)],
-                                        memory_order_relaxed);
+                                        memory_order_acquire);
     }
 }
 
@@ -738,6 +742,8 @@ struct fib4 *fib4_create(const struct fib4_plan *plan, const struct fib4_route *
     fib->wide = next_hop_max > FIB4_NARROW_MAX;
     fib->far = fib->wide ? FAR_WIDE : FAR_NARROW;
     fib->bytes = sizeof(*fib);
+    if (plan->pause)
+        fib->pause = *plan->pause;
     if (!take_arrays(fib, plan))
         goto no_memory;
     fib->way_count = fib->entries && vector_has_avx512() ? 2 : 1;
@@ -794,9 +800,10 @@ void fib4_destroy(struct fib4 *fib, const struct pause *pause)
     memory_free(fib);
 }
 
-void fib4_share(struct fib4 *fib, struct snapshot_domain *snapshots)
+void fib4_share(struct fib4 *fib, struct snapshot_domain *snapshots, const struct pause *pause)
 {
     fib->snapshots = snapshots;
+    fib->pause = *pause;
 }
 
 size_t fib4_bytes(const struct fib4 *fib)

@@ -62,8 +62,9 @@ struct fib4 *fib4_create(const struct fib4_plan *plan, const struct fib4_route *
                          unsigned count) MUST_CHECK;
 void fib4_destroy(struct fib4 *fib,
                   const struct pause *pause); /* NULL is allowed; no reader is left */
-/* One that was made without readers gets some. */
-void fib4_share(struct fib4 *fib, struct snapshot_domain *snapshots);
+/* One that was made without readers gets some, and a pause for changes of prefixes shorter than /4:
+ * those of a /8 take some 15 us, of the default route milliseconds. */
+void fib4_share(struct fib4 *fib, struct snapshot_domain *snapshots, const struct pause *pause);
 
 /* Writer. An error has changed nothing. Inserting what is there already gives it a new next hop.
  * ERROR_FULL: the entries are too narrow for that next hop; build a new one aside. */

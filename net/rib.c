@@ -9,8 +9,10 @@
 #include "kernel/platform.h"
 
 enum {
-    PATH_BUCKETS = 1024,
-    ROOM_FIRST = 64,
+    PATH_BUCKETS = 4096,
+    /* Tables grow by these: nothing that is there moves, and no growing takes long. */
+    PATHS_PER_CHUNK = 256,
+    SHARED_PER_CHUNK = 1024,
 };
 static const uint32_t SHARED = UINT32_C(1) << 31;
 
@@ -30,13 +32,13 @@ struct rib {
     enum family family;
     unsigned count; /* routes that are not local */
     /* Paths by number, 0 unused. */
-    struct path_entry *paths;
-    unsigned path_end, path_room;
+    struct path_entry *paths[NEXT_HOP_MAX / PATHS_PER_CHUNK];
+    unsigned path_end;
     struct hash_key hash_key;
     uint16_t buckets[PATH_BUCKETS];
     /* Prefixes with several routes; free places are chained by shared_free, place + 1. */
-    struct candidates *shared;
-    unsigned shared_end, shared_room, shared_free;
+    struct candidates *shared[RIB_SHARED_MAX / SHARED_PER_CHUNK];
+    unsigned shared_end, shared_free;
 };
 
 const char *route_protocol_name(enum route_protocol protocol)
@@ -80,8 +82,10 @@ void rib_destroy(struct rib *rib, const struct pause *pause)
     if (!rib)
         return;
     prefix_tree_clear(&rib->tree, pause);
-    memory_free(rib->paths);
-    memory_free(rib->shared);
+    for (unsigned i = 0; i < ARRAY_COUNT(rib->paths); i++)
+        memory_free(rib->paths[i]);
+    for (unsigned i = 0; i < ARRAY_COUNT(rib->shared); i++)
+        memory_free(rib->shared[i]);
     memory_free(rib);
 }
 
@@ -90,25 +94,13 @@ unsigned rib_count(const struct rib *rib)
     return rib->count;
 }
 
-/* Room for one more in an array that moves as it grows. */
-static bool make_room(void **items, unsigned end, unsigned *room, unsigned maximum, size_t size)
-{
-    if (end < *room)
-        return true;
-    unsigned more = MIN_OF(MAX_OF(*room * 2, (unsigned)ROOM_FIRST), maximum);
-    void *grown = memory_alloc(more * size, 0, MEMORY_ROUTE);
-    if (!grown)
-        return false;
-    if (end > 0 && *items)
-        memcpy(grown, *items, end * size);
-    memory_free(*items);
-    *items = grown;
-    *room = more;
-    return true;
-}
-
 /* ---- Paths --------------------------------------------------------------------------------------
  */
+
+static struct path_entry *entry_of(const struct rib *rib, uint16_t number)
+{
+    return &rib->paths[number / PATHS_PER_CHUNK][number % PATHS_PER_CHUNK];
+}
 
 static uint16_t *bucket_of(const struct rib *rib, const struct path *path)
 {
@@ -121,8 +113,8 @@ uint16_t rib_find_path(const struct rib *rib, const struct path *path)
 {
     uint16_t number = *bucket_of(rib, path);
 
-    while (number != 0 && memcmp(&rib->paths[number].path, path, sizeof(*path)) != 0)
-        number = rib->paths[number].next;
+    while (number != 0 && memcmp(&entry_of(rib, number)->path, path, sizeof(*path)) != 0)
+        number = entry_of(rib, number)->next;
     return number;
 }
 
@@ -133,12 +125,14 @@ enum error rib_add_path(struct rib *rib, const struct path *path, uint16_t *numb
         return OK;
     if (rib->path_end == NEXT_HOP_MAX)
         return fail(ERROR_FULL);
-    if (!make_room((void **)&rib->paths, rib->path_end, &rib->path_room, NEXT_HOP_MAX,
-                   sizeof(*rib->paths)))
+    struct path_entry **chunk = &rib->paths[rib->path_end / PATHS_PER_CHUNK];
+    if (!*chunk)
+        *chunk = memory_alloc(PATHS_PER_CHUNK * sizeof(**chunk), 0, MEMORY_ROUTE);
+    if (!*chunk)
         return fail(ERROR_NO_MEMORY);
     uint16_t *bucket = bucket_of(rib, path);
     *number = (uint16_t)rib->path_end++;
-    rib->paths[*number] = (struct path_entry){ .path = *path, .next = *bucket };
+    *entry_of(rib, *number) = (struct path_entry){ .path = *path, .next = *bucket };
     *bucket = *number;
     return OK;
 }
@@ -146,7 +140,7 @@ enum error rib_add_path(struct rib *rib, const struct path *path, uint16_t *numb
 const struct path *rib_path(const struct rib *rib, uint16_t number)
 {
     CHECK(number > 0 && number < rib->path_end);
-    return &rib->paths[number].path;
+    return &entry_of(rib, number)->path;
 }
 
 unsigned rib_path_end(const struct rib *rib)
@@ -172,11 +166,16 @@ static bool is_better(const struct path *a, const struct path *b)
 /* ---- The routes of a prefix ---------------------------------------------------------------------
  */
 
+static struct candidates *shared_at(const struct rib *rib, unsigned place)
+{
+    return &rib->shared[place / SHARED_PER_CHUNK][place % SHARED_PER_CHUNK];
+}
+
 /* All of them, whatever the value's form. */
 static void read_candidates(const struct rib *rib, uint32_t value, struct candidates *out)
 {
     if (value & SHARED) {
-        *out = rib->shared[value & ~SHARED];
+        *out = *shared_at(rib, value & ~SHARED);
         return;
     }
     out->count = value != 0;
@@ -188,20 +187,23 @@ static uint32_t value_of(const struct rib *rib, const struct prefix *prefix)
     return prefix_tree_get(&rib->tree, prefix->address.bytes, prefix->length);
 }
 
-/* A place for a list, or false. */
-static bool take_shared(struct rib *rib, unsigned *place)
+/* A place for a list. */
+static enum error take_shared(struct rib *rib, unsigned *place)
 {
     if (rib->shared_free != 0) {
         *place = rib->shared_free - 1;
-        rib->shared_free = rib->shared[*place].count;
-        return true;
+        rib->shared_free = shared_at(rib, *place)->count;
+        return OK;
     }
-    if (rib->shared_end == RIB_SHARED_MAX ||
-        !make_room((void **)&rib->shared, rib->shared_end, &rib->shared_room, RIB_SHARED_MAX,
-                   sizeof(*rib->shared)))
-        return false;
+    if (rib->shared_end == RIB_SHARED_MAX)
+        return fail(ERROR_FULL);
+    struct candidates **chunk = &rib->shared[rib->shared_end / SHARED_PER_CHUNK];
+    if (!*chunk)
+        *chunk = memory_alloc(SHARED_PER_CHUNK * sizeof(**chunk), 0, MEMORY_ROUTE);
+    if (!*chunk)
+        return fail(ERROR_NO_MEMORY);
     *place = rib->shared_end++;
-    return true;
+    return OK;
 }
 
 static void give_shared(struct rib *rib, uint32_t value)
@@ -209,7 +211,7 @@ static void give_shared(struct rib *rib, uint32_t value)
     if (!(value & SHARED))
         return;
     unsigned place = value & ~SHARED;
-    rib->shared[place].count = rib->shared_free;
+    shared_at(rib, place)->count = rib->shared_free;
     rib->shared_free = place + 1;
 }
 
@@ -225,9 +227,10 @@ static enum error write_candidates(struct rib *rib, const struct candidates *can
         *value = candidates->count > 0 ? candidates->paths[0] : 0;
         return OK;
     }
-    if (!(*value & SHARED) && !take_shared(rib, &place))
-        return fail(ERROR_NO_MEMORY);
-    rib->shared[place] = *candidates;
+    enum error error = *value & SHARED ? OK : take_shared(rib, &place);
+    if (error != OK)
+        return error;
+    *shared_at(rib, place) = *candidates;
     *value = SHARED | place;
     return OK;
 }
@@ -398,7 +401,7 @@ static enum error visit_prefix(void *context, const uint8_t *address, unsigned l
 
     if (walk->next_hops) {
         uint16_t best = best_of(walk->rib, value, walk->next_hops, 0);
-        return best != 0 ? walk->visit(walk->context, &prefix, best) : OK;
+        return walk->visit(walk->context, &prefix, best);
     }
     read_candidates(walk->rib, value, &candidates);
     for (unsigned i = 0; i < candidates.count && error == OK; i++)

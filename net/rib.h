@@ -10,7 +10,7 @@
  * down changes nothing here.
  *
  * Paths stay until the RIB ends, also those that no route has any more: what the cores have seen
- * keeps its meaning. A RIB that is made anew begins without them. */
+ * keeps its meaning. A RIB that is made anew has only those that it needs. */
 #pragma once
 
 #include "kernel/base/types.h"
@@ -21,8 +21,9 @@
 struct pause;
 
 enum {
-    ROUTES_PER_PREFIX_MAX = 16, /* from different sources, or at different distances */
-    RIB_SHARED_MAX = 1 << 20,   /* prefixes with more than one route */
+    ROUTES_PER_PREFIX_MAX =
+        16, /* statements and files at most 14, the rest for what they cannot see */
+    RIB_SHARED_MAX = 1 << 20, /* prefixes with more than one route */
 };
 
 /* Who says so. */
@@ -72,7 +73,7 @@ unsigned rib_path_end(const struct rib *rib); /* the number that the next one wi
 
 /* Adds a route. It replaces one for the same prefix with the same protocol, source and distance,
  * whose path is then *replaced (0: there was none). An error has changed nothing; there is none
- * where one is replaced. ERROR_FULL: ROUTES_PER_PREFIX_MAX. */
+ * where one is replaced. ERROR_FULL: ROUTES_PER_PREFIX_MAX, or RIB_SHARED_MAX. */
 enum error rib_set(struct rib *rib, const struct prefix *prefix, uint16_t path,
                    uint16_t *replaced) MUST_CHECK;
 /* False: there is no such route. */
@@ -101,8 +102,8 @@ uint16_t rib_connected_port(const struct rib *rib, const struct address *address
  * the walk. It must not change the RIB. */
 typedef enum error rib_visit(void *context, const struct prefix *prefix, uint16_t path);
 enum error rib_each(const struct rib *rib, rib_visit *visit, void *context) MUST_CHECK;
-/* Likewise with each prefix that has a usable path, and the best of these; covering prefixes before
- * what they cover. */
+/* Likewise with each prefix and the best path for it that can be used, 0 where none can; covering
+ * prefixes before what they cover. */
 enum error rib_each_best(const struct rib *rib, const struct next_hop *next_hops, rib_visit *visit,
                          void *context) MUST_CHECK;
 

@@ -7,9 +7,12 @@
 #include "kernel/base/text.h"
 #include "kernel/platform.h"
 
+enum { LINES_PER_PAUSE = 128 }; /* at most a microsecond each, and in QEMU a few */
+
 /* The text in pieces: what is left of a line moves to the front before more is read behind it. */
 struct route_reader {
     struct file file;
+    const struct pause *pause;
     uint64_t offset; /* of the file, behind what was read */
     size_t begin, end;
     uint64_t line; /* from 1 */
@@ -135,7 +138,8 @@ static enum error visit_line(struct route_reader *reader, struct words line,
     const char *where = NULL, *wrong;
     bool empty;
 
-    reader->line++;
+    if (++reader->line % LINES_PER_PAUSE == 0)
+        pause_take(reader->pause);
     if (line.end - line.at > ROUTE_LINE_MAX)
         return blame_line(reader, "that line is too long", line.at, NULL, problem);
     wrong = read_line(line, &route, &empty, &where);
@@ -180,6 +184,7 @@ enum error route_file_read(const char *name, route_line_visit *visit, void *cont
         text_print(problem, "%s", error_text(ERROR_NO_MEMORY));
         return fail(ERROR_NO_MEMORY);
     }
+    reader->pause = pause;
     enum error error = file_open(name, &reader->file);
     if (error != OK)
         text_print(problem, "%s",
@@ -190,7 +195,6 @@ enum error route_file_read(const char *name, route_line_visit *visit, void *cont
             text_print(problem, "cannot be read: %s", error_text(error));
         else
             error = visit_lines(reader, ended, visit, context, problem);
-        pause_take(pause);
     }
     memory_free(reader);
     return error;

@@ -2,7 +2,8 @@
  *
  *   PREFIX NEXT-HOP     192.0.2.0/24 10.0.0.1
  *
- * An address without a length is that address alone; the next hop may be `none`. Empty lines and
+ * An address without a length is that address alone; the next hop may be `none`: no
+ * gateway. Empty lines and
  * lines that begin with # count for nothing. Files come through the seam (file_open), in pieces, so
  * that a table of a million lines needs no more memory than a short one. */
 #pragma once

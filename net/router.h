@@ -48,8 +48,8 @@ struct core_stats {
     uint64_t busy_ns, idle_ns; /* awake, and asleep */
     uint64_t worked_ns;        /* of it, steps that found something to do */
     uint64_t longest_slice_ns; /* of the control coroutine */
-    struct histogram latency;  /* of forwarded packets: from the step that received them until they
-                                * were handed to the card, in ns */
+    struct histogram latency;  /* of forwarded packets: from the step that received them until the
+                                * next one begins, when the card has them, in ns */
 };
 
 struct core {

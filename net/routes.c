@@ -35,7 +35,7 @@ static enum error insert_best(void *context, const struct prefix *prefix, uint16
 
     if (++build->count % ROUTES_PER_PAUSE == 0)
         pause_take(build->pause);
-    return fib4_insert(build->fib, &route);
+    return path != 0 ? fib4_insert(build->fib, &route) : OK;
 }
 
 struct fib4 *routes_create_fib4(const struct rib *rib, const struct forwarding *view,

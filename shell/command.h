@@ -11,8 +11,8 @@
  *
  * One kind of handler serves everything: it writes records and says COMMAND_DONE; or it says
  * COMMAND_AGAIN, keeps its place in cursor or memory, and is called again: at once (a long table
- * whose reader is behind), or from wake_ns on (ping). So no command ever holds up another console.
- */
+ * whose reader is behind), or from wake_ns on (ping). So no command holds up another console, but
+ * for commits and reading of routes: one change at a time, and packets go on meanwhile. */
 #pragma once
 
 #include "kernel/base/types.h"

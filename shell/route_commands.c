@@ -86,7 +86,7 @@ static bool is_asked_for(const struct argument *within, const struct prefix *pre
            prefix_contains(&within->prefix, &prefix->address);
 }
 
-/* All routes, or those within a prefix; as many at once as the reader takes. */
+/* All routes, or those within a prefix; a few at once, as the reader may be behind. */
 static enum command_result show_routes(struct command_call *call)
 {
     const struct argument *address = line_argument(call->line, "address");
@@ -147,7 +147,8 @@ static enum error load_routes(struct shell *shell, const char *name, struct prob
     if (config_has_route_file(running, name)) {
         enum error error = control_read_routes(shell->router, name, &report);
         if (error)
-            problem_set(problem, error_id(error), NULL, "%s", report.problem);
+            problem_set(problem, error == ERROR_BAD_VALUE ? "refused" : error_id(error), NULL, "%s",
+                        report.problem);
         return error;
     }
     struct config *next = config_copy(running);
@@ -199,10 +200,12 @@ static enum error compare_line(void *context, const struct route_line *line, con
         *wrong = "an address is looked up, not a prefix";
         return fail(ERROR_BAD_VALUE);
     }
-    const struct next_hop *next_hop =
-        forwarding_lookup(view_of(comparison->router), &line->prefix.address);
+    const struct forwarding *view = view_of(comparison->router);
+    uint32_t address_be = address_ipv4_be(&line->prefix.address);
+    uint16_t number;
+    fib4_lookup_batch(view->fib4, &address_be, &number, 1); /* as the cores do */
     comparison->looked_up++;
-    comparison->differ += !leads_to(next_hop, &line->next_hop);
+    comparison->differ += !leads_to(&view->ipv4.next_hops[number], &line->next_hop);
     return OK;
 }
 

@@ -10,9 +10,9 @@ struct pause {
     void *context;
 };
 
-/* NULL: nobody waits. */
+/* NULL, or one without a function: nobody waits. */
 static inline void pause_take(const struct pause *pause)
 {
-    if (pause != NULL)
+    if (pause != NULL && pause->take != NULL)
         pause->take(pause->context);
 }

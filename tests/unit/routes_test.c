@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernel/base/pause.h"
 #include "kernel/base/random.h"
 #include "kernel/platform.h"
 #include "net/config_routes.h"
@@ -177,8 +178,7 @@ TEST(a_route_change_without_memory_changes_nothing)
             break;
         EXPECT_EQUAL(error, ERROR_NO_MEMORY);
         EXPECT_EQUAL(rib_count(lab.router->rib), 2);
-        EXPECT_EQUAL(fib4_lookup(lab.router->fib4,
-                                 prefix.address.family ? address_ipv4_be(&prefix.address) : 0),
+        EXPECT_EQUAL(fib4_lookup(lab.router->fib4, address_ipv4_be(&prefix.address)),
                      FIB4_NO_ROUTE);
     }
     /* Another path for it, and without it: needs no memory but for the path. */
@@ -279,6 +279,106 @@ TEST(a_file_of_routes_is_read_once_and_again_when_told)
     lab_destroy(&lab);
 }
 
+/* A prefix each, in no order, with a few next hops. */
+static char *many_lines(unsigned count)
+{
+    char *text = malloc(count * 40);
+    size_t length = 0;
+
+    EXPECT(text);
+    for (unsigned i = 0; i < count; i++) {
+        uint32_t net = i * 2654435761u >> 10 & 0x3fffff; /* of /24s */
+        length += (size_t)sprintf(text + length, "%u.%u.%u.0/24 10.0.%u.%u\n", 20 + (net >> 16),
+                                  net >> 8 & 0xff, net & 0xff, i % 2, 2 + i % 3);
+    }
+    return text;
+}
+
+TEST(of_two_files_the_configuration_tells_which_is_stronger)
+{
+    static const char a[] = "20.0.0.0/8 10.0.0.2\n", b[] = "20.0.0.0/8 10.0.1.2\n";
+
+    for (unsigned order = 0; order < 3; order++) { /* b first, a first, both at once */
+        struct lab lab = lab_create(1, 2);
+        host_file_add("a", a, strlen(a));
+        host_file_add("b", b, strlen(b));
+        EXPECT_EQUAL(config_set_route_file(lab.config, order == 1 ? "a" : "b"), OK);
+        if (order < 2)
+            lab_commit(&lab);
+        EXPECT_EQUAL(config_set_route_file(lab.config, "a"), OK);
+        EXPECT_EQUAL(config_set_route_file(lab.config, "b"), OK);
+        lab_commit(&lab);
+        EXPECT_EQUAL(gateway_for(&lab, "20.1.1.1"), ipv4_of("10.0.0.2"));
+        lab_destroy(&lab);
+    }
+}
+
+TEST(an_address_that_a_file_has_as_a_gateway_is_refused)
+{
+    struct lab lab = lab_create(1, 2);
+    struct commit_report report;
+
+    EXPECT_EQUAL(read_file(&lab, &report, "20.0.0.0/8 10.9.0.1\n"), OK);
+    lab_address(&lab, "eth1", "10.9.0.1/24");
+    EXPECT_EQUAL(lab_try_commit(&lab, &report), ERROR_BAD_VALUE);
+    EXPECT_TEXT(report.problem, "ip route file table: next hop 10.9.0.1: that next hop is an "
+                                "address of our own");
+    lab_destroy(&lab);
+}
+
+TEST(more_routes_for_a_prefix_than_there_is_room_for_are_refused)
+{
+    struct lab lab = lab_create(1, 2);
+    struct commit_report report;
+
+    for (unsigned i = 1; i <= CONFIG_ROUTES_PER_PREFIX_MAX + 1; i++) {
+        struct config_route route = { .prefix = prefix_of_ipv4(ipv4_of("20.0.0.0"), 8),
+                                      .distance = (uint8_t)i,
+                                      .gateway_count = 1,
+                                      .gateways = { address_of_ipv4(ipv4_of("10.0.1.2")) } };
+        EXPECT_EQUAL(config_set_route(lab.config, &route), OK);
+        enum error error = lab_try_commit(&lab, &report);
+        EXPECT_EQUAL(error, i <= CONFIG_ROUTES_PER_PREFIX_MAX ? OK : ERROR_BAD_VALUE);
+    }
+    EXPECT_TEXT(report.problem, "ip route 20.0.0.0/8: at most 6 routes for one prefix");
+    lab_destroy(&lab);
+}
+
+/* A table behind one link, which fails: no slice of control may be as long as the table. */
+static unsigned pauses;
+
+static void count_pause(void *context)
+{
+    (void)context;
+    pauses++;
+}
+
+TEST(a_walk_over_routes_that_cannot_be_used_takes_pauses)
+{
+    enum { COUNT = 20000 };
+    const struct pause pause = { .take = count_pause };
+    struct lab lab = lab_create(1, 2);
+    struct commit_report report;
+    char *text = many_lines(COUNT);
+
+    EXPECT_EQUAL(read_file(&lab, &report, text), OK);
+    for (unsigned up = 0; up < 2; up++) {
+        for (unsigned i = 0; i < 2; i++)
+            lab.router->ports[i].link_up = up;
+        struct forwarding *view = forwarding_create(lab.router->config, lab.router->rib,
+                                                    lab.router->ports, lab.router->port_count);
+        EXPECT(view);
+        pauses = 0;
+        struct fib4 *fib4 = routes_create_fib4(lab.router->rib, view, &pause);
+        EXPECT(fib4);
+        EXPECT(pauses > COUNT / 512);
+        fib4_destroy(fib4, NULL);
+        forwarding_destroy(view);
+    }
+    free(text);
+    lab_destroy(&lab);
+}
+
 TEST(two_lines_for_one_prefix_share_its_load)
 {
     struct lab lab = lab_create(1, 2);
@@ -317,21 +417,6 @@ TEST(a_file_with_routes_that_make_no_sense_is_refused)
                         "ip route file table: line 1: that next hop is no station's address");
     expect_refused_file("127.0.0.0/9 10.0.1.2\n",
                         "ip route file table: line 1: no routes to special addresses");
-}
-
-/* A prefix each, in no order, with a few next hops. */
-static char *many_lines(unsigned count)
-{
-    char *text = malloc(count * 40);
-    size_t length = 0;
-
-    EXPECT(text);
-    for (unsigned i = 0; i < count; i++) {
-        uint32_t net = i * 2654435761u >> 10 & 0x3fffff; /* of /24s */
-        length += (size_t)sprintf(text + length, "%u.%u.%u.0/24 10.0.%u.%u\n", 20 + (net >> 16),
-                                  net >> 8 & 0xff, net & 0xff, i % 2, 2 + i % 3);
-    }
-    return text;
 }
 
 TEST(a_file_without_memory_changes_nothing)
