@@ -10,6 +10,7 @@ enum {
     DIGITS_MAX = 22, /* of 64 bits in octal */
     IPV6_TEXT_MAX = 40,
     IPV4_DIGITS_MAX = 3,
+    IPV6_DIGITS_MAX = 4, /* of a group */
 };
 
 void text_put(struct text *text, const char *bytes, size_t length)
@@ -464,5 +465,62 @@ bool text_to_mac(const char *text, size_t length, uint8_t mac[6])
         bytes[i] = (uint8_t)(high << 4 | low);
     }
     memcpy(mac, bytes, sizeof(bytes));
+    return true;
+}
+
+/* Up to four hexadecimal digits; how many there were, 0 for anything else. */
+static size_t read_ipv6_group(const char *text, size_t length, uint8_t group[2])
+{
+    unsigned value = 0;
+    size_t count = 0;
+    while (count < length && hex_digit(text[count]) >= 0) {
+        if (count == IPV6_DIGITS_MAX)
+            return 0;
+        value = value << 4 | (unsigned)hex_digit(text[count]);
+        count++;
+    }
+    store_be16(group, (uint16_t)value);
+    return count;
+}
+
+/* RFC 4291 2.2: eight groups, of which a run of one or more, if all zero, may be left out once; and
+ * the last two may be written as an IPv4 address. */
+bool text_to_ipv6(const char *text, size_t length, uint8_t address[16])
+{
+    enum { SIZE = 16, GROUP = 2, TAIL = 4, NO_GAP = SIZE + 1 };
+    uint8_t bytes[SIZE] = { 0 };
+    size_t used = 0, gap = NO_GAP;
+
+    for (size_t at = 0; at < length;) {
+        uint32_t tail_be;
+        if (length - at >= 2 && text[at] == ':' && text[at + 1] == ':') {
+            if (gap != NO_GAP)
+                return false;
+            gap = used;
+            at += 2;
+            if (at == length)
+                break;
+        } else if (used > 0 && text[at++] != ':') {
+            return false;
+        }
+        if (used <= SIZE - TAIL && text_to_ipv4(text + at, length - at, &tail_be)) {
+            memcpy(bytes + used, &tail_be, TAIL);
+            used += TAIL;
+            break;
+        }
+        if (used == SIZE)
+            return false;
+        size_t digits = read_ipv6_group(text + at, length - at, bytes + used);
+        if (digits == 0)
+            return false;
+        used += GROUP;
+        at += digits;
+    }
+    if ((gap == NO_GAP) != (used == SIZE))
+        return false;
+    memset(address, 0, SIZE);
+    memcpy(address, bytes, MIN_OF(gap, used));
+    if (gap < used)
+        memcpy(address + SIZE - (used - gap), bytes + gap, used - gap);
     return true;
 }

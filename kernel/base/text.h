@@ -36,4 +36,6 @@ size_t text_format(char *out, size_t size, const char *format, ...) PRINTF_LIKE(
 /* Whole-string conversions; false on anything but what they name, overflow included. */
 bool text_to_u64(const char *text, size_t length, uint64_t maximum, uint64_t *value) MUST_CHECK;
 bool text_to_ipv4(const char *text, size_t length, uint32_t *address_be) MUST_CHECK;
+/* Without a zone. */
+bool text_to_ipv6(const char *text, size_t length, uint8_t address[16]) MUST_CHECK;
 bool text_to_mac(const char *text, size_t length, uint8_t mac[6]) MUST_CHECK;

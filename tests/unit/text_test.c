@@ -2,9 +2,11 @@
  * and sizes, into buffers of all lengths. Address formats and readers by cases. */
 #include "kernel/base/text.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "kernel/base/random.h"
 #include "tests/unit/test.h"
 
 /* The formats below are built at run time. */
@@ -254,6 +256,97 @@ TEST(text_reads_ipv4_addresses)
     uint32_t address_be;
     EXPECT(text_to_ipv4("1.2.3.45", 7, &address_be)); /* only as far as it was told */
     EXPECT(memcmp(&address_be, (uint8_t[]){ 1, 2, 3, 4 }, 4) == 0);
+}
+
+static bool expect_ipv6_as_the_c_library(const char *text)
+{
+    uint8_t address[16], expected[16];
+    bool good = inet_pton(AF_INET6, text, expected) == 1;
+    memset(address, 0xa5, sizeof(address));
+    if (text_to_ipv6(text, strlen(text), address) != good)
+        test_fail(__FILE__, __LINE__, "\"%s\" is %s", text, good ? "good" : "bad");
+    if (good)
+        EXPECT(memcmp(address, expected, sizeof(address)) == 0);
+    else
+        EXPECT_EQUAL(address[0], 0xa5); /* untouched */
+    return good;
+}
+
+TEST(text_reads_ipv6_addresses)
+{
+    static const char *const good[] = { "::",
+                                        "::1",
+                                        "1::",
+                                        "2001:DB8::a:0:1",
+                                        "1:2:3:4:5:6:7:8",
+                                        "1:2:3:4:5:6:7::",
+                                        "::2:3:4:5:6:7:8",
+                                        "1:2:3::5:6:7:8",
+                                        "::ffff:192.0.2.1",
+                                        "1:2:3:4:5:6:1.2.3.4",
+                                        "1:2:3:4:5::1.2.3.4",
+                                        "::1.2.3.4",
+                                        "ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255" };
+    static const char *const bad[] = { "",
+                                       ":",
+                                       ":::",
+                                       "1",
+                                       "1:",
+                                       ":1",
+                                       "1::2::3",
+                                       "1:::2",
+                                       "1:2:3:4:5:6:7",
+                                       "1:2:3:4:5:6:7:8:9",
+                                       "1:2:3:4:5:6:7:8::",
+                                       "::1:2:3:4:5:6:7:8",
+                                       "1:2:3:4:5:6:7:8:",
+                                       "1:2:3:4::5:6:7:8",
+                                       "12345::",
+                                       "00001::",
+                                       "g::",
+                                       "::%eth0",
+                                       "::1/128",
+                                       " ::",
+                                       ":: ",
+                                       "1.2.3.4",
+                                       "1.2.3.4::",
+                                       "::1.2.3",
+                                       "::1.2.3.4.5",
+                                       "::1.2.3.256",
+                                       "::01.2.3.4",
+                                       "::1.2.3.4:5",
+                                       "1:2:3:4:5:6:7:1.2.3.4",
+                                       "1:2:3:4:5:6::1.2.3.4",
+                                       "1:2:3:4:5:1.2.3.4" };
+    uint8_t address[16];
+    for (unsigned i = 0; i < ARRAY_COUNT(good); i++) {
+        EXPECT(text_to_ipv6(good[i], strlen(good[i]), address));
+        expect_ipv6_as_the_c_library(good[i]);
+    }
+    for (unsigned i = 0; i < ARRAY_COUNT(bad); i++) {
+        EXPECT(!text_to_ipv6(bad[i], strlen(bad[i]), address));
+        expect_ipv6_as_the_c_library(bad[i]);
+    }
+    EXPECT(text_to_ipv6("::12", 3, address)); /* only as far as it was told */
+    EXPECT_EQUAL(address[15], 1);
+}
+
+/* Pieces in any order: most are bad, and some of each kind good. */
+TEST(text_reads_ipv6_addresses_as_the_c_library_does)
+{
+    static const char *const pieces[] = { ":", ":", ":", ":", "::", "0", "a1", "FfFf", "1.2.3.4" };
+    uint64_t random_state = 6;
+    unsigned good_count = 0;
+    for (unsigned round = 0; round < 200000; round++) {
+        char text[128] = "";
+        unsigned count = (unsigned)random_below(&random_state, 17);
+        for (unsigned i = 0; i < count; i++)
+            strcat(text, i % 2 ? ":" : pieces[random_below(&random_state, ARRAY_COUNT(pieces))]);
+        if (round % 2 && count > 0)
+            text[random_below(&random_state, strlen(text))] = ':';
+        good_count += expect_ipv6_as_the_c_library(text);
+    }
+    EXPECT(good_count > 10000);
 }
 
 TEST(text_reads_mac_addresses)
