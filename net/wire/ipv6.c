@@ -194,11 +194,9 @@ static enum ipv6_chain header_look(const struct walk *walk, uint8_t protocol, ui
             return problem(walk, ICMP6_ERRONEOUS_FIELD, at + ROUTING_TYPE_AT);
         return IPV6_CHAIN_GOOD;
     case PROTOCOL_FRAGMENT:
-        if (headers->fragment_offset == 0) {
-            headers->fragment_offset = (uint16_t)at;
-            headers->fragment_named_offset = headers->next_header_offset;
-            ipv6_fragment_read(bytes, &headers->fragment);
-        }
+        headers->fragment_offset = (uint16_t)at;
+        headers->fragment_named_offset = headers->next_header_offset;
+        ipv6_fragment_read(bytes, &headers->fragment);
         return IPV6_CHAIN_GOOD;
     }
     return IPV6_CHAIN_GOOD; /* authentication: not judged */
@@ -250,6 +248,8 @@ enum ipv6_chain ipv6_headers_walk(const void *data, size_t header_bytes, enum ip
 
     *headers = (struct ipv6_headers){ .next_header_offset = NEXT_HEADER_AT };
     while (is_extension(next) && !ipv6_is_later_fragment(headers)) {
+        if (next == PROTOCOL_FRAGMENT && headers->fragment_offset != 0)
+            break;
         if (next == PROTOCOL_HOP_BY_HOP && at != IPV6_HEADER_BYTES) {
             if (purpose != IPV6_TO_DELIVER)
                 break;

@@ -224,13 +224,13 @@ void ipv6_fragment_write(const struct ipv6_fragment *fragment,
 
 /* ---- The chain of extension headers --------------------------------------------------------- */
 
-/* Who asks. Options before the fragment header, the fragment header of a part of a packet, and what
- * is in a quote are never judged twice or by the wrong node. */
+/* Who asks. */
 enum ipv6_purpose {
     IPV6_TO_FORWARD, /* only hop-by-hop options are judged */
-    IPV6_TO_DELIVER, /* destination options and routing headers as well, but for those behind the
-                      * fragment header of a part: the packet is walked again once it is whole */
-    IPV6_TO_QUOTE,   /* in an ICMP error: lengths only */
+    /* Destination options and routing headers as well; but not those behind the fragment header of
+     * a piece, as the packet is walked again once it is whole. */
+    IPV6_TO_DELIVER,
+    IPV6_TO_QUOTE, /* in an ICMP error: lengths only */
 };
 
 enum ipv6_chain {
@@ -255,7 +255,7 @@ struct ipv6_headers {
     uint8_t routing_type;
     uint8_t segments_left;
 
-    uint16_t fragment_offset;       /* of the first fragment header */
+    uint16_t fragment_offset;       /* of the fragment header */
     uint16_t fragment_named_offset; /* of the next header byte that says 44 */
     struct ipv6_fragment fragment;
 
@@ -280,9 +280,11 @@ static inline bool ipv6_is_later_fragment(const struct ipv6_headers *headers)
  *   - any protocol that is no extension header of RFC 8200, ESP and "no next header" included, and
  *     so are mobility, HIP and Shim6, which we do not know;
  *   - the fragment header of a later fragment: `protocol` is then what it says comes next in the
- *     first one, an extension header perhaps.
- * Hop-by-hop options anywhere but first are a problem where we deliver (RFC 8200 4), elsewhere the
- * chain ends there, with protocol 0.
+ *     first one, an extension header perhaps;
+ *   - a second fragment header, with protocol 44: nobody sends it, and behind it a filter could not
+ *     tell what is the beginning of anything;
+ *   - hop-by-hop options that are not first, with protocol 0; a problem where we deliver (RFC 8200
+ *     4).
  *
  * IPV6_CHAIN_PROBLEM, in RFC 4443's and RFC 8883's codes:
  *   ICMP6_ERRONEOUS_FIELD       a length that runs over its end; a routing header with segments

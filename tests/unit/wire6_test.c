@@ -115,7 +115,7 @@ TEST(ipv6_addresses_fall_into_their_classes)
 
 TEST(ipv6_addresses_are_made_of_others_and_of_macs)
 {
-    /* RFC 4291 2.7.1, RFC 2464 4 and 7: the examples given there. */
+    /* The examples of RFC 4291 2.7.1 and RFC 2464 4. */
     static const uint8_t address[16] = { 0x40, 0x37, 0, 0,    0,    0,    0,    0,
                                          0,    1,    8, 0x00, 0x20, 0x0e, 0x8c, 0x6c };
     static const uint8_t group[16] = { 0xff, 2, [11] = 1, 0xff, 0x0e, 0x8c, 0x6c };
@@ -387,6 +387,22 @@ TEST(ipv6_later_fragment_holds_no_headers)
     EXPECT_EQUAL(headers.upper_offset, 48);
     EXPECT_EQUAL(headers.fragment.offset_bytes, 8);
     EXPECT_EQUAL(headers.fragment.identification, 7);
+}
+
+TEST(ipv6_second_fragment_header_ends_the_chain)
+{
+    uint8_t packet[ROOM];
+    struct ipv6_headers headers;
+    uint32_t bytes = PACKET(packet, 44, 44, 0, 0, 0, 0, 0, 0, 7, 17, 0, 0, 8, 0, 0, 0, 9, 1, 2);
+
+    for (unsigned more = 0; more < 2; more++) {
+        packet[43] = (uint8_t)more;
+        EXPECT_EQUAL(ipv6_headers_walk(packet, bytes, IPV6_TO_DELIVER, &headers), IPV6_CHAIN_GOOD);
+        EXPECT_EQUAL(headers.protocol, PROTOCOL_FRAGMENT);
+        EXPECT_EQUAL(headers.upper_offset, 48);
+        EXPECT_EQUAL(headers.fragment_offset, 40);
+        EXPECT_EQUAL(headers.fragment.identification, 7);
+    }
 }
 
 TEST(ipv6_fragment_header_comes_back_as_it_was_written)
