@@ -6,6 +6,7 @@
 #include "net/wire/checksum.h"
 #include "net/wire/icmp6.h"
 #include "net/wire/ipv6.h"
+#include "net/wire/nd.h"
 #include "tests/unit/test.h"
 
 static const uint8_t host[16] = { 0x20, 0x01, 0x0d, 0xb8, [15] = 1 };
@@ -531,4 +532,378 @@ TEST(icmp6_error_is_read_with_what_it_quotes)
     EXPECT_EQUAL(icmp6_error_read(message, bytes, &error), ERROR_TRUNCATED);
     quote[6] = 60;
     EXPECT_EQUAL(icmp6_error_read(message, bytes, &error), ERROR_MALFORMED);
+}
+
+/* ---- Neighbor discovery --------------------------------------------------------------------- */
+
+static const uint8_t link_local[16] = { 0xfe, 0x80, [15] = 1 };
+static const uint8_t mac[6] = { 2, 0, 0, 0, 0, 7 };
+
+/* The header that a message came behind. */
+static struct ipv6_header carrier(const uint8_t *source, const uint8_t *destination)
+{
+    struct ipv6_header header = header_of(PROTOCOL_ICMP6, 100);
+
+    header.hop_limit = ND_HOP_LIMIT;
+    memcpy(header.source, source, 16);
+    memcpy(header.destination, destination, 16);
+    return header;
+}
+
+/* What the five have in common, whatever the value is: each kind by its number. */
+enum { KINDS = 5 };
+static const uint8_t fixed_bytes[KINDS] = { 8, 16, 24, 24, 40 };
+
+static enum error read_kind(unsigned kind, const struct ipv6_header *header, const uint8_t *message,
+                            size_t length)
+{
+    struct nd_router_solicitation rs;
+    struct nd_router_advertisement ra;
+    struct nd_neighbor_solicitation ns;
+    struct nd_neighbor_advertisement na;
+    struct nd_redirect redirect;
+
+    switch (kind) {
+    case 0:
+        return nd_router_solicitation_read(header, message, length, &rs);
+    case 1:
+        return nd_router_advertisement_read(header, message, length, &ra);
+    case 2:
+        return nd_neighbor_solicitation_read(header, message, length, &ns);
+    case 3:
+        return nd_neighbor_advertisement_read(header, message, length, &na);
+    default:
+        return nd_redirect_read(header, message, length, &redirect);
+    }
+}
+
+TEST(nd_messages_have_common_rules)
+{
+    for (unsigned kind = 0; kind < KINDS; kind++) {
+        struct ipv6_header header = carrier(link_local, other);
+        uint8_t message[64] = { (uint8_t)(ICMP6_ROUTER_SOLICITATION + kind) };
+        size_t fixed = fixed_bytes[kind];
+
+        for (size_t length = 0; length < fixed; length++)
+            EXPECT_EQUAL(read_kind(kind, &header, message, length), ERROR_TRUNCATED);
+        EXPECT_EQUAL(read_kind(kind, &header, message, fixed), OK);
+        /* An option that nobody knows; then of no length, and longer than the message. */
+        message[fixed] = 200;
+        message[fixed + 1] = 2;
+        EXPECT_EQUAL(read_kind(kind, &header, message, fixed + 16), OK);
+        for (size_t length = fixed + 1; length < fixed + 16; length++)
+            EXPECT_EQUAL(read_kind(kind, &header, message, length), ERROR_MALFORMED);
+        message[fixed + 1] = 0;
+        EXPECT_EQUAL(read_kind(kind, &header, message, fixed + 16), ERROR_MALFORMED);
+
+        header.hop_limit = 254;
+        EXPECT_EQUAL(read_kind(kind, &header, message, fixed), ERROR_MALFORMED);
+        header.hop_limit = 255;
+        message[1] = 1;
+        EXPECT_EQUAL(read_kind(kind, &header, message, fixed), ERROR_MALFORMED);
+        message[1] = 0;
+        message[0] = ICMP6_ECHO_REQUEST;
+        EXPECT_EQUAL(read_kind(kind, &header, message, fixed), ERROR_UNSUPPORTED);
+    }
+}
+
+TEST(nd_router_solicitation_comes_back_as_it_was_written)
+{
+    static const uint8_t expected[] = { 133, 0, 0, 0, 0, 0, 0, 0, 1, 1, 2, 0, 0, 0, 0, 7 };
+    struct ipv6_header header = carrier(link_local, ipv6_all_routers);
+    struct nd_router_solicitation solicitation = { .has_source_mac = true };
+    uint8_t message[16];
+
+    memcpy(solicitation.source_mac, mac, 6);
+    EXPECT_EQUAL(nd_router_solicitation_write(&solicitation, message, 16), 16);
+    EXPECT(memcmp(message, expected, 16) == 0);
+    EXPECT_EQUAL(nd_router_solicitation_write(&solicitation, message, 15), 0);
+    memset(&solicitation, 0, sizeof(solicitation));
+    EXPECT_EQUAL(nd_router_solicitation_read(&header, message, 16, &solicitation), OK);
+    EXPECT(solicitation.has_source_mac);
+    EXPECT(mac_equal(solicitation.source_mac, mac));
+
+    /* From nobody it has no address to tell, not even one that cannot be. */
+    header = carrier(ipv6_unspecified, ipv6_all_routers);
+    EXPECT_EQUAL(nd_router_solicitation_read(&header, message, 16, &solicitation), ERROR_MALFORMED);
+    message[10] = 3;
+    EXPECT_EQUAL(nd_router_solicitation_read(&header, message, 16, &solicitation), ERROR_MALFORMED);
+    EXPECT_EQUAL(nd_router_solicitation_read(&header, message, 8, &solicitation), OK);
+    EXPECT(!solicitation.has_source_mac);
+    header = carrier(link_local, ipv6_all_routers); /* a group's MAC */
+    EXPECT_EQUAL(nd_router_solicitation_read(&header, message, 16, &solicitation), OK);
+    EXPECT(!solicitation.has_source_mac);
+}
+
+TEST(nd_router_advertisement_is_written_as_the_rfc_draws_it)
+{
+    static const uint8_t expected[] = {
+        134,  0, 0,    0,    64,   0xc0, 7,    8,
+        0,    0, 0x75, 0x30, 0,    0,    3,    0xe8, /* fixed part */
+        1,    1, 2,    0,    0,    0,    0,    7,    /* source address */
+        5,    1, 0,    0,    0,    0,    5,    0xdc, /* MTU 1500 */
+        3,    4, 63,   0xc0, 0,    0,    0xe,  0x10,
+        0,    0, 7,    8,    0,    0,    0,    0, /* prefix */
+        0x20, 1, 0xd,  0xb8, 0,    0,    0,    2,
+        0,    0, 0,    0,    0,    0,    0,    0,    /* its 64th bit cleared */
+        25,   3, 0,    0,    0xff, 0xff, 0xff, 0xff, /* RDNSS */
+        0x20, 1, 0xd,  0xb8, 0,    0,    0,    0,
+        0,    0, 0,    0,    0,    0,    0,    1,
+    };
+    struct ipv6_header header = carrier(link_local, ipv6_all_nodes);
+    struct nd_router_advertisement ra = {
+        .hop_limit = 64,
+        .managed = true,
+        .other_configuration = true,
+        .lifetime_s = 0x0708,
+        .reachable_ms = 30000,
+        .retransmit_ms = 1000,
+        .mtu = 1500,
+        .has_source_mac = true,
+        .prefix_count = 1,
+        .server_count = 1,
+        .prefixes = { { .prefix = { 0x20, 1, 0xd, 0xb8, [7] = 3, [15] = 9 },
+                        .prefix_bits = 63,
+                        .on_link = true,
+                        .autonomous = true,
+                        .valid_s = 3600,
+                        .preferred_s = 1800 } },
+        .servers = { { .lifetime_s = ND_INFINITE_S } },
+    };
+    struct nd_router_advertisement found;
+    uint8_t message[sizeof(expected)];
+
+    memcpy(ra.source_mac, mac, 6);
+    memcpy(ra.servers[0].address, host, 16);
+    EXPECT_EQUAL(nd_router_advertisement_write(&ra, message, sizeof(message)), sizeof(message));
+    EXPECT(memcmp(message, expected, sizeof(message)) == 0);
+    for (size_t size = 0; size < sizeof(message); size++)
+        EXPECT_EQUAL(nd_router_advertisement_write(&ra, message, size), 0);
+
+    EXPECT_EQUAL(nd_router_advertisement_read(&header, expected, sizeof(expected), &found), OK);
+    EXPECT_EQUAL(found.hop_limit, 64);
+    EXPECT(found.managed);
+    EXPECT(found.other_configuration);
+    EXPECT_EQUAL(found.lifetime_s, 1800);
+    EXPECT_EQUAL(found.reachable_ms, 30000);
+    EXPECT_EQUAL(found.retransmit_ms, 1000);
+    EXPECT_EQUAL(found.mtu, 1500);
+    EXPECT(found.has_source_mac);
+    EXPECT_EQUAL(found.prefix_count, 1);
+    EXPECT_EQUAL(found.prefixes[0].prefix_bits, 63);
+    EXPECT(memcmp(found.prefixes[0].prefix, expected + 48, 16) == 0);
+    EXPECT(found.prefixes[0].on_link);
+    EXPECT(found.prefixes[0].autonomous);
+    EXPECT_EQUAL(found.prefixes[0].valid_s, 3600);
+    EXPECT_EQUAL(found.prefixes[0].preferred_s, 1800);
+    EXPECT_EQUAL(found.server_count, 1);
+    EXPECT(ipv6_equal(found.servers[0].address, host));
+    EXPECT_EQUAL(found.servers[0].lifetime_s, ND_INFINITE_S);
+    EXPECT_EQUAL(found.prefixes_left_out + found.servers_left_out, 0);
+
+    header = carrier(host, ipv6_all_nodes); /* not of this link */
+    EXPECT_EQUAL(nd_router_advertisement_read(&header, expected, sizeof(expected), &found),
+                 ERROR_MALFORMED);
+}
+
+/* An advertisement with one option of so many units. */
+static struct nd_router_advertisement with_option(const uint8_t *option, size_t units)
+{
+    struct ipv6_header header = carrier(link_local, ipv6_all_nodes);
+    struct nd_router_advertisement found;
+    uint8_t message[16 + 64] = { ICMP6_ROUTER_ADVERTISEMENT };
+
+    memcpy(message + 16, option, units * 8);
+    message[17] = (uint8_t)units;
+    EXPECT_EQUAL(nd_router_advertisement_read(&header, message, 16 + units * 8, &found), OK);
+    return found;
+}
+
+TEST(nd_options_that_cannot_be_are_skipped_alone)
+{
+    uint8_t prefix[40] = { 3,    4, 64,   0xc0, 0, 0, 0, 9, 0, 0, 0, 9, 0, 0, 0, 0,
+                           0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8 };
+    struct nd_router_advertisement found = with_option(prefix, 4);
+
+    EXPECT_EQUAL(found.prefix_count, 1);
+    EXPECT_EQUAL(load_be64(found.prefixes[0].prefix + 8), 0);
+    EXPECT(found.prefixes[0].autonomous);
+    EXPECT_EQUAL(with_option(prefix, 3).prefix_count, 0);
+    EXPECT_EQUAL(with_option(prefix, 5).prefix_count, 0);
+    prefix[11] = 10; /* preferred for longer than valid */
+    EXPECT(!with_option(prefix, 4).prefixes[0].autonomous);
+    EXPECT(with_option(prefix, 4).prefixes[0].on_link);
+    prefix[2] = 128;
+    EXPECT_EQUAL(with_option(prefix, 4).prefixes[0].prefix[15], 8);
+    prefix[2] = 0;
+    EXPECT(ipv6_is_unspecified(with_option(prefix, 4).prefixes[0].prefix));
+    prefix[2] = 129;
+    EXPECT_EQUAL(with_option(prefix, 4).prefix_count, 0);
+    prefix[2] = 64;
+    prefix[16] = 0xfe;
+    prefix[17] = 0x80;
+    EXPECT_EQUAL(with_option(prefix, 4).prefix_count, 0);
+    prefix[2] = 9;
+    prefix[17] = 0xff; /* is link-local only once its host bits are gone */
+    EXPECT_EQUAL(with_option(prefix, 4).prefix_count, 0);
+    prefix[2] = 64;
+    EXPECT_EQUAL(with_option(prefix, 4).prefix_count, 1);
+    prefix[16] = 0xff;
+    EXPECT_EQUAL(with_option(prefix, 4).prefix_count, 0);
+
+    uint8_t mtu[16] = { 5, 1, 0, 0, 0, 0, 5, 0 };
+    EXPECT_EQUAL(with_option(mtu, 1).mtu, 1280);
+    EXPECT_EQUAL(with_option(mtu, 2).mtu, 0);
+    mtu[6] = 4;
+    EXPECT_EQUAL(with_option(mtu, 1).mtu, 0);
+
+    uint8_t servers[64] = { 25, 5, 0, 0, 0, 0, 0, 60, [23] = 1, [39] = 2 };
+    found = with_option(servers, 5);
+    EXPECT_EQUAL(found.server_count, 2);
+    EXPECT_EQUAL(found.servers[1].address[15], 2);
+    EXPECT_EQUAL(found.servers[1].lifetime_s, 60);
+    EXPECT_EQUAL(with_option(servers, 1).server_count, 0);
+    EXPECT_EQUAL(with_option(servers, 2).server_count, 0);
+    EXPECT_EQUAL(with_option(servers, 4).server_count, 0);
+
+    uint8_t address[16] = { 1, 1, 2, 0, 0, 0, 0, 7 };
+    EXPECT(with_option(address, 1).has_source_mac);
+    EXPECT(!with_option(address, 2).has_source_mac);
+}
+
+TEST(nd_prefixes_and_servers_beyond_the_bound_are_counted)
+{
+    struct ipv6_header header = carrier(link_local, ipv6_all_nodes);
+    struct nd_router_advertisement found;
+    uint8_t message[16 + 10 * 32 + (8 + 6 * 16)] = { ICMP6_ROUTER_ADVERTISEMENT };
+    uint8_t *at = message + 16;
+
+    for (unsigned i = 0; i < 10; i++, at += 32) {
+        at[0] = ND_OPTION_PREFIX;
+        at[1] = 4;
+        at[2] = 64;
+        at[16] = 0x20;
+        at[23] = (uint8_t)i;
+    }
+    at[0] = ND_OPTION_SERVERS;
+    at[1] = 13;
+    EXPECT_EQUAL(nd_router_advertisement_read(&header, message, sizeof(message), &found), OK);
+    EXPECT_EQUAL(found.prefix_count, ND_PREFIXES_MAX);
+    EXPECT_EQUAL(found.prefixes_left_out, 10 - ND_PREFIXES_MAX);
+    EXPECT_EQUAL(found.prefixes[7].prefix[7], 7);
+    EXPECT_EQUAL(found.server_count, ND_SERVERS_MAX);
+    EXPECT_EQUAL(found.servers_left_out, 6 - ND_SERVERS_MAX);
+}
+
+TEST(nd_neighbor_solicitation_comes_back_as_it_was_written)
+{
+    struct nd_neighbor_solicitation solicitation = { .has_source_mac = true }, found;
+    uint8_t message[ND_NEIGHBOR_BYTES], group[16];
+
+    ipv6_solicited_node(other, group);
+    struct ipv6_header header = carrier(host, group);
+    memcpy(solicitation.target, other, 16);
+    memcpy(solicitation.source_mac, mac, 6);
+    EXPECT_EQUAL(nd_neighbor_solicitation_write(&solicitation, message, sizeof(message)),
+                 sizeof(message));
+    EXPECT_EQUAL(nd_neighbor_solicitation_write(&solicitation, message, sizeof(message) - 1), 0);
+    EXPECT_EQUAL(message[0], 135);
+    EXPECT_EQUAL(message[24], ND_OPTION_SOURCE_LINK_ADDRESS);
+    EXPECT_EQUAL(nd_neighbor_solicitation_read(&header, message, sizeof(message), &found), OK);
+    EXPECT(ipv6_equal(found.target, other));
+    EXPECT(found.has_source_mac);
+    EXPECT(mac_equal(found.source_mac, mac));
+
+    /* Duplicate address detection: RFC 4862 5.4.2. */
+    header = carrier(ipv6_unspecified, group);
+    EXPECT_EQUAL(nd_neighbor_solicitation_read(&header, message, sizeof(message), &found),
+                 ERROR_MALFORMED);
+    EXPECT_EQUAL(nd_neighbor_solicitation_read(&header, message, 24, &found), OK);
+    EXPECT(!found.has_source_mac);
+    header = carrier(ipv6_unspecified, other);
+    EXPECT_EQUAL(nd_neighbor_solicitation_read(&header, message, 24, &found), ERROR_MALFORMED);
+
+    header = carrier(host, other);
+    message[8] = 0xff; /* nobody owns a group */
+    EXPECT_EQUAL(nd_neighbor_solicitation_read(&header, message, 24, &found), ERROR_MALFORMED);
+}
+
+TEST(nd_neighbor_advertisement_comes_back_as_it_was_written)
+{
+    struct ipv6_header to_one = carrier(other, host), to_all = carrier(other, ipv6_all_nodes);
+
+    for (unsigned flags = 0; flags < 8; flags++) {
+        struct nd_neighbor_advertisement advertisement = {
+            .router = flags & 4,
+            .solicited = flags & 2,
+            .override = flags & 1,
+            .has_target_mac = true,
+        };
+        struct nd_neighbor_advertisement found;
+        uint8_t message[ND_NEIGHBOR_BYTES];
+
+        memcpy(advertisement.target, other, 16);
+        memcpy(advertisement.target_mac, mac, 6);
+        EXPECT_EQUAL(nd_neighbor_advertisement_write(&advertisement, message, sizeof(message)),
+                     sizeof(message));
+        EXPECT_EQUAL(message[4], flags << 5);
+        EXPECT_EQUAL(message[24], ND_OPTION_TARGET_LINK_ADDRESS);
+        EXPECT_EQUAL(nd_neighbor_advertisement_read(&to_one, message, sizeof(message), &found), OK);
+        EXPECT(ipv6_equal(found.target, other));
+        EXPECT_EQUAL(found.router, advertisement.router);
+        EXPECT_EQUAL(found.solicited, advertisement.solicited);
+        EXPECT_EQUAL(found.override, advertisement.override);
+        EXPECT(found.has_target_mac);
+        EXPECT(mac_equal(found.target_mac, mac));
+        EXPECT_EQUAL(nd_neighbor_advertisement_read(&to_all, message, sizeof(message), &found),
+                     advertisement.solicited ? ERROR_MALFORMED : OK);
+        message[8] = 0xff;
+        EXPECT_EQUAL(nd_neighbor_advertisement_read(&to_one, message, sizeof(message), &found),
+                     ERROR_MALFORMED);
+    }
+}
+
+TEST(nd_redirect_comes_back_as_it_was_written)
+{
+    struct ipv6_header header = carrier(link_local, host);
+    uint8_t packet[60], message[200];
+    struct nd_redirect redirect = {
+        .has_target_mac = true,
+        .redirected = packet,
+        .redirected_bytes = sizeof(packet),
+    };
+    struct nd_redirect found;
+
+    memset(packet, 0x77, sizeof(packet));
+    memcpy(redirect.target, link_local, 16);
+    memcpy(redirect.destination, other, 16);
+    memcpy(redirect.target_mac, mac, 6);
+    EXPECT_EQUAL(nd_redirect_write(&redirect, message, sizeof(message)), 40 + 8 + 8 + 56);
+    EXPECT_EQUAL(nd_redirect_read(&header, message, 40 + 8 + 8 + 56, &found), OK);
+    EXPECT(ipv6_equal(found.target, link_local));
+    EXPECT(ipv6_equal(found.destination, other));
+    EXPECT(found.has_target_mac);
+    EXPECT(mac_equal(found.target_mac, mac));
+    EXPECT_EQUAL(found.redirected_bytes, 56);
+    EXPECT(memcmp(found.redirected, packet, 56) == 0);
+
+    /* Cut to what fits, left out where nothing does. */
+    EXPECT_EQUAL(nd_redirect_write(&redirect, message, 40 + 8 + 8 + 55), 40 + 8 + 8 + 48);
+    EXPECT_EQUAL(nd_redirect_write(&redirect, message, 40 + 8 + 15), 40 + 8);
+    EXPECT_EQUAL(nd_redirect_read(&header, message, 40 + 8, &found), OK);
+    EXPECT(!found.redirected);
+    EXPECT_EQUAL(nd_redirect_write(&redirect, message, 40 + 7), 0);
+    redirect.redirected_bytes = 7;
+    EXPECT_EQUAL(nd_redirect_write(&redirect, message, sizeof(message)), 40 + 8);
+
+    message[24] = 0xff; /* of a group */
+    EXPECT_EQUAL(nd_redirect_read(&header, message, 40, &found), ERROR_MALFORMED);
+    memcpy(message + 24, other, 16);
+    memcpy(message + 8, other, 16); /* on this link */
+    EXPECT_EQUAL(nd_redirect_read(&header, message, 40, &found), OK);
+    message[8 + 15] ^= 1; /* a router by an address that is not link-local */
+    EXPECT_EQUAL(nd_redirect_read(&header, message, 40, &found), ERROR_MALFORMED);
+    memcpy(message + 8, other, 16);
+    header = carrier(other, host);
+    EXPECT_EQUAL(nd_redirect_read(&header, message, 40, &found), ERROR_MALFORMED);
 }
