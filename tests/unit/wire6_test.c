@@ -6,6 +6,7 @@
 #include "net/wire/checksum.h"
 #include "net/wire/icmp6.h"
 #include "net/wire/ipv6.h"
+#include "net/wire/mld.h"
 #include "net/wire/nd.h"
 #include "tests/unit/test.h"
 
@@ -906,4 +907,118 @@ TEST(nd_redirect_comes_back_as_it_was_written)
     memcpy(message + 8, other, 16);
     header = carrier(other, host);
     EXPECT_EQUAL(nd_redirect_read(&header, message, 40, &found), ERROR_MALFORMED);
+}
+
+/* ---- Multicast listener discovery ----------------------------------------------------------- */
+
+static struct ipv6_header querier(void)
+{
+    struct ipv6_header header = carrier(link_local, ipv6_all_nodes);
+
+    header.hop_limit = MLD_HOP_LIMIT;
+    return header;
+}
+
+TEST(mld_query_is_of_the_version_that_its_length_says)
+{
+    struct ipv6_header header = querier();
+    uint8_t message[28 + 32] = { 130, 0, 0, 0, 0x27, 0x10, 0, 0, 0xff, 2 };
+    struct mld_query query;
+
+    message[23] = 9;
+    message[24] = 0xf0 | 8 | 2;
+    message[25] = 125;
+    message[27] = 2;
+    message[28 + 31] = 0x77;
+    for (size_t length = 0; length < 24; length++)
+        EXPECT_EQUAL(mld_query_read(&header, true, message, length, &query), ERROR_TRUNCATED);
+    EXPECT_EQUAL(mld_query_read(&header, true, message, 24, &query), OK);
+    EXPECT_EQUAL(query.version, 1);
+    EXPECT_EQUAL(query.maximum_response_ms, 10000);
+    EXPECT_EQUAL(query.group[15], 9);
+    EXPECT_EQUAL(query.interval_s + query.robustness + query.suppress + query.source_count, 0);
+    for (size_t length = 25; length < 28; length++)
+        EXPECT_EQUAL(mld_query_read(&header, true, message, length, &query), ERROR_UNSUPPORTED);
+    for (size_t length = 28; length < 60; length++)
+        EXPECT_EQUAL(mld_query_read(&header, true, message, length, &query), ERROR_MALFORMED);
+    EXPECT_EQUAL(mld_query_read(&header, true, message, 60, &query), OK);
+    EXPECT_EQUAL(query.version, 2);
+    EXPECT_EQUAL(query.maximum_response_ms, 10000);
+    EXPECT(query.suppress);
+    EXPECT_EQUAL(query.robustness, 2);
+    EXPECT_EQUAL(query.interval_s, 125);
+    EXPECT_EQUAL(query.source_count, 2);
+    EXPECT_EQUAL(query.sources[31], 0x77);
+    message[27] = 0;
+    message[8] = message[9] = message[23] = 0; /* general */
+    EXPECT_EQUAL(mld_query_read(&header, true, message, 28, &query), OK);
+    EXPECT(!query.sources);
+    EXPECT(ipv6_is_unspecified(query.group));
+
+    EXPECT_EQUAL(mld_query_read(&header, false, message, 28, &query), ERROR_MALFORMED);
+    header.hop_limit = 2;
+    EXPECT_EQUAL(mld_query_read(&header, true, message, 28, &query), ERROR_MALFORMED);
+    header = querier();
+    header.source[0] = 0x20;
+    EXPECT_EQUAL(mld_query_read(&header, true, message, 28, &query), ERROR_MALFORMED);
+    header = querier();
+    message[8] = 0x20; /* no group */
+    EXPECT_EQUAL(mld_query_read(&header, true, message, 28, &query), ERROR_MALFORMED);
+    message[8] = 0;
+    message[0] = 131;
+    EXPECT_EQUAL(mld_query_read(&header, true, message, 28, &query), ERROR_UNSUPPORTED);
+}
+
+TEST(mld_times_have_a_floating_point_form)
+{
+    static const struct {
+        uint16_t code;
+        uint32_t ms;
+    } responses[] = { { 0, 0 },          { 0x7fff, 32767 }, { 0x8000, 32768 },  { 0x8001, 32776 },
+                      { 0x8fff, 65528 }, { 0x9000, 65536 }, { 0xffff, 8387584 } };
+    static const struct {
+        uint8_t code;
+        uint32_t s;
+    } intervals[] = { { 0, 0 },      { 127, 127 },  { 0x80, 128 },
+                      { 0x81, 136 }, { 0x90, 256 }, { 0xff, 31744 } };
+    struct ipv6_header header = querier();
+    uint8_t message[28] = { 130 };
+    struct mld_query query;
+
+    for (unsigned i = 0; i < ARRAY_COUNT(responses); i++) {
+        store_be16(message + 4, responses[i].code);
+        EXPECT_EQUAL(mld_query_read(&header, true, message, 28, &query), OK);
+        EXPECT_EQUAL(query.maximum_response_ms, responses[i].ms);
+        EXPECT_EQUAL(mld_query_read(&header, true, message, 24, &query), OK);
+        EXPECT_EQUAL(query.maximum_response_ms, responses[i].code); /* version 1 has none */
+    }
+    for (unsigned i = 0; i < ARRAY_COUNT(intervals); i++) {
+        message[25] = intervals[i].code;
+        EXPECT_EQUAL(mld_query_read(&header, true, message, 28, &query), OK);
+        EXPECT_EQUAL(query.interval_s, intervals[i].s);
+    }
+}
+
+TEST(mld_reports_are_written_as_the_rfcs_draw_them)
+{
+    static const uint8_t expected[] = {
+        143, 0, 0, 0, 0, 0, 0, 2, 4,    0, 0, 0, 0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        0,   0, 0, 2, 3, 0, 0, 0, 0xff, 2, 0, 0, 0,    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1,
+    };
+    struct mld_record records[MLD_RECORDS_MAX + 1] = { { .type = MLD_TO_EXCLUDE },
+                                                       { .type = MLD_TO_INCLUDE } };
+    uint8_t out[IPV6_MINIMUM_MTU];
+
+    memcpy(records[0].group, ipv6_all_routers, 16);
+    memcpy(records[1].group, ipv6_all_nodes, 16);
+    EXPECT_EQUAL(mld_report_write(records, 2, out, 48), 48);
+    EXPECT(memcmp(out, expected, 48) == 0);
+    EXPECT_EQUAL(mld_report_write(records, 2, out, 47), 0);
+    EXPECT_EQUAL(mld_report_write(records, MLD_RECORDS_MAX, out, sizeof(out) - 40 - 8), 1228);
+    EXPECT_PANIC((void)!mld_report_write(records, MLD_RECORDS_MAX + 1, out, sizeof(out)),
+                 "MLD_RECORDS_MAX");
+
+    mld1_message_write(ICMP6_LISTENER_DONE, ipv6_all_routers, out);
+    EXPECT_EQUAL(load_be64(out), (uint64_t)132 << 56);
+    EXPECT(ipv6_equal(out + 8, ipv6_all_routers));
 }
