@@ -53,8 +53,8 @@ for module in ["packet", "ring", "map", "log", "trace", "memory_tag", "file_name
 # Inside net/ includes go down or stay: from the last of these rows to the first.
 NET_ORDER = [
     ("values", ["address", "config", "verdict", "next_hop", "prefix_tree", "route_file"]),
-    ("stages", ["classify", "neighbor", "arp", "route", "firewall", "capture", "port", "rib", "fib4", "forwarding", "stage",
-                "rewrite", "fragment", "icmp", "datagram", "config_routes", "routes"]),
+    ("stages", ["classify", "neighbor", "arp", "route", "firewall", "capture", "port", "rib", "fib4", "fib6", "forwarding",
+                "stage", "rewrite", "fragment", "icmp", "datagram", "config_routes", "routes"]),
     ("transports", ["tcp", "udp", "tls", "reassembly", "probe"]),
     ("protocols", ["bgp", "dhcp", "hub"]),
     ("the router", ["router", "datapath", "local", "control"]),

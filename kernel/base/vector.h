@@ -1,5 +1,6 @@
 /* Vector instructions beyond the baseline of x86-64: a function that uses them is marked
- * VECTOR_AVX512 and is called only where vector_has_avx512() says yes. Interrupt handlers never
+ * VECTOR_AVX2 or VECTOR_AVX512 and is called only where vector_has_avx2() or vector_has_avx512()
+ * says yes. Interrupt handlers never
  * touch vector registers, so all other code may. */
 #pragma once
 
@@ -9,8 +10,12 @@
 
 #include "kernel/base/types.h"
 
+/* The sets that came with Haswell (2013). */
+#define VECTOR_AVX2 __attribute__((target("avx2,popcnt,bmi,bmi2")))
 /* The sets that came with Skylake-X (2017) and Zen 4 (2022). */
-#define VECTOR_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl")))
+#define VECTOR_AVX512 \
+    __attribute__((target("avx2,popcnt,bmi,bmi2,avx512f,avx512bw,avx512dq,avx512vl")))
 
-/* The processor has all of VECTOR_AVX512, and whoever runs us saves those registers. */
+/* The processor has all of it, and whoever runs us saves those registers. */
+bool vector_has_avx2(void);
 bool vector_has_avx512(void);
