@@ -165,6 +165,12 @@ static bool changes(const struct change *change, uint8_t length)
     return length >= change->over_first && length <= change->over_last;
 }
 
+/* The root has its links in the order of the wire's bytes read the other way round. */
+static inline link_slot *root_slot(const struct fib6 *fib, const uint8_t *address)
+{
+    return &fib->root[load_le16(address)];
+}
+
 static inline uint16_t group_of(const uint8_t *address, unsigned group)
 {
     return load_be16(address + 2 * group);
@@ -216,12 +222,12 @@ static uint64_t node_link(const struct node *node, unsigned run)
 }
 
 /* Which run a byte is in. */
-static inline unsigned rank_of(const struct node *node, uint8_t byte)
+static inline size_t rank_of(const struct node *node, uint8_t byte)
 {
     unsigned word = byte / WORD_BITS;
     uint64_t up_to_it = node->starts[word] << (~byte & (WORD_BITS - 1));
 
-    return node->ranks[word] + (unsigned)__builtin_popcountll(up_to_it) - 1;
+    return node->ranks[word] + (size_t)__builtin_popcountll(up_to_it) - 1;
 }
 
 static unsigned find_run(uint64_t link, unsigned value)
@@ -230,7 +236,7 @@ static unsigned find_run(uint64_t link, unsigned value)
     unsigned run = 0;
 
     if (link & LINK_BYTES)
-        return rank_of(node, (uint8_t)value);
+        return (unsigned)rank_of(node, (uint8_t)value);
     while (node->ends[run] < end_of(value))
         run++;
     return run;
@@ -498,6 +504,16 @@ static void paint_below(uint64_t link, const struct change *change)
     }
 }
 
+/* All that the prefix spans, which is as long as the first group at most. */
+static void paint_root(struct fib6 *fib, const uint8_t *address, unsigned length,
+                       const struct change *change)
+{
+    unsigned first = group_of(address, 0), count = 1u << (GROUP_BITS - length);
+
+    for (unsigned value = first; value < first + count; value++)
+        paint_slot(&fib->root[(uint16_t)(value << BYTE_BITS | value >> BYTE_BITS)], change);
+}
+
 /* ---- Changes of runs --------------------------------------------------------------------------
  */
 
@@ -652,7 +668,7 @@ static enum error change_below(struct fib6 *fib, const uint8_t *address, unsigne
                          .link = change->answer };
 
     edit.last = edit.first | GROUP_LAST >> (length - bottom * GROUP_BITS);
-    *step = (struct step){ .slot = &fib->root[group_of(address, 0)] };
+    *step = (struct step){ .slot = root_slot(fib, address) };
     for (;; group++) {
         unsigned value = group_of(address, group);
         step->link = link_load(step->slot);
@@ -707,7 +723,7 @@ static enum error apply(struct fib6 *fib, const uint8_t *address, unsigned lengt
     for (unsigned i = length / 8; i < LENGTH_MAX / 8; i++)
         CHECK((uint8_t)(address[i] << (i == length / 8 ? length % 8 : 0)) == 0);
     if (length <= GROUP_BITS)
-        paint_slots(&fib->root[group_of(address, 0)], 1u << (GROUP_BITS - length), change);
+        paint_root(fib, address, length, change);
     else
         error = change_below(fib, address, length, change);
     retire_waste(fib);
@@ -775,77 +791,87 @@ VECTOR_AVX512 static inline unsigned count_ends_avx512(const int16_t *ends, int1
     return (unsigned)__builtin_ctz(_mm512_cmpge_epi16_mask(line, _mm512_set1_epi16(value)));
 }
 
-/* Those of a batch that have no answer yet, one after the other. */
+/* Those of a batch that have no answer yet: where they come to next, with their place in the batch
+ * in the bits that an address has to spare. Lists and tables apart, as a branch on that would be
+ * taken or not as the traffic wills. */
 struct travelers {
-    uint32_t indexes[BATCH_MAX]; /* in the batch */
-    uint64_t links[BATCH_MAX];
-};
-
-/* By what they come to next; a branch on that would be taken or not as the traffic wills. */
-struct crowd {
     unsigned list_count, table_count;
-    struct travelers lists, tables;
+    uint64_t at_lists[BATCH_MAX], at_tables[BATCH_MAX];
 };
+_Static_assert((size_t)BATCH_MAX <= CACHE_LINE_BYTES, "a place fits beside the address of a line");
 
-__attribute__((always_inline)) static inline void join(struct crowd *crowd, unsigned index,
-                                                       uint64_t link, uint16_t *next_hops)
+__attribute__((always_inline)) static inline void
+travel_on(struct travelers *travelers, uint64_t index, uint64_t link, uint16_t *next_hops)
 {
+    uint64_t traveler = (link & ~LINK_KIND) + index;
+
     next_hops[index] = answer_next_hop(link);
-    crowd->lists.indexes[crowd->list_count] = index;
-    crowd->lists.links[crowd->list_count] = link;
-    crowd->list_count += !!(link & LINK_LIST);
-    crowd->tables.indexes[crowd->table_count] = index;
-    crowd->tables.links[crowd->table_count] = link;
-    crowd->table_count += !!(link & LINK_TABLE);
+    travelers->at_lists[travelers->list_count] = traveler;
+    travelers->list_count += link & LINK_LIST;
+    travelers->at_tables[travelers->table_count] = traveler;
+    travelers->table_count += link / LINK_TABLE % 2;
+}
+
+/* The link, if it is of that kind, leads there; this costs less than link_node(). */
+static inline const struct node *link_bytes(uint64_t link)
+{
+    return (const struct node *)(uintptr_t)(link - LINK_BYTES);
 }
 
 /* The first two groups, which nearly all addresses go through. */
-static inline void start(const struct fib6 *fib, struct crowd *crowd,
-                         const uint8_t (*addresses)[16], unsigned count, uint16_t *next_hops)
+__attribute__((always_inline)) static inline void start(const struct fib6 *fib,
+                                                        struct travelers *travelers,
+                                                        const uint8_t (*addresses)[16],
+                                                        unsigned count, uint16_t *next_hops)
 {
-    for (unsigned i = 0; i < count; i++) {
-        unsigned value = group_of(addresses[i], 1);
-        uint64_t link = link_load(&fib->root[group_of(addresses[i], 0)]);
+    for (size_t i = 0; i < count; i++) {
+        const uint8_t *address = addresses[i];
+        uint64_t link = link_load(root_slot(fib, address));
         if (LIKELY(link & LINK_TABLE)) {
-            link = link_load(&link_table(link)->links[value >> BYTE_BITS]);
-            if (LIKELY(link & LINK_BYTES))
-                link = link_load(
-                    &node_links(link_node(link))[rank_of(link_node(link), (uint8_t)value)]);
+            const struct table *table = (const struct table *)(uintptr_t)(link - LINK_TABLE);
+            link = link_load(&table->links[address[2]]);
+            if (LIKELY(link & LINK_BYTES)) {
+                const struct node *node = link_bytes(link);
+                link = link_load((const link_slot *)(node + 1) + rank_of(node, address[3]));
+            }
         }
-        join(crowd, i, link, next_hops);
+        travel_on(travelers, i, link, next_hops);
     }
 }
 
-__attribute__((always_inline)) static inline void leave(struct crowd *crowd, unsigned index,
-                                                        const struct node *node, unsigned run,
-                                                        uint16_t *next_hops)
+__attribute__((always_inline)) static inline void
+follow_entry(const struct node *node, const void *entries, size_t run, uint64_t index,
+             struct travelers *travelers, uint16_t *next_hops)
 {
     if (LIKELY(!node->has_links))
-        next_hops[index] = atomic_load_explicit(&node_next_hops(node)[run], memory_order_relaxed);
+        next_hops[index] =
+            atomic_load_explicit((const _Atomic uint16_t *)entries + run, memory_order_relaxed);
     else
-        join(crowd, index, link_load(&node_links(node)[run]), next_hops);
+        travel_on(travelers, index, link_load((const link_slot *)entries + run), next_hops);
 }
 
 /* One group further. */
-__attribute__((always_inline)) static inline void follow(const struct crowd *from, struct crowd *to,
-                                                         const uint8_t (*addresses)[16],
-                                                         unsigned group, uint16_t *next_hops,
-                                                         end_counter *count_below)
+__attribute__((always_inline)) static inline void
+follow(const struct travelers *from, struct travelers *to, const uint8_t (*addresses)[16],
+       unsigned group, uint16_t *next_hops, end_counter *count_below)
 {
+    const uint8_t *groups = (const uint8_t *)addresses + 2 * group;
+
     for (unsigned i = 0; i < from->list_count; i++) {
-        unsigned index = from->lists.indexes[i];
-        const struct node *node = link_node(from->lists.links[i]);
-        unsigned run = count_below(node->ends, end_of(group_of(addresses[index], group)));
-        leave(to, index, node, run, next_hops);
+        uint64_t index = from->at_lists[i] & LINK_KIND;
+        const struct node *node = link_node(from->at_lists[i]);
+        size_t run = count_below(node->ends, end_of(load_be16(groups + 16 * index)));
+        follow_entry(node, (const uint8_t *)node + node->entries_at, run, index, to, next_hops);
     }
     for (unsigned i = 0; i < from->table_count; i++) {
-        unsigned index = from->tables.indexes[i], value = group_of(addresses[index], group);
-        uint64_t link = link_load(&link_table(from->tables.links[i])->links[value >> BYTE_BITS]);
-        const struct node *node = link_node(link);
+        uint64_t index = from->at_tables[i] & LINK_KIND;
+        const uint8_t *bytes = groups + 16 * index;
+        uint64_t link = link_load(&link_table(from->at_tables[i])->links[bytes[0]]);
+        const struct node *node = link_bytes(link);
         if (is_answer(link))
             next_hops[index] = answer_next_hop(link);
         else
-            leave(to, index, node, rank_of(node, (uint8_t)value), next_hops);
+            follow_entry(node, node + 1, rank_of(node, bytes[1]), index, to, next_hops);
     }
 }
 
@@ -854,13 +880,13 @@ __attribute__((always_inline)) static inline void lookup_by(const struct fib6 *f
                                                             uint16_t *next_hops, unsigned count,
                                                             end_counter *count_below)
 {
-    struct crowd crowds[2];
+    struct travelers travelers[2];
 
-    crowds[0].list_count = crowds[0].table_count = 0;
-    start(fib, &crowds[0], addresses, count, next_hops);
+    travelers[0].list_count = travelers[0].table_count = 0;
+    start(fib, &travelers[0], addresses, count, next_hops);
     for (unsigned group = 2;; group++) {
-        const struct crowd *from = &crowds[group % 2];
-        struct crowd *to = &crowds[(group + 1) % 2];
+        const struct travelers *from = &travelers[group % 2];
+        struct travelers *to = &travelers[(group + 1) % 2];
         if (from->list_count + from->table_count == 0)
             return;
         to->list_count = to->table_count = 0;
