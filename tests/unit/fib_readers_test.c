@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "kernel/base/bytes.h"
+#include "kernel/base/pause.h"
 #include "kernel/base/snapshot.h"
 #include "kernel/base/text.h"
 #include "net/fib4.h"
@@ -161,7 +162,7 @@ static void make4(struct snapshot_domain *snapshots, unsigned way)
 
     fib4 = fib4_create(&plan4, &base, 1);
     EXPECT(fib4 != NULL);
-    fib4_share(fib4, snapshots);
+    fib4_share(fib4, snapshots, &(const struct pause){ .take = NULL });
     fib4_use_way(fib4, way);
 }
 
