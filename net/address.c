@@ -5,6 +5,7 @@
 
 #include "kernel/base/bytes.h"
 #include "kernel/base/text.h"
+#include "net/wire/ipv6.h"
 
 enum { IPV4_BITS = 32, IPV6_BITS = 128 };
 
@@ -13,6 +14,14 @@ struct address address_of_ipv4(uint32_t address_be)
     struct address address = { .family = FAMILY_IPV4 };
 
     memcpy(address.bytes, &address_be, sizeof(address_be));
+    return address;
+}
+
+struct address address_of_ipv6(const uint8_t bytes[16])
+{
+    struct address address = { .family = FAMILY_IPV6 };
+
+    memcpy(address.bytes, bytes, sizeof(address.bytes));
     return address;
 }
 
@@ -29,9 +38,17 @@ unsigned address_bits(const struct address *address)
     return address->family == FAMILY_IPV6 ? IPV6_BITS : IPV4_BITS;
 }
 
+/* RFC 1122 3.2.1.3, RFC 4291 2.5 to 2.7. */
 bool address_is_unicast(const struct address *address)
 {
+    if (address->family == FAMILY_IPV6)
+        return ipv6_is_station(address->bytes);
     return address->family == FAMILY_IPV4 && address->bytes[0] != 0 && address->bytes[0] < 224;
+}
+
+bool address_is_link_local(const struct address *address)
+{
+    return address->family == FAMILY_IPV6 && ipv6_is_link_local(address->bytes);
 }
 
 bool address_equal(const struct address *a, const struct address *b)

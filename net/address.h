@@ -5,7 +5,7 @@
 
 #include "kernel/base/types.h"
 
-enum family { FAMILY_NONE, FAMILY_IPV4, FAMILY_IPV6 };
+enum family { FAMILY_NONE, FAMILY_IPV4, FAMILY_IPV6, FAMILY_COUNT };
 
 struct address {
     uint8_t family; /* enum family */
@@ -20,10 +20,11 @@ struct prefix {
 enum { ADDRESS_TEXT_MAX = 48, PREFIX_TEXT_MAX = 52 };
 
 struct address address_of_ipv4(uint32_t address_be);
+struct address address_of_ipv6(const uint8_t bytes[16]);
 uint32_t address_ipv4_be(const struct address *address);
-unsigned address_bits(const struct address *address); /* 32 or 128 */
-bool address_is_unicast(
-    const struct address *address); /* what a station may have (RFC 1122 3.2.1.3) */
+unsigned address_bits(const struct address *address);      /* 32 or 128 */
+bool address_is_unicast(const struct address *address);    /* what a station may have */
+bool address_is_link_local(const struct address *address); /* fe80::/10 */
 bool address_equal(const struct address *a, const struct address *b);
 int address_compare(const struct address *a, const struct address *b); /* family, then value */
 

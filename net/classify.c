@@ -6,6 +6,8 @@
  * A packet is plain if all of this is so, and then no stage needs to look at it again: one segment,
  * to our MAC address, IPv4 without options, as long as it says, the checksum right, a source that
  * anybody may have, a TTL that allows forwarding, and short enough for every port. */
+#include "net/classify.h"
+
 #include "kernel/base/bytes.h"
 #include "net/forwarding.h"
 #include "net/stage.h"
@@ -24,34 +26,6 @@ static const enum verdict verdict_of_validity[] = {
     [IPV4_TRUNCATED] = DROP_TRUNCATED,
 };
 
-/* Ethernet pads to 60 bytes (IEEE 802.3 3.2.8), some devices hand over more. The IP packet
- * ends where its own header says. */
-static void trim(struct core *core, struct packet *packet, uint32_t length_bytes)
-{
-    struct packet *segment = packet;
-    uint32_t left = length_bytes;
-
-    while (segment->length_bytes < left) {
-        left -= segment->length_bytes;
-        segment = segment->next_segment;
-    }
-    segment->length_bytes = left;
-    if (segment->next_segment) {
-        packet_free(core->pool, segment->next_segment);
-        segment->next_segment = NULL;
-    }
-    packet->frame_length_bytes = length_bytes;
-}
-
-static bool has_too_many_segments(const struct packet *packet)
-{
-    unsigned count = 0;
-
-    for (; packet; packet = packet->next_segment)
-        count++;
-    return count > PACKET_SEGMENT_MAX;
-}
-
 /* RFC 7126 4.3, 4.4: source routes are refused; other options are passed on as they are. */
 static enum verdict check_options(struct packet *packet, const struct ipv4_header *header)
 {
@@ -62,21 +36,6 @@ static enum verdict check_options(struct packet *packet, const struct ipv4_heade
         return DROP_BAD_IPV4_OPTION;
     }
     return options.source_route ? DROP_SOURCE_ROUTE : PASS;
-}
-
-static enum verdict classify_target(struct packet *packet, const struct forwarding_port *port)
-{
-    const uint8_t *frame = packet->data;
-
-    if (mac_equal(frame, port->mac))
-        return PASS;
-    if (mac_equal(frame, mac_broadcast))
-        packet->flags |= PACKET_LINK_BROADCAST;
-    else if (mac_is_group(frame))
-        packet->flags |= PACKET_LINK_MULTICAST;
-    else
-        return DROP_NOT_FOR_US;
-    return PASS;
 }
 
 static enum verdict classify_other_ethertype(struct packet *packet, uint16_t ethertype)
@@ -119,7 +78,7 @@ static enum verdict classify_carefully(struct core *core, struct packet *packet,
     enum verdict verdict = classify_target(packet, port);
     if (verdict != PASS)
         return verdict;
-    if (packet->next_segment && has_too_many_segments(packet))
+    if (packet->next_segment && classify_has_too_many_segments(packet))
         return DROP_TOO_MANY_SEGMENTS;
     uint16_t ethertype = load_be16(frame + 12);
     if (ethertype != ETHERTYPE_IPV4)
@@ -130,18 +89,8 @@ static enum verdict classify_carefully(struct core *core, struct packet *packet,
         return verdict;
     uint32_t length_bytes = ETHERNET_HEADER_BYTES + (uint32_t)packet->network_length_bytes;
     if (packet->frame_length_bytes != length_bytes)
-        trim(core, packet, length_bytes);
+        classify_trim(core, packet, length_bytes);
     return PASS;
-}
-
-static RARE void drop_all(struct core *core, uint16_t port_in, struct batch *batch,
-                          enum verdict why)
-{
-    for (unsigned i = 0; i < batch->count; i++) {
-        batch->packets[i]->port_in = port_in;
-        datapath_drop(core, batch->packets[i], why);
-    }
-    batch->count = 0;
 }
 
 /* The others of a batch. */
@@ -153,6 +102,10 @@ static RARE void classify_unusual(struct core *core, const struct forwarding_por
     while (unusual != 0) {
         unsigned i = bits_take_first(&unusual);
         struct packet *packet = batch->packets[i];
+        if (classify_is_of(packet, ETHERTYPE_IPV6)) {
+            classify_hand_over(core, findings, i, packet);
+            continue;
+        }
         enum verdict verdict = classify_carefully(core, packet, port);
 
         if (verdict == PASS)
@@ -179,7 +132,7 @@ void classify_batch(struct core *core, uint16_t port_in, struct batch *batch,
     uint64_t bytes = 0, unusual = 0;
 
     if (UNLIKELY(!port->admin_up)) {
-        drop_all(core, port_in, batch, DROP_PORT_DOWN);
+        classify_drop_all(core, port_in, batch, DROP_PORT_DOWN);
         return;
     }
     for (unsigned i = 0; i < count; i++) {

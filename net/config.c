@@ -191,7 +191,8 @@ static bool route_equal(const void *a, const void *b)
 {
     const struct config_route *first = a, *second = b;
 
-    if (compare_routes(a, b) != 0 || first->gateway_count != second->gateway_count)
+    if (compare_routes(a, b) != 0 || first->gateway_count != second->gateway_count ||
+        strcmp(first->interface, second->interface) != 0)
         return false;
     for (unsigned i = 0; i < first->gateway_count; i++)
         if (!address_equal(&first->gateways[i], &second->gateways[i]))
@@ -210,8 +211,11 @@ static bool arp_equal(const void *a, const void *b)
 
 static int compare_route_files(const void *a, const void *b)
 {
-    return compare_names(((const struct config_route_file *)a)->name,
-                         ((const struct config_route_file *)b)->name);
+    const struct config_route_file *first = a, *second = b;
+
+    if (first->family != second->family)
+        return (int)first->family - (int)second->family;
+    return compare_names(first->name, second->name);
 }
 
 static bool route_file_equal(const void *a, const void *b)
@@ -247,7 +251,7 @@ static struct list route_files_of(const struct config *config, const void **star
     *start = config->route_files;
     return (struct list){ .start = start,
                           .count = (unsigned *)&config->route_file_count,
-                          .maximum = CONFIG_ROUTE_FILE_MAX,
+                          .maximum = 2 * CONFIG_ROUTE_FILE_MAX,
                           .size = sizeof(config->route_files[0]),
                           .compare = compare_route_files,
                           .equal = route_file_equal };
@@ -383,15 +387,49 @@ unsigned config_changes(const struct config *a, const struct config *b)
     return changes;
 }
 
-bool config_same_routes(const struct config *a, const struct config *b)
+static enum family family_of_address(const void *address)
+{
+    return ((const struct config_address *)address)->prefix.address.family;
+}
+
+static enum family family_of_route(const void *route)
+{
+    return ((const struct config_route *)route)->prefix.address.family;
+}
+
+static enum family family_of_route_file(const void *file)
+{
+    return ((const struct config_route_file *)file)->family;
+}
+
+/* The items of that family are the same in both. */
+static bool same_of_family(const struct list *a, const struct list *b, enum family family,
+                           enum family (*family_of)(const void *item))
+{
+    unsigned at_a = 0, at_b = 0;
+
+    for (;;) {
+        while (at_a < *a->count && family_of(list_at(a, at_a)) != family)
+            at_a++;
+        while (at_b < *b->count && family_of(list_at(b, at_b)) != family)
+            at_b++;
+        if (at_a == *a->count || at_b == *b->count)
+            return at_a == *a->count && at_b == *b->count;
+        if (!a->equal(list_at(a, at_a++), list_at(b, at_b++)))
+            return false;
+    }
+}
+
+bool config_same_routes(const struct config *a, const struct config *b, enum family family)
 {
     const void *start_a, *start_b;
     struct list addresses_a = addresses_of(a), addresses_b = addresses_of(b);
     struct list routes_a = routes_of(a), routes_b = routes_of(b);
     struct list files_a = route_files_of(a, &start_a), files_b = route_files_of(b, &start_b);
 
-    return list_changes(&addresses_a, &addresses_b) == 0 &&
-           list_changes(&routes_a, &routes_b) == 0 && list_changes(&files_a, &files_b) == 0;
+    return same_of_family(&addresses_a, &addresses_b, family, family_of_address) &&
+           same_of_family(&routes_a, &routes_b, family, family_of_route) &&
+           same_of_family(&files_a, &files_b, family, family_of_route_file);
 }
 
 bool config_first_route_change(const struct config *old, const struct config *next,
@@ -435,30 +473,51 @@ static bool mac_is_unicast(const uint8_t mac[6])
 }
 
 /* In nets with room for them, the first and last address are no host's (RFC 3021: not in /31). */
-static bool interface_address_is_good(const struct prefix *prefix)
+static bool ipv4_interface_address_is_good(const struct prefix *prefix)
 {
-    if (!address_is_unicast(&prefix->address) || prefix->length == 0 || prefix->length > 32)
-        return false;
     if (prefix->length >= 31)
         return true;
     uint32_t host_bits_be = address_ipv4_be(&prefix->address) & ~ipv4_mask_be(prefix->length);
     return host_bits_be != 0 && host_bits_be != ~ipv4_mask_be(prefix->length);
 }
 
+/* RFC 4291 2.6.1: the prefix itself is any router's. Link-local addresses come by themselves. */
+static bool ipv6_interface_address_is_good(const struct prefix *prefix)
+{
+    struct prefix network = prefix_network(prefix);
+
+    return !address_is_link_local(&prefix->address) &&
+           (prefix->length >= 127 || !address_equal(&network.address, &prefix->address));
+}
+
+static bool interface_address_is_good(const struct prefix *prefix)
+{
+    if (!address_is_unicast(&prefix->address) || prefix->length == 0 ||
+        prefix->length > address_bits(&prefix->address))
+        return false;
+    return prefix->address.family == FAMILY_IPV4 ? ipv4_interface_address_is_good(prefix)
+                                                 : ipv6_interface_address_is_good(prefix);
+}
+
 static bool route_is_good(const struct config_route *route)
 {
     const struct prefix *prefix = &route->prefix;
 
-    if (prefix->address.family != FAMILY_IPV4 || prefix->length > 32 || route->distance == 0)
+    if (prefix->address.family == FAMILY_NONE || prefix->length > address_bits(&prefix->address) ||
+        route->distance == 0)
         return false;
     struct prefix network = prefix_network(prefix);
     if (!prefix_equal(&network, prefix) || route->gateway_count > ROUTE_GATEWAY_MAX)
         return false;
     if ((route->kind == ROUTE_GATEWAY) != (route->gateway_count > 0))
         return false;
-    for (unsigned i = 0; i < route->gateway_count; i++)
-        if (!address_is_unicast(&route->gateways[i]))
+    for (unsigned i = 0; i < route->gateway_count; i++) {
+        const struct address *gateway = &route->gateways[i];
+        if (gateway->family != prefix->address.family || !address_is_unicast(gateway))
             return false;
+        if (address_is_link_local(gateway) && route->interface[0] == '\0')
+            return false;
+    }
     return true;
 }
 
@@ -527,6 +586,8 @@ enum error config_set_route(struct config *config, const struct config_route *ro
                                    .distance = route->distance };
     if (found)
         merged = config->routes[index];
+    if (route->interface[0] != '\0' || !found)
+        memcpy(merged.interface, route->interface, sizeof(merged.interface));
     for (unsigned i = 0; i < route->gateway_count; i++) {
         enum error error = add_gateway(&merged, &route->gateways[i]);
         if (error != OK)
@@ -613,22 +674,28 @@ enum error config_remove_route(struct config *config, const struct config_route 
     return OK;
 }
 
-enum error config_set_route_file(struct config *config, const char *name)
+enum error config_set_route_file(struct config *config, enum family family, const char *name)
 {
-    struct config_route_file file = { .name = "" };
+    struct config_route_file file = { .family = family };
     const void *start;
+    unsigned of_family = 0;
 
     if (!file_name_is_valid(name))
         return fail(ERROR_BAD_VALUE);
+    for (unsigned i = 0; i < config->route_file_count; i++)
+        of_family += config->route_files[i].family == family;
+    if (of_family == CONFIG_ROUTE_FILE_MAX && !config_has_route_file(config, family, name))
+        return fail(ERROR_FULL);
     memcpy(file.name, name, strlen(name));
     struct list list = route_files_of(config, &start);
     return list_set(&list, &file);
 }
 
-bool config_has_route_file(const struct config *config, const char *name)
+bool config_has_route_file(const struct config *config, enum family family, const char *name)
 {
     for (unsigned i = 0; i < config->route_file_count; i++)
-        if (strcmp(config->route_files[i].name, name) == 0)
+        if (config->route_files[i].family == family &&
+            strcmp(config->route_files[i].name, name) == 0)
             return true;
     return false;
 }

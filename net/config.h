@@ -17,7 +17,7 @@ enum {
     CONFIG_ADDRESS_MAX = 1024,
     CONFIG_ROUTE_MAX = 65536,         /* as statements; whole tables come from files */
     CONFIG_ROUTES_PER_PREFIX_MAX = 6, /* at different distances */
-    CONFIG_ROUTE_FILE_MAX = 8,
+    CONFIG_ROUTE_FILE_MAX = 8,        /* of each family */
     CONFIG_ARP_MAX = 4096,
     ROUTE_GATEWAY_MAX = 8, /* equal-cost gateways of one route */
     MTU_MIN = 576,         /* RFC 1122 3.3.3; IPv6 will want 1280 */
@@ -50,6 +50,7 @@ enum route_kind { ROUTE_GATEWAY, ROUTE_BLACKHOLE, ROUTE_REJECT };
 
 struct config_route {
     struct prefix prefix;
+    char interface[PORT_NAME_BYTES]; /* where link-local gateways are; "": not said */
     enum route_kind kind;
     uint8_t distance;
     uint8_t gateway_count;
@@ -58,6 +59,7 @@ struct config_route {
 
 /* A table of routes: net/route_file.h. */
 struct config_route_file {
+    enum family family;
     char name[FILE_NAME_MAX];
 };
 
@@ -77,7 +79,7 @@ struct config {
     unsigned interface_count;
     struct config_interface interfaces[PORT_MAX];
     unsigned route_file_count;
-    struct config_route_file route_files[CONFIG_ROUTE_FILE_MAX];
+    struct config_route_file route_files[2 * CONFIG_ROUTE_FILE_MAX];
     /* Grown as needed. */
     unsigned address_count, address_room;
     struct config_address *addresses;
@@ -94,8 +96,8 @@ bool config_equal(const struct config *a, const struct config *b);
 /* How many statements differ. */
 unsigned config_changes(const struct config *a, const struct config *b);
 
-/* Addresses, routes and files of routes are the same: all of which routes are made. */
-bool config_same_routes(const struct config *a, const struct config *b);
+/* Addresses, routes and files of that family are the same: all of which its routes are made. */
+bool config_same_routes(const struct config *a, const struct config *b, enum family family);
 /* The first route statement that was taken away (*is NULL), added (*was NULL) or changed. False:
  * all are the same. */
 bool config_first_route_change(const struct config *old, const struct config *next,
@@ -110,7 +112,8 @@ enum error config_set_interface(struct config *config,
 enum error config_set_address(struct config *config,
                               const struct config_address *address) MUST_CHECK;
 enum error config_set_route(struct config *config, const struct config_route *route) MUST_CHECK;
-enum error config_set_route_file(struct config *config, const char *name) MUST_CHECK;
+enum error config_set_route_file(struct config *config, enum family family,
+                                 const char *name) MUST_CHECK;
 enum error config_set_arp(struct config *config, const struct config_arp *arp) MUST_CHECK;
 
 /* Each removes what has that key; ERROR_NOT_FOUND where there is none. */
@@ -121,5 +124,5 @@ enum error config_remove_address(struct config *config, const char *interface,
 enum error config_remove_route(struct config *config, const struct config_route *route) MUST_CHECK;
 enum error config_remove_arp(struct config *config, uint32_t address_be) MUST_CHECK;
 
-bool config_has_route_file(const struct config *config, const char *name);
+bool config_has_route_file(const struct config *config, enum family family, const char *name);
 const struct config_interface *config_find_interface(const struct config *config, const char *name);

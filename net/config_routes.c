@@ -46,80 +46,103 @@ static enum error add_route(struct maker *maker, const struct prefix *prefix,
 /* ---- Addresses ----------------------------------------------------------------------------------
  */
 
-static enum error add_local(struct maker *maker, uint32_t address_be, unsigned length,
+static enum error add_local(struct maker *maker, const struct address *address, unsigned length,
                             enum next_hop_kind kind, uint16_t port)
 {
-    struct prefix prefix = prefix_of_ipv4(address_be, length);
+    struct prefix prefix = { .address = *address, .length = (uint8_t)length };
     struct path path = { .protocol = PROTOCOL_LOCAL, .kind = (uint8_t)kind, .port = port };
 
     path.source = kind == NEXT_HOP_BROADCAST ? SOURCE_BROADCAST : SOURCE_OWN_ADDRESS;
+    /* Each IPv6 address of ours may be used or not (net/ipv6_addresses.h), so it has its own path.
+     */
+    if (kind == NEXT_HOP_LOCAL && address->family == FAMILY_IPV6) {
+        path.gateway_count = 1;
+        path.gateways[0] = *address;
+    }
     return add_route(maker, &prefix, &path);
 }
 
-/* Special addresses, RFC 1812 4.2.2.11 and 5.3.7, as prefixes like all others: so the datapath asks
- * one question only. */
+/* Special addresses, RFC 1812 4.2.2.11 and 5.3.7, RFC 4291 2.4, as prefixes like all others: so the
+ * datapath asks one question only. */
 static enum error add_special_routes(struct maker *maker)
 {
     static const struct {
-        uint32_t address;
+        uint8_t family;
         uint8_t length;
-        enum next_hop_kind kind;
+        uint8_t kind;
+        uint8_t bytes[16];
     } special[] = {
-        { 0x00000000, 8, NEXT_HOP_MARTIAN }, /* "this network" */
-        { 0x7f000000, 8, NEXT_HOP_LOOPBACK },
-        { 0xe0000000, 4, NEXT_HOP_MULTICAST },
-        { 0xf0000000, 4, NEXT_HOP_MARTIAN }, /* reserved */
-        { 0xffffffff, 32, NEXT_HOP_LIMITED_BROADCAST },
+        { FAMILY_IPV4, 8, NEXT_HOP_MARTIAN, { 0 } }, /* "this network" */
+        { FAMILY_IPV4, 8, NEXT_HOP_LOOPBACK, { 127 } },
+        { FAMILY_IPV4, 4, NEXT_HOP_MULTICAST, { 224 } },
+        { FAMILY_IPV4, 4, NEXT_HOP_MARTIAN, { 240 } }, /* reserved */
+        { FAMILY_IPV4, 32, NEXT_HOP_LIMITED_BROADCAST, { 255, 255, 255, 255 } },
+        { FAMILY_IPV6, 96, NEXT_HOP_MARTIAN, { 0 } }, /* unspecified, IPv4-compatible */
+        { FAMILY_IPV6, 128, NEXT_HOP_LOOPBACK, { [15] = 1 } },
+        { FAMILY_IPV6, 96, NEXT_HOP_MARTIAN, { [10] = 0xff, [11] = 0xff } }, /* IPv4-mapped */
+        { FAMILY_IPV6, 10, NEXT_HOP_LINK_LOCAL, { 0xfe, 0x80 } },
+        { FAMILY_IPV6, 8, NEXT_HOP_MULTICAST, { 0xff } },
     };
     enum error error = OK;
 
     for (unsigned i = 0; i < ARRAY_COUNT(special) && error == OK; i++) {
-        uint32_t address_be = __builtin_bswap32(special[i].address);
-        uint16_t port = special[i].kind == NEXT_HOP_LOOPBACK
-                            ? (uint16_t)(maker->plan->port_count - 1)
-                            : (uint16_t)PORT_NONE;
-        error = add_local(maker, address_be, special[i].length, special[i].kind, port);
+        struct address address = { .family = special[i].family };
+        bool loopback = special[i].kind == NEXT_HOP_LOOPBACK;
+        uint16_t port = loopback ? (uint16_t)(maker->plan->port_count - 1) : (uint16_t)PORT_NONE;
+        if (address.family != maker->plan->family)
+            continue;
+        memcpy(address.bytes, special[i].bytes, sizeof(address.bytes));
+        error = add_local(maker, &address, special[i].length, (enum next_hop_kind)special[i].kind,
+                          port);
     }
     return error;
 }
 
-static uint16_t find_port(const struct config_routes_plan *plan, const char *name)
+static uint16_t find_port(const struct port *ports, unsigned port_count, const char *name)
 {
-    for (unsigned i = 0; i < plan->port_count; i++)
-        if (strcmp(plan->ports[i].name, name) == 0)
+    for (unsigned i = 0; i < port_count; i++)
+        if (strcmp(ports[i].name, name) == 0)
             return (uint16_t)i;
     return PORT_NONE;
 }
 
+static enum error add_broadcasts(struct maker *maker, const struct prefix *prefix, uint16_t port)
+{
+    uint32_t address_be = address_ipv4_be(&prefix->address);
+    uint32_t mask_be = ipv4_mask_be(prefix->length);
+    const struct address old = address_of_ipv4(address_be & mask_be); /* RFC 1812 4.2.3.1 */
+    const struct address all_ones = address_of_ipv4(address_be | ~mask_be);
+
+    enum error error = add_local(maker, &old, 32, NEXT_HOP_BROADCAST, port);
+    return error == OK ? add_local(maker, &all_ones, 32, NEXT_HOP_BROADCAST, port) : error;
+}
+
 static enum error add_address(struct maker *maker, const struct config_address *address)
 {
-    uint16_t port = find_port(maker->plan, address->interface);
-    uint32_t address_be = address_ipv4_be(&address->prefix.address);
-    uint32_t mask_be = ipv4_mask_be(address->prefix.length);
+    const struct prefix *prefix = &address->prefix;
+    uint16_t port = find_port(maker->plan->ports, maker->plan->port_count, address->interface);
 
-    if (port == PORT_NONE)
+    if (port == PORT_NONE || prefix->address.family != maker->plan->family)
         return OK;
-    struct prefix network = prefix_network(&address->prefix);
+    struct prefix network = prefix_network(prefix);
     struct path connected = { .protocol = PROTOCOL_CONNECTED,
                               .kind = NEXT_HOP_CONNECTED,
                               .port = port };
     enum error error = add_route(maker, &network, &connected);
     if (error == OK)
-        error = add_local(maker, address_be, 32, NEXT_HOP_LOCAL, port);
-    /* RFC 3021: a net of two addresses has no broadcast. The all-zeros form is the old broadcast,
-     * RFC 1812 4.2.3.1. */
-    if (error != OK || address->prefix.length > 30)
-        return error;
-    error = add_local(maker, address_be & mask_be, 32, NEXT_HOP_BROADCAST, port);
-    if (error == OK)
-        error = add_local(maker, address_be | ~mask_be, 32, NEXT_HOP_BROADCAST, port);
+        error = add_local(maker, &prefix->address, address_bits(&prefix->address), NEXT_HOP_LOCAL,
+                          port);
+    /* RFC 3021: a net of two addresses has no broadcast. */
+    if (error == OK && prefix->address.family == FAMILY_IPV4 && prefix->length <= 30)
+        error = add_broadcasts(maker, prefix, port);
     return error;
 }
 
 /* ---- Statements ---------------------------------------------------------------------------------
  */
 
-struct path config_route_path(const struct config_route *route)
+struct path config_route_path(const struct config_route *route, const struct port *ports,
+                              unsigned port_count)
 {
     static const uint8_t kinds[] = { [ROUTE_GATEWAY] = NEXT_HOP_GATEWAY,
                                      [ROUTE_BLACKHOLE] = NEXT_HOP_BLACKHOLE,
@@ -127,7 +150,7 @@ struct path config_route_path(const struct config_route *route)
     struct path path = { .protocol = PROTOCOL_STATIC,
                          .distance = route->distance,
                          .kind = kinds[route->kind],
-                         .port = PORT_NONE,
+                         .port = find_port(ports, port_count, route->interface),
                          .gateway_count = route->gateway_count };
 
     memcpy(path.gateways, route->gateways, route->gateway_count * sizeof(route->gateways[0]));
@@ -138,6 +161,9 @@ bool is_special_prefix(const struct prefix *prefix)
 {
     uint8_t first = prefix->address.bytes[0];
 
+    if (prefix->address.family == FAMILY_IPV6)
+        return prefix->length >= 8 && (first == 0xff || address_is_link_local(&prefix->address) ||
+                                       !address_is_unicast(&prefix->address));
     return prefix->length > 0 &&
            ((first == 0 && prefix->length >= 8) || first == 127 || first >= 224);
 }
@@ -150,7 +176,10 @@ static enum error add_statements(struct maker *maker)
     for (unsigned i = 0; i < config->address_count && error == OK; i++)
         error = add_address(maker, &config->addresses[i]);
     for (unsigned i = 0; i < config->route_count && error == OK; i++) {
-        struct path path = config_route_path(&config->routes[i]);
+        if (config->routes[i].prefix.address.family != maker->plan->family)
+            continue;
+        struct path path =
+            config_route_path(&config->routes[i], maker->plan->ports, maker->plan->port_count);
         error = add_route(maker, &config->routes[i].prefix, &path);
     }
     return error;
@@ -161,10 +190,17 @@ static enum error add_statements(struct maker *maker)
  * came first, where two files have the same prefix.
  */
 
+static const char *family_word(const struct maker *maker)
+{
+    return maker->plan->family == FAMILY_IPV6 ? "ipv6" : "ip";
+}
+
 static const char *why_no_gateway(const struct config *config, const struct address *gateway)
 {
     if (!address_is_unicast(gateway))
         return "that next hop is no station's address";
+    if (address_is_link_local(gateway))
+        return "a link-local next hop needs a statement with its interface";
     for (unsigned i = 0; i < config->address_count; i++)
         if (address_equal(&config->addresses[i].prefix.address, gateway))
             return "that next hop is an address of our own";
@@ -210,7 +246,7 @@ static enum error check_gateways(const struct maker *maker, const struct path *p
         const char *wrong = why_no_gateway(maker->plan->config, &path->gateways[i]);
         if (!wrong)
             continue;
-        text_print(maker->problem, "ip route file %s: next hop %s: %s", file,
+        text_print(maker->problem, "%s route file %s: next hop %s: %s", family_word(maker), file,
                    address_text(&path->gateways[i], text), wrong);
         return fail(ERROR_BAD_VALUE);
     }
@@ -277,7 +313,7 @@ static struct path path_of_file(uint8_t source)
 static enum error find_gateway_path(struct loading *loading, const struct address *gateway,
                                     uint16_t *number, const char **wrong)
 {
-    unsigned place = load_be32(gateway->bytes) % GATEWAYS_CACHED;
+    unsigned place = (load_be32(gateway->bytes) ^ load_be32(gateway->bytes + 12)) % GATEWAYS_CACHED;
 
     *number = loading->cache[place].path;
     if (*number != 0 && address_equal(&loading->cache[place].gateway, gateway))
@@ -351,9 +387,10 @@ static enum error load_file(struct maker *maker, unsigned place)
         return fail(ERROR_NO_MEMORY);
     loading->maker = maker;
     loading->source = (uint8_t)(place + 1);
-    enum error error = route_file_read(file->name, load_line, loading, maker->plan->pause, &text);
+    enum error error = route_file_read(file->name, maker->plan->family, load_line, loading,
+                                       maker->plan->pause, &text);
     if (error != OK)
-        text_print(maker->problem, "ip route file %s: %s", file->name, why);
+        text_print(maker->problem, "%s route file %s: %s", family_word(maker), file->name, why);
     file->route_count = loading->count;
     memory_free(loading);
     return error;
@@ -365,22 +402,25 @@ static enum error add_files(struct maker *maker)
     const struct config_routes_plan *plan = maker->plan;
     const struct config *config = plan->config;
     bool stays[CONFIG_ROUTE_FILE_MAX] = { false }, any_stays = false;
+    unsigned count = 0;
     enum error error = OK;
 
     for (unsigned i = 0; i < config->route_file_count; i++) {
-        struct route_file *file = &maker->files->at[i];
+        if (config->route_files[i].family != plan->family)
+            continue;
+        struct route_file *file = &maker->files->at[count];
         text_format(file->name, sizeof(file->name), "%s", config->route_files[i].name);
         unsigned before =
             plan->files ? find_file(plan->files, file->name) : (unsigned)CONFIG_ROUTE_FILE_MAX;
-        stays[i] = before < CONFIG_ROUTE_FILE_MAX &&
-                   !(plan->read_again && strcmp(plan->read_again, file->name) == 0);
-        if (stays[i])
+        stays[count] = before < CONFIG_ROUTE_FILE_MAX &&
+                       !(plan->read_again && strcmp(plan->read_again, file->name) == 0);
+        if (stays[count])
             file->route_count = plan->files->at[before].route_count;
-        any_stays = any_stays || stays[i];
+        any_stays = any_stays || stays[count++];
     }
     if (any_stays)
         error = copy_routes(maker);
-    for (unsigned i = 0; i < config->route_file_count && error == OK; i++)
+    for (unsigned i = 0; i < count && error == OK; i++)
         if (!stays[i])
             error = load_file(maker, i);
     return error;
@@ -395,7 +435,7 @@ enum error config_routes_create(const struct config_routes_plan *plan, struct ri
     struct maker maker = { .plan = plan, .files = files, .problem = problem };
 
     *files = (struct route_files){ .at = { { .route_count = 0 } } };
-    maker.rib = rib_create(FAMILY_IPV4);
+    maker.rib = rib_create(plan->family);
     if (!maker.rib)
         return fail(ERROR_NO_MEMORY);
     enum error error = add_special_routes(&maker);

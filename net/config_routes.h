@@ -23,6 +23,7 @@ struct route_files {
 };
 
 struct config_routes_plan {
+    enum family family;
     const struct config *config;
     const struct port *ports; /* the loopback is the last */
     unsigned port_count;
@@ -40,7 +41,9 @@ enum error config_routes_create(const struct config_routes_plan *plan, struct ri
                                 struct route_files *files, struct text *problem) MUST_CHECK;
 
 /* What a statement means. */
-struct path config_route_path(const struct config_route *route);
+struct path config_route_path(const struct config_route *route, const struct port *ports,
+                              unsigned port_count);
 
-/* 0/8 but for the default route, 127/8, 224/3: RFC 1812 4.2.2.11. */
+/* 0/8 but for the default route, 127/8, 224/3: RFC 1812 4.2.2.11; link-local and multicast ones of
+ * IPv6, and ::/96: RFC 4291 2.4. */
 bool is_special_prefix(const struct prefix *prefix);

@@ -22,7 +22,9 @@
 #include "net/config_routes.h"
 #include "net/datapath.h"
 #include "net/fib4.h"
+#include "net/fib6.h"
 #include "net/forwarding.h"
+#include "net/ipv6_addresses.h"
 #include "net/neighbor.h"
 #include "net/rib.h"
 #include "net/router.h"
@@ -186,18 +188,22 @@ enum error control_check(struct router *router, const struct config *next,
 struct old_routes {
     struct old_routes *next; /* once every core has let go of them */
     struct router *router;
-    struct rib *rib; /* NULL: it stays in force */
+    /* NULL: they stay in force. */
+    struct rib *ribs[FAMILY_COUNT];
     struct fib4 *fib4;
+    struct fib6 *fib6;
 };
 
 /* All that a commit will put in place. */
 struct plan {
     struct port *ports;
-    struct rib *rib;   /* NULL: that of before */
-    struct fib4 *fib4; /* NULL: likewise */
-    struct route_files files;
+    /* NULL: those of before. */
+    struct rib *ribs[FAMILY_COUNT];
+    struct fib4 *fib4;
+    struct fib6 *fib6;
+    struct route_files files[FAMILY_COUNT]; /* of the RIBs that are new */
     struct forwarding *view;
-    struct old_routes *old; /* takes what is replaced; NULL: RIB and FIB stay */
+    struct old_routes *old; /* takes what is replaced; NULL: RIBs and FIBs stay */
 };
 
 static void apply_interface(struct port *port, const struct config_interface *wish)
@@ -226,7 +232,9 @@ static void plan_drop(struct router *router, struct plan *plan)
     memory_free(plan->old);
     forwarding_destroy(plan->view);
     fib4_destroy(plan->fib4, &pause);
-    rib_destroy(plan->rib, &pause);
+    fib6_destroy(plan->fib6, &pause);
+    for (unsigned family = FAMILY_IPV4; family < FAMILY_COUNT; family++)
+        rib_destroy(plan->ribs[family], &pause);
 }
 
 static enum error plan_ports(struct router *router, const struct config *config, struct plan *plan)
@@ -242,57 +250,101 @@ static enum error plan_ports(struct router *router, const struct config *config,
     return OK;
 }
 
-static enum error plan_rib(struct router *router, const struct config *config,
-                           const char *read_again, struct plan *plan, struct text *problem)
+/* What is to be read again though its statement is the same. */
+struct reading {
+    enum family family;
+    const char *name;
+};
+
+static enum error plan_rib(struct router *router, enum family family, const struct config *config,
+                           const struct reading *again, struct plan *plan, struct text *problem)
 {
     const struct pause pause = pause_of(router);
     struct config_routes_plan routes = {
+        .family = family,
         .config = config,
         .ports = plan->ports,
         .port_count = router->port_count,
-        .rib = router->rib,
-        .files = router->route_files,
-        .read_again = read_again,
+        .rib = router->ribs[family],
+        .files = router->route_files[family],
+        .read_again = again && again->family == family ? again->name : NULL,
         .pause = &pause,
     };
 
-    if (router->rib && !read_again && config_same_routes(router->config, config))
+    if (router->ribs[family] && !routes.read_again &&
+        config_same_routes(router->config, config, family))
         return OK;
-    return config_routes_create(&routes, &plan->rib, &plan->files, problem);
+    return config_routes_create(&routes, &plan->ribs[family], &plan->files[family], problem);
 }
 
-static enum error plan_view(struct router *router, const struct config *config, struct plan *plan)
+static enum error plan_ribs(struct router *router, const struct config *config,
+                            const struct reading *again, struct plan *plan, struct text *problem)
+{
+    enum error error = OK;
+
+    for (unsigned family = FAMILY_IPV4; family < FAMILY_COUNT && error == OK; family++)
+        error = plan_rib(router, (enum family)family, config, again, plan, problem);
+    return error;
+}
+
+static enum error plan_fibs(struct router *router, const struct rib *const *ribs, struct plan *plan)
 {
     const struct forwarding *now = atomic_load_explicit(&router->forwarding, memory_order_relaxed);
-    const struct rib *rib = plan->rib ? plan->rib : router->rib;
+    struct forwarding *view = plan->view;
     const struct pause pause = pause_of(router);
 
-    plan->view = forwarding_create(config, rib, plan->ports, router->port_count);
-    if (!plan->view)
-        return fail(ERROR_NO_MEMORY);
-    plan->view->fib4 = router->fib4;
-    if (!plan->rib && next_hops_same_usable(&now->ipv4, &plan->view->ipv4))
+    view->fib4 = router->fib4;
+    view->fib6 = router->fib6;
+    if (plan->ribs[FAMILY_IPV4] || !next_hops_same_usable(&now->ipv4, &view->ipv4)) {
+        view->fib4 = plan->fib4 = routes_create_fib4(ribs[FAMILY_IPV4], view, &pause);
+        if (!plan->fib4)
+            return fail(ERROR_NO_MEMORY);
+    }
+    if (plan->ribs[FAMILY_IPV6] || !next_hops_same_usable(&now->ipv6, &view->ipv6)) {
+        view->fib6 = plan->fib6 = routes_create_fib6(ribs[FAMILY_IPV6], view, &pause);
+        if (!plan->fib6)
+            return fail(ERROR_NO_MEMORY);
+    }
+    if (!plan->fib4 && !plan->fib6)
         return OK;
-    plan->view->fib4 = plan->fib4 = routes_create_fib4(rib, plan->view, &pause);
     plan->old = memory_alloc(sizeof(*plan->old), 0, MEMORY_ROUTE);
-    return plan->fib4 && plan->old ? OK : fail(ERROR_NO_MEMORY);
+    return plan->old ? OK : fail(ERROR_NO_MEMORY);
+}
+
+static enum error plan_view(struct router *router, const struct config *config, struct plan *plan,
+                            struct text *problem)
+{
+    const struct rib *ribs[FAMILY_COUNT] = { NULL };
+    unsigned route_count = 0;
+
+    for (unsigned family = FAMILY_IPV4; family < FAMILY_COUNT; family++) {
+        ribs[family] = plan->ribs[family] ? plan->ribs[family] : router->ribs[family];
+        route_count += rib_count(ribs[family]);
+    }
+    plan->view = forwarding_create(&(struct forwarding_plan){
+        .config = config,
+        .ribs = ribs,
+        .ports = plan->ports,
+        .port_count = router->port_count,
+        .ipv6_addresses = router->ipv6_addresses,
+    });
+    enum error error = plan->view ? plan_fibs(router, ribs, plan) : fail(ERROR_NO_MEMORY);
+    if (error == ERROR_NO_MEMORY)
+        text_print(problem, "out of memory for the tables of %u routes", route_count);
+    return error;
 }
 
 /* While it is being made, packets go on; neighbors come and go, but no port changes, as only this
  * coroutine looks at them. */
 static enum error plan_make(struct router *router, const struct config *config,
-                            const char *read_again, struct plan *plan, struct text *problem)
+                            const struct reading *again, struct plan *plan, struct text *problem)
 {
     *plan = (struct plan){ .ports = NULL };
     enum error error = plan_ports(router, config, plan);
     if (error == OK)
-        error = plan_rib(router, config, read_again, plan, problem);
-    if (error == OK) {
-        error = plan_view(router, config, plan);
-        if (error == ERROR_NO_MEMORY)
-            text_print(problem, "out of memory for the tables of %u routes",
-                       rib_count(plan->rib ? plan->rib : router->rib));
-    }
+        error = plan_ribs(router, config, again, plan, problem);
+    if (error == OK)
+        error = plan_view(router, config, plan, problem);
     if (error != OK)
         plan_drop(router, plan);
     return error;
@@ -342,7 +394,8 @@ static void announce_new_addresses(struct router *router, const struct config *o
     for (unsigned i = 0; i < next->address_count; i++) {
         const struct config_address *address = &next->addresses[i];
         const struct port *port = router_port(router, address->interface);
-        if (port && port->nic && port->admin_up && port->link_up && !was_own_address(old, address))
+        if (address->prefix.address.family == FAMILY_IPV4 && port && port->nic && port->admin_up &&
+            port->link_up && !was_own_address(old, address))
             arp_announce(router->arp, port->index, address_ipv4_be(&address->prefix.address),
                          now_ns);
     }
@@ -365,7 +418,9 @@ void control_free_old_routes(struct router *router)
     while ((old = router->old_routes) != NULL) {
         router->old_routes = old->next;
         fib4_destroy(old->fib4, &pause);
-        rib_destroy(old->rib, &pause);
+        fib6_destroy(old->fib6, &pause);
+        for (unsigned family = FAMILY_IPV4; family < FAMILY_COUNT; family++)
+            rib_destroy(old->ribs[family], &pause);
         memory_free(old);
     }
 }
@@ -377,24 +432,27 @@ static void retire(struct router *router, void *object, void (*destroy)(void *ob
     CHECK(error == OK); /* can_retire() */
 }
 
-static void share_fib4(struct router *router)
+/* What the plan has takes the place of what the router has; that goes into *old. */
+static void swap_routes(struct router *router, struct plan *plan, struct old_routes *old)
 {
     const struct pause pause = pause_of(router);
 
-    fib4_share(router->fib4, &router->snapshots, &pause);
-}
-
-static void swap_routes(struct router *router, struct plan *plan)
-{
-    if (!plan->old)
-        return;
-    *plan->old = (struct old_routes){ .router = router, .fib4 = router->fib4 };
-    router->fib4 = plan->fib4;
-    share_fib4(router);
-    if (plan->rib) {
-        plan->old->rib = router->rib;
-        router->rib = plan->rib;
-        *router->route_files = plan->files;
+    if (plan->fib4) {
+        old->fib4 = router->fib4;
+        router->fib4 = plan->fib4;
+        fib4_share(router->fib4, &router->snapshots, &pause);
+    }
+    if (plan->fib6) {
+        old->fib6 = router->fib6;
+        router->fib6 = plan->fib6;
+        fib6_share(router->fib6, &router->snapshots);
+    }
+    for (unsigned family = FAMILY_IPV4; family < FAMILY_COUNT; family++) {
+        if (!plan->ribs[family])
+            continue;
+        old->ribs[family] = router->ribs[family];
+        router->ribs[family] = plan->ribs[family];
+        *router->route_files[family] = plan->files[family];
     }
 }
 
@@ -420,7 +478,10 @@ static void publish(struct router *router, struct plan *plan)
         port->mtu_bytes = planned->mtu_bytes;
         memcpy(port->mac, planned->mac, sizeof(port->mac));
     }
-    swap_routes(router, plan);
+    if (plan->old) {
+        plan->old->router = router;
+        swap_routes(router, plan, plan->old);
+    }
     forwarding_find_gateways(plan->view, router->neighbors);
     atomic_store_explicit(&router->forwarding, plan->view, memory_order_release);
     core->forwarding = plan->view;
@@ -433,6 +494,7 @@ static void publish(struct router *router, struct plan *plan)
         if (changed[i] && router->ports[i].nic) {
             neighbor_port_changed(router->neighbors, (uint16_t)i, core->now_ns);
             arp_port_changed(router->arp, (uint16_t)i, core->now_ns);
+            ipv6_addresses_port_changed(router->ipv6_addresses, (uint16_t)i, core->now_ns);
         }
 }
 
@@ -444,7 +506,7 @@ static bool commit_one_route(struct router *router, const struct config *next,
 
     if (report->changes != 1 || !config_first_route_change(router->config, next, &was, &is))
         return false;
-    struct path path = config_route_path(is ? is : was);
+    struct path path = config_route_path(is ? is : was, router->ports, router->port_count);
     if (is)
         *error = routes_set(router, &is->prefix, &path);
     else
@@ -459,14 +521,14 @@ static void take_config(struct router *router, struct config *next)
 }
 
 /* From `prepare` on; next may be the configuration that is in force. */
-static enum error apply(struct router *router, const struct config *next, const char *read_again,
-                        struct commit_report *report)
+static enum error apply(struct router *router, const struct config *next,
+                        const struct reading *again, struct commit_report *report)
 {
     struct text problem_text = text_of(report->problem, sizeof(report->problem));
     uint64_t start_ns = clock_ns();
     struct plan plan;
 
-    enum error error = plan_make(router, next, read_again, &plan, &problem_text);
+    enum error error = plan_make(router, next, again, &plan, &problem_text);
     if (error != OK) {
         if (problem_text.length == 0)
             problem(report, "%s", error_text(error));
@@ -489,6 +551,7 @@ static enum error apply(struct router *router, const struct config *next, const 
     uint64_t now_ns = router->cores[CONTROL_CORE]->now_ns;
     publish(router, &plan);
     neighbor_reconfigure(router->neighbors, next, now_ns);
+    ipv6_addresses_reconfigure(router->ipv6_addresses, next, now_ns);
     announce_new_addresses(router, router->config, next, now_ns);
     report->swap_ns = clock_ns() - prepared_ns;
     return OK;
@@ -514,11 +577,13 @@ enum error control_commit(struct router *router, struct config *next, struct com
     return error;
 }
 
-enum error control_read_routes(struct router *router, const char *name,
+enum error control_read_routes(struct router *router, enum family family, const char *name,
                                struct commit_report *report)
 {
+    const struct reading again = { family, name };
+
     *report = (struct commit_report){ .changes = 0 };
-    return apply(router, router->config, name, report);
+    return apply(router, router->config, &again, report);
 }
 
 /* ---- Links ------------------------------------------------------------------------------------
@@ -541,6 +606,8 @@ static void check_links(struct router *router, uint64_t now_ns)
         log_info(port->name, "link is %s", port->link_up ? "up" : "down");
         router->links_changed = true;
     }
+    if (ipv6_addresses_take_change(router->ipv6_addresses))
+        router->links_changed = true;
     if (!router->links_changed ||
         plan_make(router, router->config, NULL, &plan, &problem_text) != OK)
         return;
@@ -599,20 +666,24 @@ enum error control_create(struct router *router)
 {
     char why[64];
     struct text problem_text = text_of(why, sizeof(why));
+    struct old_routes none = { .next = NULL };
     struct plan plan;
 
-    router->route_files = memory_alloc(sizeof(*router->route_files), 0, MEMORY_ROUTE);
+    for (unsigned family = FAMILY_IPV4; family < FAMILY_COUNT; family++) {
+        router->route_files[family] =
+            memory_alloc(sizeof(*router->route_files[family]), 0, MEMORY_ROUTE);
+        if (!router->route_files[family])
+            return fail(ERROR_NO_MEMORY);
+    }
     router->config = config_create();
-    if (!router->route_files || !router->config)
+    if (!router->config)
         return fail(ERROR_NO_MEMORY);
     enum error error = plan_make(router, router->config, NULL, &plan, &problem_text);
     if (error != OK)
         return error;
+    swap_routes(router, &plan, &none);
     memory_free(plan.ports);
     memory_free(plan.old);
-    router->rib = plan.rib;
-    router->fib4 = plan.fib4;
-    share_fib4(router);
     atomic_store_explicit(&router->forwarding, plan.view, memory_order_release);
     for (unsigned i = 0; i < router->core_count; i++)
         router->cores[i]->forwarding = plan.view;
@@ -633,8 +704,11 @@ void control_destroy(struct router *router)
         coroutine_destroy(router->control);
     forwarding_destroy(atomic_load_explicit(&router->forwarding, memory_order_relaxed));
     fib4_destroy(router->fib4, NULL);
-    rib_destroy(router->rib, NULL);
-    memory_free(router->route_files);
+    fib6_destroy(router->fib6, NULL);
+    for (unsigned family = FAMILY_IPV4; family < FAMILY_COUNT; family++) {
+        rib_destroy(router->ribs[family], NULL);
+        memory_free(router->route_files[family]);
+    }
     config_destroy(router->config);
 }
 
@@ -645,20 +719,24 @@ void control_destroy(struct router *router)
 bool control_route_for(struct router *router, const struct address *address, struct route *out)
 {
     const struct forwarding *view = atomic_load_explicit(&router->forwarding, memory_order_acquire);
+    const struct next_hop_table *table = forwarding_table_of(view, (enum family)address->family);
+    const struct rib *rib = router->ribs[address->family];
     unsigned length = address_bits(address);
 
-    if (address->family != FAMILY_IPV4)
+    if (!rib)
         return false;
-    uint16_t number = fib4_lookup(view->fib4, address_ipv4_be(address));
-    if (number == FIB4_NO_ROUTE)
+    uint16_t number = address->family == FAMILY_IPV6
+                          ? fib6_lookup(view->fib6, address->bytes)
+                          : fib4_lookup(view->fib4, address_ipv4_be(address));
+    if (number == 0)
         return false;
-    if (rib_lookup(router->rib, address, view->ipv4.next_hops, &length) != number)
+    if (rib_lookup(rib, address, table->next_hops, &length) != number)
         length = address_bits(address); /* it has just changed */
     struct prefix prefix = { .address = *address, .length = (uint8_t)length };
     *out = (struct route){ .prefix = prefix_network(&prefix),
-                           .path = *rib_path(router->rib, number),
+                           .path = *rib_path(rib, number),
                            .active = true,
-                           .port = view->ipv4.next_hops[number].port };
+                           .port = table->next_hops[number].port };
     return true;
 }
 

@@ -23,7 +23,7 @@ enum error control_commit(struct router *router, struct config *next,
                           struct commit_report *report) MUST_CHECK;
 
 /* Reads a file of routes again that the configuration names; on failure the old ones stay. */
-enum error control_read_routes(struct router *router, const char *name,
+enum error control_read_routes(struct router *router, enum family family, const char *name,
                                struct commit_report *report) MUST_CHECK;
 
 /* The control core's: creates the state that commits change, with the built-in configuration, and

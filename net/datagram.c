@@ -8,6 +8,7 @@
 #include "net/router.h"
 #include "net/wire/checksum.h"
 #include "net/wire/ipv4.h"
+#include "net/wire/ipv6.h"
 
 uint32_t datagram_source(const struct core *core, uint32_t destination_be)
 {
@@ -27,6 +28,7 @@ uint32_t datagram_source(const struct core *core, uint32_t destination_be)
     case NEXT_HOP_NONE:
     case NEXT_HOP_LIMITED_BROADCAST:
     case NEXT_HOP_MULTICAST:
+    case NEXT_HOP_LINK_LOCAL:
     case NEXT_HOP_MARTIAN:
     case NEXT_HOP_BLACKHOLE:
     case NEXT_HOP_REJECT:
@@ -81,6 +83,48 @@ struct packet *datagram_create(struct core *core, const struct datagram_setup *s
         .destination_be = setup->destination_be,
     };
     ipv4_seal(header);
+    return packet;
+}
+
+struct address datagram6_source(const struct core *core, const struct address *destination,
+                                uint16_t port)
+{
+    static const struct address none = { .family = FAMILY_NONE };
+    const struct forwarding *view = core->forwarding;
+    struct address link_local;
+
+    if (port != PORT_NONE &&
+        (address_is_link_local(destination) || ipv6_is_multicast(destination->bytes)))
+        return forwarding_link_local(view, port, &link_local) ? link_local : none;
+    const struct next_hop *way = forwarding_lookup(view, destination);
+    if (way->kind == NEXT_HOP_LOCAL || way->kind == NEXT_HOP_LOOPBACK)
+        return *destination;
+    if (way->kind < NEXT_HOP_CONNECTED)
+        return none;
+    return forwarding_source(view, way->port, destination);
+}
+
+struct packet *datagram6_create(struct core *core, const struct datagram6_setup *setup)
+{
+    struct packet *packet = packet_alloc(core->pool);
+
+    CHECK(setup->payload_bytes <= UINT16_MAX);
+    if (!packet)
+        return NULL;
+    if (!extend(core, packet, IPV6_HEADER_BYTES + setup->payload_bytes)) {
+        packet_free(core->pool, packet);
+        return NULL;
+    }
+    struct ipv6_header *header = (void *)packet->data;
+    *header = (struct ipv6_header){
+        .version_class_flow_be = ipv6_version_word_be(setup->traffic_class, 0),
+        .payload_length_be = __builtin_bswap16((uint16_t)setup->payload_bytes),
+        .next_header = setup->protocol,
+        .hop_limit = setup->hop_limit,
+    };
+    memcpy(header->source, setup->source, sizeof(header->source));
+    memcpy(header->destination, setup->destination, sizeof(header->destination));
+    packet->port_out = setup->port;
     return packet;
 }
 

@@ -23,6 +23,23 @@ struct datagram_setup {
  * yet, over as many segments as it takes. NULL without buffers. */
 struct packet *datagram_create(struct core *core, const struct datagram_setup *setup) MUST_CHECK;
 
+/* The same for IPv6. FAMILY_NONE: no route, or no address on that port. A link-local or multicast
+ * destination wants `port`, which else is PORT_NONE. */
+struct address datagram6_source(const struct core *core, const struct address *destination,
+                                uint16_t port) MUST_CHECK;
+
+struct datagram6_setup {
+    const uint8_t *source, *destination; /* 16 bytes each */
+    uint16_t port;                       /* by which it leaves; PORT_NONE: as routes say */
+    uint8_t protocol;
+    uint8_t hop_limit;
+    uint8_t traffic_class;
+    uint32_t payload_bytes; /* at most 65,535 */
+};
+
+/* A packet for datapath_originate6(). NULL without buffers. */
+struct packet *datagram6_create(struct core *core, const struct datagram6_setup *setup) MUST_CHECK;
+
 /* Copies into a packet's bytes [offset, offset + length_bytes), which are there. */
 void datagram_write(struct packet *packet, uint32_t offset, const void *from,
                     uint32_t length_bytes);

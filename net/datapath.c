@@ -1,12 +1,18 @@
 /* The path itself, and what becomes of packets that leave it halfway. See datapath.h. */
 #include "net/datapath.h"
 
+#include <string.h>
+
+#include "kernel/base/bytes.h"
 #include "net/arp.h"
 #include "net/forwarding.h"
 #include "net/icmp.h"
+#include "net/icmp6.h"
 #include "net/local.h"
 #include "net/neighbor.h"
+#include "net/wire/ethernet.h"
 #include "net/wire/ipv4.h"
+#include "net/wire/ipv6.h"
 
 enum {
     /* An answer to ourselves may cause one more, and so on: what is left waits for the next step.
@@ -19,10 +25,51 @@ static void handle_taken(struct core *core);
 /* ---- The path, top to bottom ------------------------------------------------------------------
  */
 
+static void run_ipv4(struct core *core, uint16_t port_in, struct batch *batch)
+{
+    struct findings findings;
+
+    findings_begin(&findings);
+    classify_batch(core, port_in, batch, &findings);
+    route_batch(core, batch, &findings);
+    rewrite_batch(core, batch, &findings);
+    enqueue_batch(core, batch, &findings);
+}
+
+static void run_ipv6(struct core *core, uint16_t port_in, struct batch *batch)
+{
+    struct findings findings;
+
+    findings_begin(&findings);
+    classify6_batch(core, port_in, batch, &findings);
+    route6_batch(core, batch, &findings);
+    rewrite6_batch(core, batch, &findings);
+    enqueue_batch(core, batch, &findings);
+}
+
+/* The first frame tells of which family most are: packets come in groups. */
+static bool begins_with_ipv6(const struct batch *batch)
+{
+    const struct packet *first = batch->packets[0];
+
+    return first->length_bytes >= ETHERNET_HEADER_BYTES &&
+           load_be16(first->data + ETHERNET_TYPE_OFFSET) == ETHERTYPE_IPV6;
+}
+
+static RARE void run_other_family(struct core *core, uint16_t port_in, bool ipv6)
+{
+    struct batch batch = core->other_family;
+
+    core->other_family.count = 0;
+    if (ipv6)
+        run_ipv6(core, port_in, &batch);
+    else
+        run_ipv4(core, port_in, &batch);
+}
+
 void datapath_poll(struct core *core, const struct port *port)
 {
     struct batch batch;
-    struct findings findings;
 
     batch.count = 0;
     port_receive(core, port, &batch);
@@ -31,13 +78,41 @@ void datapath_poll(struct core *core, const struct port *port)
     core->worked = true;
     counter_add(&core->stats.packets, batch.count);
     counter_add(&core->stats.batches, 1);
-    findings_begin(&findings);
-    classify_batch(core, port->index, &batch, &findings);
-    route_batch(core, &batch, &findings);
-    rewrite_batch(core, &batch, &findings);
-    enqueue_batch(core, &batch, &findings);
+    bool ipv6 = begins_with_ipv6(&batch);
+    if (UNLIKELY(ipv6))
+        run_ipv6(core, port->index, &batch);
+    else
+        run_ipv4(core, port->index, &batch);
+    if (UNLIKELY(core->other_family.count > 0))
+        run_other_family(core, port->index, !ipv6);
     if (core->taken.count > 0 || core->originated.count > 0)
         datapath_flush(core);
+}
+
+/* Packets of ours, of one family. */
+static void run_originated(struct core *core, struct batch *batch, bool ipv6)
+{
+    struct findings findings;
+
+    if (batch->count == 0)
+        return;
+    findings_begin(&findings);
+    findings.unusual = UINT64_MAX >> (BATCH_MAX - batch->count); /* not plain, all of them */
+    for (unsigned i = 0; i < batch->count; i++) {
+        if (ipv6)
+            memcpy(findings.destinations[i], batch->packets[i]->next_hop,
+                   sizeof(findings.destinations[i]));
+        else
+            findings.destinations_be[i] = batch->packets[i]->next_hop_be;
+    }
+    if (ipv6) {
+        route6_batch(core, batch, &findings);
+        rewrite6_batch(core, batch, &findings);
+    } else {
+        route_batch(core, batch, &findings);
+        rewrite_batch(core, batch, &findings);
+    }
+    enqueue_batch(core, batch, &findings);
 }
 
 /* What was set aside, and what we send ourselves, which joins at the route stage. */
@@ -45,18 +120,17 @@ void datapath_flush(struct core *core)
 {
     handle_taken(core);
     for (unsigned i = 0; i < FLUSH_ROUNDS_MAX && core->originated.count > 0; i++) {
-        struct batch batch = core->originated;
-        struct findings findings;
+        struct batch ipv4 = { .count = 0 }, ipv6 = { .count = 0 };
 
+        for (unsigned k = 0; k < core->originated.count; k++) {
+            struct packet *packet = core->originated.packets[k];
+            struct batch *batch = packet->network_protocol == PACKET_IPV6 ? &ipv6 : &ipv4;
+            batch->packets[batch->count++] = packet;
+        }
         core->originated.count = 0;
         core->worked = true;
-        findings_begin(&findings);
-        findings.unusual = UINT64_MAX >> (BATCH_MAX - batch.count); /* not plain, all of them */
-        for (unsigned k = 0; k < batch.count; k++)
-            findings.destinations_be[k] = batch.packets[k]->next_hop_be;
-        route_batch(core, &batch, &findings);
-        rewrite_batch(core, &batch, &findings);
-        enqueue_batch(core, &batch, &findings);
+        run_originated(core, &ipv4, false);
+        run_originated(core, &ipv6, true);
         handle_taken(core);
     }
 }
@@ -73,7 +147,10 @@ void datapath_resume(struct core *core, struct packet *packet)
     }
     findings_begin(&findings);
     findings.adjacencies[0] = NULL;
-    rewrite_batch(core, &batch, &findings);
+    if (packet->network_protocol == PACKET_IPV6)
+        rewrite6_batch(core, &batch, &findings);
+    else
+        rewrite_batch(core, &batch, &findings);
     enqueue_batch(core, &batch, &findings);
 }
 
@@ -83,7 +160,7 @@ void datapath_resume(struct core *core, struct packet *packet)
 void batch_set_aside(struct core *core, struct packet *packet, enum verdict verdict)
 {
     if (verdict != TAKEN) {
-        if (drop_reasons[verdict].icmp_type == ICMP_NONE) {
+        if (!drop_is_owed_error(packet, verdict)) {
             datapath_drop(core, packet, verdict);
             return;
         }
@@ -137,13 +214,19 @@ static void dispatch(struct core *core, struct packet *packet)
         neighbor_resolve(router->neighbors, packet, core->now_ns);
         break;
     case MAIL_LOCAL:
-        local_input(core, packet);
+        if (packet->network_protocol == PACKET_IPV6)
+            local6_input(core, packet);
+        else
+            local_input(core, packet);
         break;
     case MAIL_ARP:
         arp_input(router->arp, packet, core->now_ns);
         break;
     case MAIL_FRAGMENT:
-        fragment_packet(core, packet);
+        if (packet->network_protocol == PACKET_IPV6)
+            fragment6_packet(core, packet);
+        else
+            fragment_packet(core, packet);
         break;
     case MAIL_DROP:
         datapath_drop(core, packet, packet->reason);
@@ -167,14 +250,21 @@ static void handle_taken(struct core *core)
 void datapath_drop(struct core *core, struct packet *packet, enum verdict why)
 {
     counter_add(&core->ports[packet->port_in].dropped[why], 1);
-    if (drop_reasons[why].icmp_type != ICMP_NONE)
-        icmp_send_error(core, packet, why);
+    if (drop_is_owed_error(packet, why)) {
+        if (packet->network_protocol == PACKET_IPV6)
+            icmp6_send_error(core, packet, why);
+        else
+            icmp_send_error(core, packet, why);
+    }
     packet_free(core->pool, packet);
 }
 
 void datapath_redirect(struct core *core, const struct packet *packet)
 {
-    icmp_send_redirect(core, packet, packet->next_hop_be);
+    if (packet->network_protocol == PACKET_IPV6)
+        icmp6_send_redirect(core, packet);
+    else
+        icmp_send_redirect(core, packet, packet->next_hop_be);
 }
 
 void datapath_delivered(struct core *core, struct packet *packet)
@@ -193,6 +283,16 @@ static void count_originated(struct core *core, struct packet *packet)
     core->worked = true;
 }
 
+static void originate(struct core *core, struct packet *packet)
+{
+    if (core->originated.count == BATCH_MAX) {
+        counter_add(&core->ports[packet->port_in].dropped[DROP_NO_BUFFER], 1);
+        packet_free(core->pool, packet);
+        return;
+    }
+    core->originated.packets[core->originated.count++] = packet;
+}
+
 void datapath_originate(struct core *core, struct packet *packet)
 {
     const struct ipv4_header *header = (const void *)packet->data;
@@ -204,12 +304,21 @@ void datapath_originate(struct core *core, struct packet *packet)
     packet->network_length_bytes = ipv4_total_bytes(header);
     packet->header_length_bytes = (uint16_t)ipv4_header_bytes(header);
     packet->next_hop_be = header->destination_be;
-    if (core->originated.count == BATCH_MAX) {
-        counter_add(&core->ports[packet->port_in].dropped[DROP_NO_BUFFER], 1);
-        packet_free(core->pool, packet);
-        return;
-    }
-    core->originated.packets[core->originated.count++] = packet;
+    originate(core, packet);
+}
+
+void datapath_originate6(struct core *core, struct packet *packet)
+{
+    const struct ipv6_header *header = (const void *)packet->data;
+
+    count_originated(core, packet);
+    packet->flags |= PACKET_LOCAL;
+    packet->network_protocol = PACKET_IPV6;
+    packet->network_offset = 0;
+    packet->network_length_bytes = (uint16_t)ipv6_packet_bytes(header);
+    packet->header_length_bytes = IPV6_HEADER_BYTES;
+    memcpy(packet->next_hop, header->destination, sizeof(packet->next_hop));
+    originate(core, packet);
 }
 
 void datapath_originate_frame(struct core *core, uint16_t port, struct packet *packet)

@@ -28,10 +28,14 @@ void datapath_poll(struct core *core, const struct port *port);
  * by local_input(). */
 void datapath_originate(struct core *core, struct packet *packet);
 
+/* The same for IPv6. port_out is PORT_NONE, or the port by which it must leave, as the destination
+ * is link-local or a group. */
+void datapath_originate6(struct core *core, struct packet *packet);
+
 /* Takes a whole frame of ours, as ARP makes them: counts it and sends it by that port. */
 void datapath_originate_frame(struct core *core, uint16_t port, struct packet *packet);
 
-/* Takes a packet with port_out and next_hop_be set: goes on where it waited for its neighbor. */
+/* Takes a packet with port_out and its next hop set: goes on where it waited for its neighbor. */
 void datapath_resume(struct core *core, struct packet *packet);
 
 /* Takes: our own stack has consumed it. Counted and freed. */

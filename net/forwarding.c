@@ -7,10 +7,13 @@
 #include "kernel/base/bytes.h"
 #include "kernel/platform.h"
 #include "net/fib4.h"
+#include "net/fib6.h"
+#include "net/ipv6_addresses.h"
 #include "net/neighbor.h"
 #include "net/rib.h"
 #include "net/wire/ethernet.h"
 #include "net/wire/ipv4.h"
+#include "net/wire/ipv6.h"
 
 enum { NEXT_HOPS_SPARE = 64 }; /* room for paths that come later */
 
@@ -36,7 +39,11 @@ static struct next_hop gateways_of(const struct forwarding *view, const struct r
     struct next_hop next_hop = { .kind = NEXT_HOP_NONE, .port = PORT_NONE };
 
     for (unsigned i = 0; i < path->gateway_count; i++) {
-        uint16_t port = forwarding_gateway_port(view, rib, &path->gateways[i]);
+        uint16_t port = path->port; /* where a statement says so: of link-local gateways */
+        if (port == PORT_NONE)
+            port = forwarding_gateway_port(view, rib, &path->gateways[i]);
+        else if (!view->ports[port].up)
+            port = PORT_NONE;
         if (port == PORT_NONE)
             continue;
         next_hop.gateways[next_hop.gateway_count] = path->gateways[i];
@@ -49,6 +56,12 @@ static struct next_hop gateways_of(const struct forwarding *view, const struct r
     return next_hop;
 }
 
+/* Its own, of IPv6: may it be used yet? */
+static bool is_valid(const struct forwarding *view, const struct path *path)
+{
+    return path->gateway_count == 0 || forwarding_is_own_on(view, path->port, &path->gateways[0]);
+}
+
 /* What becomes of a path with the ports as they are. */
 static struct next_hop resolve(const struct forwarding *view, const struct rib *rib,
                                const struct path *path)
@@ -58,7 +71,7 @@ static struct next_hop resolve(const struct forwarding *view, const struct rib *
 
     switch ((enum next_hop_kind)path->kind) {
     case NEXT_HOP_LOCAL:
-        usable = view->ports[path->port].admin_up;
+        usable = view->ports[path->port].admin_up && is_valid(view, path);
         break;
     case NEXT_HOP_BROADCAST:
         usable = view->ports[path->port].up;
@@ -113,10 +126,10 @@ static void destroy_table(struct next_hop_table *table)
     memory_free(table->adjacencies);
 }
 
-bool forwarding_add_paths(struct forwarding *view, const struct rib *rib,
+bool forwarding_add_paths(struct forwarding *view, enum family family, const struct rib *rib,
                           const struct neighbor_table *neighbors)
 {
-    struct next_hop_table *table = &view->ipv4;
+    struct next_hop_table *table = forwarding_table(view, family);
 
     if (rib_path_end(rib) > table->room)
         return false;
@@ -150,8 +163,8 @@ static void suspect_first_bytes(struct forwarding *view)
         view->suspect_first_bytes[first] = !ipv4_is_station(first);
 }
 
-static void collect_address(struct forwarding *view, struct own_address *addresses,
-                            const struct config_address *address, uint16_t port)
+static void collect_ipv4_address(struct forwarding *view, struct own_address *addresses,
+                                 const struct config_address *address, uint16_t port)
 {
     uint32_t address_be = address_ipv4_be(&address->prefix.address);
     uint32_t mask_be = ipv4_mask_be(address->prefix.length);
@@ -166,17 +179,33 @@ static void collect_address(struct forwarding *view, struct own_address *address
 }
 
 /* By port, the primary ones first. */
-static void collect_addresses(struct forwarding *view, struct own_address *addresses,
-                              const struct config *config, const struct port *ports)
+static void collect_ipv4_addresses(struct forwarding *view, struct own_address *addresses,
+                                   const struct config *config, const struct port *ports)
 {
     for (uint16_t port = 0; port < view->port_count; port++) {
         for (unsigned i = 0; i < 2 * config->address_count && ports[port].admin_up; i++) {
             const struct config_address *address = &config->addresses[i % config->address_count];
             bool secondary = i >= config->address_count;
-            if (address->secondary == secondary &&
+            if (address->secondary == secondary && address->prefix.address.family == FAMILY_IPV4 &&
                 strcmp(address->interface, ports[port].name) == 0)
-                collect_address(view, addresses, address, port);
+                collect_ipv4_address(view, addresses, address, port);
         }
+    }
+}
+
+static void collect_ipv6_addresses(struct forwarding *view, struct own_address *addresses,
+                                   const struct ipv6_addresses *known)
+{
+    for (unsigned i = 0; i < ipv6_addresses_count(known); i++) {
+        const struct ipv6_address *own = ipv6_addresses_at(known, i);
+        uint32_t last_be;
+        if (own->state != IPV6_ADDRESS_VALID || !view->ports[own->port].admin_up)
+            continue;
+        addresses[view->address_count++] = (struct own_address){ .address = own->address,
+                                                                 .length = own->length,
+                                                                 .port = own->port };
+        memcpy(&last_be, own->address.bytes + 12, sizeof(last_be));
+        suspect_source(view, last_be);
     }
 }
 
@@ -200,12 +229,12 @@ static void copy_ports(struct forwarding *view, const struct port *ports, unsign
     view->plain_length_max = ETHERNET_HEADER_BYTES + (uint32_t)mtu_min;
 }
 
-struct forwarding *forwarding_create(const struct config *config, const struct rib *rib,
-                                     const struct port *ports, unsigned port_count)
+struct forwarding *forwarding_create(const struct forwarding_plan *plan)
 {
+    unsigned ipv6_count = plan->ipv6_addresses ? ipv6_addresses_count(plan->ipv6_addresses) : 0;
+    unsigned room = plan->config->address_count + ipv6_count + 1;
     struct forwarding *view = memory_alloc(sizeof(*view), CACHE_LINE_BYTES, MEMORY_FIB);
-    struct own_address *addresses =
-        memory_alloc((config->address_count + 1) * sizeof(*addresses), 0, MEMORY_FIB);
+    struct own_address *addresses = memory_alloc(room * sizeof(*addresses), 0, MEMORY_FIB);
 
     if (!view || !addresses) {
         memory_free(view);
@@ -214,9 +243,12 @@ struct forwarding *forwarding_create(const struct config *config, const struct r
     }
     view->addresses = addresses;
     suspect_first_bytes(view);
-    copy_ports(view, ports, port_count);
-    collect_addresses(view, addresses, config, ports);
-    if (create_table(view, &view->ipv4, rib))
+    copy_ports(view, plan->ports, plan->port_count);
+    collect_ipv4_addresses(view, addresses, plan->config, plan->ports);
+    if (plan->ipv6_addresses)
+        collect_ipv6_addresses(view, addresses, plan->ipv6_addresses);
+    if (create_table(view, &view->ipv4, plan->ribs[FAMILY_IPV4]) &&
+        create_table(view, &view->ipv6, plan->ribs[FAMILY_IPV6]))
         return view;
     forwarding_destroy(view);
     return NULL;
@@ -229,6 +261,7 @@ void forwarding_destroy(void *forwarding)
     if (!view)
         return;
     destroy_table(&view->ipv4);
+    destroy_table(&view->ipv6);
     memory_free((void *)view->addresses);
     memory_free(view);
 }
@@ -236,16 +269,22 @@ void forwarding_destroy(void *forwarding)
 /* ---- Gateways ---------------------------------------------------------------------------------
  */
 
+static void find_gateways(struct next_hop_table *table, const struct neighbor_table *neighbors)
+{
+    for (unsigned i = 1; i < table->count; i++)
+        find_gateway(table, i, neighbors);
+}
+
 void forwarding_find_gateways(struct forwarding *view, const struct neighbor_table *neighbors)
 {
-    for (unsigned i = 1; i < view->ipv4.count; i++)
-        find_gateway(&view->ipv4, i, neighbors);
+    find_gateways(&view->ipv4, neighbors);
+    find_gateways(&view->ipv6, neighbors);
 }
 
 void forwarding_set_gateway(const struct forwarding *view, uint16_t port,
                             const struct address *address, struct adjacency *adjacency)
 {
-    const struct next_hop_table *table = &view->ipv4;
+    const struct next_hop_table *table = forwarding_table_of(view, address->family);
 
     for (unsigned i = 1; i < table->count; i++) {
         const struct next_hop *next_hop = &table->next_hops[i];
@@ -261,6 +300,8 @@ void forwarding_set_gateway(const struct forwarding *view, uint16_t port,
 const struct next_hop *forwarding_lookup(const struct forwarding *view,
                                          const struct address *address)
 {
+    if (address->family == FAMILY_IPV6)
+        return &view->ipv6.next_hops[fib6_lookup(view->fib6, address->bytes)];
     return forwarding_lookup_ipv4(view, address_ipv4_be(address));
 }
 
@@ -272,9 +313,37 @@ enum next_hop_kind forwarding_kind(const struct forwarding *view, const struct a
 bool forwarding_is_own_on(const struct forwarding *view, uint16_t port,
                           const struct address *address)
 {
-    const struct next_hop *next_hop = forwarding_lookup(view, address);
+    for (unsigned i = 0; i < view->address_count; i++)
+        if (view->addresses[i].port == port && address_equal(&view->addresses[i].address, address))
+            return true;
+    return false;
+}
 
-    return next_hop->kind == NEXT_HOP_LOCAL && next_hop->port == port;
+bool forwarding_link_local(const struct forwarding *view, uint16_t port, struct address *address)
+{
+    for (unsigned i = 0; i < view->address_count; i++) {
+        *address = view->addresses[i].address;
+        if (view->addresses[i].port == port && address_is_link_local(address))
+            return true;
+    }
+    return false;
+}
+
+bool forwarding_is_own_group(const struct forwarding *view, uint16_t port, const uint8_t *group)
+{
+    uint8_t solicited[IPV6_ADDRESS_BYTES];
+
+    if (ipv6_equal(group, ipv6_all_nodes) || ipv6_equal(group, ipv6_all_routers))
+        return true;
+    for (unsigned i = 0; i < view->address_count; i++) {
+        const struct own_address *own = &view->addresses[i];
+        if (own->port != port || own->address.family != FAMILY_IPV6)
+            continue;
+        ipv6_solicited_node(own->address.bytes, solicited);
+        if (ipv6_equal(group, solicited))
+            return true;
+    }
+    return false;
 }
 
 static bool is_in_net_of(const struct own_address *own, const struct address *address)

@@ -17,6 +17,7 @@
 #pragma once
 
 #include <stdatomic.h>
+#include <string.h>
 
 #include "kernel/base/types.h"
 #include "net/address.h"
@@ -26,6 +27,8 @@
 
 struct adjacency;
 struct fib4;
+struct fib6;
+struct ipv6_addresses;
 struct neighbor_table;
 struct rib;
 
@@ -58,7 +61,8 @@ struct next_hop_table {
 
 struct forwarding {
     const struct fib4 *fib4;
-    struct next_hop_table ipv4;
+    const struct fib6 *fib6;
+    struct next_hop_table ipv4, ipv6;
     unsigned address_count;
     const struct own_address *addresses; /* by port, primary first */
     unsigned port_count;                 /* the loopback is the last */
@@ -84,6 +88,12 @@ bool forwarding_has_source(const struct forwarding *view, uint16_t port, enum fa
 /* The port that is up and in whose net that gateway lies; PORT_NONE. */
 uint16_t forwarding_gateway_port(const struct forwarding *view, const struct rib *rib,
                                  const struct address *gateway);
+/* The link-local address of that port; false: it has none that is valid. */
+bool forwarding_link_local(const struct forwarding *view, uint16_t port,
+                           struct address *address) MUST_CHECK;
+/* Is that IPv6 group one in which we are, on that port: all nodes, all routers, an address of
+ * ours? */
+bool forwarding_is_own_group(const struct forwarding *view, uint16_t port, const uint8_t *group);
 /* Is the address in a net that is connected to that port? */
 bool forwarding_is_connected(const struct forwarding *view, uint16_t port,
                              const struct address *address);
@@ -110,6 +120,17 @@ static inline bool forwarding_source_is_suspect(const struct forwarding *view, u
            view->suspect_hashes[forwarding_source_hash(address_be)] != 0;
 }
 
+/* False: surely no address of ours, and none that is of one link only, or of nobody. */
+static inline bool forwarding_ipv6_source_is_suspect(const struct forwarding *view,
+                                                     const uint8_t *address)
+{
+    uint32_t last_be;
+
+    memcpy(&last_be, address + 12, sizeof(last_be));
+    return address[0] == 0 || address[0] >= 0xfe ||
+           view->suspect_hashes[forwarding_source_hash(last_be)] != 0;
+}
+
 /* The record of the gateway that is this next hop, or NULL: then look into next_hops[]. */
 static inline struct adjacency *next_hop_adjacency(const struct next_hop_table *table,
                                                    uint16_t number)
@@ -117,14 +138,32 @@ static inline struct adjacency *next_hop_adjacency(const struct next_hop_table *
     return atomic_load_explicit(&table->adjacencies[number], memory_order_acquire);
 }
 
-/* Control: the view of that configuration and of the RIB's paths with the ports as they are now,
- * without a FIB. NULL: no memory. */
-struct forwarding *forwarding_create(const struct config *config, const struct rib *rib,
-                                     const struct port *ports, unsigned port_count) MUST_CHECK;
-void forwarding_destroy(void *forwarding); /* the FIB stays */
+/* What a view is made of. */
+struct forwarding_plan {
+    const struct config *config;
+    const struct rib *const *ribs; /* by family: their paths */
+    const struct port *ports;      /* as they are now; the loopback is the last */
+    unsigned port_count;
+    const struct ipv6_addresses *ipv6_addresses; /* NULL: there are none */
+};
 
-/* Control: the RIB has got more paths. False: there is no room for them in this view. */
-bool forwarding_add_paths(struct forwarding *view, const struct rib *rib,
+/* Control: without FIBs. NULL: no memory. */
+struct forwarding *forwarding_create(const struct forwarding_plan *plan) MUST_CHECK;
+void forwarding_destroy(void *forwarding); /* the FIBs stay */
+
+static inline struct next_hop_table *forwarding_table(struct forwarding *view, enum family family)
+{
+    return family == FAMILY_IPV6 ? &view->ipv6 : &view->ipv4;
+}
+
+static inline const struct next_hop_table *forwarding_table_of(const struct forwarding *view,
+                                                               enum family family)
+{
+    return family == FAMILY_IPV6 ? &view->ipv6 : &view->ipv4;
+}
+
+/* Control: that family's RIB has got more paths. False: there is no room for them in this view. */
+bool forwarding_add_paths(struct forwarding *view, enum family family, const struct rib *rib,
                           const struct neighbor_table *neighbors) MUST_CHECK;
 /* Can the same routes be used in both, so that they may have one FIB? Both are of one RIB. */
 bool next_hops_same_usable(const struct next_hop_table *a, const struct next_hop_table *b);

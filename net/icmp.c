@@ -65,7 +65,7 @@ static bool is_forbidden(const struct core *core, const struct packet *packet)
 }
 
 /* A bucket of ICMP_ERROR_BURST tokens, kept as the time at which it will be full again. */
-static bool is_over_limit(struct core *core)
+bool icmp_is_over_limit(struct core *core)
 {
     uint64_t full_ns = MAX_OF(core->icmp_bucket_full_ns, core->now_ns);
 
@@ -97,7 +97,7 @@ static void send_about(struct core *core, const struct packet *packet, struct ic
 
     if (is_forbidden(core, packet) || source_be == 0)
         return;
-    if (is_over_limit(core)) {
+    if (icmp_is_over_limit(core)) {
         struct port_counters *loopback = &core->ports[router_loopback(core->router)];
         loopback->originated++;
         loopback->dropped[DROP_ICMP_RATE_LIMIT]++;
@@ -135,7 +135,7 @@ void icmp_send_error(struct core *core, const struct packet *packet, enum verdic
     if (verdict == DROP_FRAGMENT_NEEDED)
         icmp.fragmentation_needed.mtu_be = __builtin_bswap16(packet->mtu_bytes);
     if (verdict == DROP_BAD_IPV4_OPTION)
-        icmp.parameter_problem.pointer = packet->error_offset;
+        icmp.parameter_problem.pointer = (uint8_t)packet->error_offset;
     send_about(core, packet, icmp);
 }
 

@@ -21,6 +21,9 @@ enum {
     ICMP_ERROR_TOS = 0xc0, /* internetwork control: RFC 1812 4.3.2.5 */
 };
 
+/* Takes one error from the allowance of this core; true: it is used up. */
+bool icmp_is_over_limit(struct core *core);
+
 /* Borrows a packet that is being dropped, whole, its IP header checked, and sends its sender the
  * error that drop_reasons[] knows for this verdict, unless RFC 1812 4.3.2.7 forbids. Fragmentation
  * needed tells packet->mtu_bytes. */

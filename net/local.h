@@ -24,3 +24,5 @@ void local_destroy(struct local *local);                      /* NULL is allowed
 /* Any core. Takes an IPv4 packet to an address of ours or a broadcast address, its header checked:
  * network_offset, network_length_bytes and header_length_bytes are set. */
 void local_input(struct core *core, struct packet *packet);
+/* Likewise an IPv6 packet to an address or a group of ours. */
+void local6_input(struct core *core, struct packet *packet);

@@ -474,11 +474,11 @@ static void entry_learn(struct neighbor *entry, const struct neighbor_news *news
 {
     struct neighbor_table *table = entry->table;
     bool known = entry->adjacency != NULL;
-    bool same = known && mac_equal(entry->mac, news->mac);
+    bool same = known && (!news->mac || mac_equal(entry->mac, news->mac));
     /* Only what we have asked for confirms. */
     bool asked = entry->state == NEIGHBOR_INCOMPLETE || entry->state == NEIGHBOR_PROBE;
 
-    if (entry->state == NEIGHBOR_STATIC)
+    if (entry->state == NEIGHBOR_STATIC || (!known && !news->mac))
         return;
     if (known && !same && !news->overrides) {
         if (entry->state == NEIGHBOR_REACHABLE)

@@ -113,7 +113,7 @@ void neighbor_resolve(struct neighbor_table *table, struct packet *packet, uint6
 
 /* What a station has said of itself. */
 struct neighbor_news {
-    const uint8_t *mac;
+    const uint8_t *mac;     /* NULL: as it is known */
     bool is_answer;         /* to us, who have asked */
     bool overrides;         /* what is known: RFC 4861 7.2.5; ARP always does */
     bool is_worth_an_entry; /* where there is none; else it is for those that are known already */

@@ -14,7 +14,8 @@ enum next_hop_kind {
     NEXT_HOP_BROADCAST,         /* of the connected net of `port` */
     NEXT_HOP_LIMITED_BROADCAST, /* 255.255.255.255 */
     NEXT_HOP_MULTICAST,
-    NEXT_HOP_MARTIAN, /* 0/8, 240/4: no destination at all */
+    NEXT_HOP_LINK_LOCAL, /* fe80::/10: of the port by which it came */
+    NEXT_HOP_MARTIAN,    /* 0/8, 240/4, ::, IPv4 in IPv6: no destination at all */
     NEXT_HOP_BLACKHOLE,
     NEXT_HOP_REJECT,
     NEXT_HOP_CONNECTED, /* the destination itself is the neighbor */

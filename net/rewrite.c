@@ -7,11 +7,21 @@
 #include "net/stage.h"
 #include "net/wire/ethernet.h"
 #include "net/wire/ipv4.h"
+#include "net/wire/ipv6.h"
 
 /* RFC 1812 4.2.2.7. */
 static enum verdict too_long(struct packet *packet, const struct ipv4_header *header)
 {
     if (ipv4_fragment(header) & IPV4_DONT_FRAGMENT)
+        return DROP_FRAGMENT_NEEDED;
+    packet->purpose = MAIL_FRAGMENT;
+    return TAKEN;
+}
+
+/* RFC 8200 5: nobody cuts on the way. */
+static enum verdict too_long6(struct packet *packet)
+{
+    if (!(packet->flags & PACKET_LOCAL))
         return DROP_FRAGMENT_NEEDED;
     packet->purpose = MAIL_FRAGMENT;
     return TAKEN;
@@ -48,8 +58,29 @@ static enum verdict rewrite_carefully(struct core *core, struct packet *packet)
     return frame_write_header(packet, adjacency) ? PASS : DROP_NO_BUFFER;
 }
 
+/* Likewise of IPv6. */
+static enum verdict rewrite6_carefully(struct core *core, struct packet *packet)
+{
+    struct ipv6_header *header = (void *)(packet->data + packet->network_offset);
+    const struct address next_hop = address_of_ipv6(packet->next_hop);
+    struct adjacency *adjacency =
+        neighbor_lookup(core->router->neighbors, packet->port_out, &next_hop);
+
+    if (!adjacency) {
+        packet->purpose = MAIL_RESOLVE;
+        return TAKEN;
+    }
+    if (packet->network_length_bytes > packet->mtu_bytes)
+        return too_long6(packet);
+    neighbor_touch(adjacency);
+    if (packet->network_offset == ETHERNET_HEADER_BYTES)
+        header->hop_limit--;
+    return frame_write_header(packet, adjacency) ? PASS : DROP_NO_BUFFER;
+}
+
 static RARE void rewrite_others(struct core *core, struct batch *batch, struct findings *findings,
-                                uint64_t others)
+                                uint64_t others,
+                                enum verdict (*carefully)(struct core *core, struct packet *packet))
 {
     uint16_t first_port = batch->packets[0]->port_out;
 
@@ -57,7 +88,7 @@ static RARE void rewrite_others(struct core *core, struct batch *batch, struct f
         unsigned i = bits_take_first(&others);
         struct packet *packet = batch->packets[i];
         uint16_t port_out = packet->port_out;
-        enum verdict verdict = rewrite_carefully(core, packet);
+        enum verdict verdict = carefully(core, packet);
 
         findings->ports_differ |= port_out ^ first_port;
         if (verdict == PASS)
@@ -67,7 +98,9 @@ static RARE void rewrite_others(struct core *core, struct batch *batch, struct f
     stage_finish(batch, findings);
 }
 
-void rewrite_batch(struct core *core, struct batch *batch, struct findings *findings)
+/* Inlined into each family's, where `ipv6` is a constant. */
+static inline void rewrite(struct core *core, struct batch *batch, struct findings *findings,
+                           bool ipv6)
 {
     const unsigned count = batch->count;
     uint64_t others = 0, length_bytes = 0;
@@ -87,12 +120,26 @@ void rewrite_batch(struct core *core, struct batch *batch, struct findings *find
         }
         neighbor_touch(adjacency);
         memcpy(frame, adjacency->header, ETHERNET_HEADER_BYTES);
-        ipv4_decrement_ttl((void *)(frame + ETHERNET_HEADER_BYTES));
+        if (ipv6)
+            ((struct ipv6_header *)(void *)(frame + ETHERNET_HEADER_BYTES))->hop_limit--;
+        else
+            ipv4_decrement_ttl((void *)(frame + ETHERNET_HEADER_BYTES));
         length_bytes += packet->frame_length_bytes;
         ports_differ |= packet->port_out ^ first_port;
     }
     findings->length_bytes = length_bytes;
     findings->ports_differ = ports_differ;
     if (UNLIKELY(others != 0))
-        rewrite_others(core, batch, findings, others);
+        rewrite_others(core, batch, findings, others,
+                       ipv6 ? rewrite6_carefully : rewrite_carefully);
+}
+
+void rewrite_batch(struct core *core, struct batch *batch, struct findings *findings)
+{
+    rewrite(core, batch, findings, false);
+}
+
+void rewrite6_batch(struct core *core, struct batch *batch, struct findings *findings)
+{
+    rewrite(core, batch, findings, true);
 }

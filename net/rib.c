@@ -56,6 +56,7 @@ const char *next_hop_kind_name(enum next_hop_kind kind)
         [NEXT_HOP_BROADCAST] = "broadcast",
         [NEXT_HOP_LIMITED_BROADCAST] = "broadcast",
         [NEXT_HOP_MULTICAST] = "multicast",
+        [NEXT_HOP_LINK_LOCAL] = "link-local",
         [NEXT_HOP_MARTIAN] = "martian",
         [NEXT_HOP_BLACKHOLE] = "blackhole",
         [NEXT_HOP_REJECT] = "reject",

@@ -13,6 +13,7 @@ enum { LINES_PER_PAUSE = 128 }; /* at most a microsecond each, and in QEMU a few
 struct route_reader {
     struct file file;
     const struct pause *pause;
+    enum family family;
     uint64_t offset; /* of the file, behind what was read */
     size_t begin, end;
     uint64_t line; /* from 1 */
@@ -44,40 +45,54 @@ static struct words next_word(struct words *line)
     return word;
 }
 
-static const char *read_prefix(struct words word, struct prefix *prefix)
+static bool read_address(enum family family, const char *text, size_t length,
+                         struct address *address)
+{
+    uint32_t address_be;
+
+    if (family == FAMILY_IPV6) {
+        *address = (struct address){ .family = FAMILY_IPV6 };
+        return text_to_ipv6(text, length, address->bytes);
+    }
+    if (!text_to_ipv4(text, length, &address_be))
+        return false;
+    *address = address_of_ipv4(address_be);
+    return true;
+}
+
+static const char *read_prefix(enum family family, struct words word, struct prefix *prefix)
 {
     const char *slash = memchr(word.at, '/', (size_t)(word.end - word.at));
     const char *address_end = slash ? slash : word.end;
-    uint32_t address_be;
-    uint64_t length = 32;
+    uint64_t bits = family == FAMILY_IPV6 ? 128 : 32, length = bits;
 
-    if (!text_to_ipv4(word.at, (size_t)(address_end - word.at), &address_be))
+    if (!read_address(family, word.at, (size_t)(address_end - word.at), &prefix->address))
         return "that is no address";
-    if (slash && !text_to_u64(slash + 1, (size_t)(word.end - slash - 1), 32, &length))
-        return "a prefix's length is 0 to 32";
-    *prefix = prefix_of_ipv4(address_be, (unsigned)length);
-    if (address_be & ~ipv4_mask_be((unsigned)length))
+    if (slash && !text_to_u64(slash + 1, (size_t)(word.end - slash - 1), bits, &length))
+        return family == FAMILY_IPV6 ? "a prefix's length is 0 to 128"
+                                     : "a prefix's length is 0 to 32";
+    prefix->length = (uint8_t)length;
+    struct prefix network = prefix_network(prefix);
+    if (!prefix_equal(&network, prefix))
         return "there are bits behind the prefix's length";
     return NULL;
 }
 
-static const char *read_next_hop(struct words word, struct address *next_hop)
+static const char *read_next_hop(enum family family, struct words word, struct address *next_hop)
 {
     size_t length = (size_t)(word.end - word.at);
-    uint32_t address_be;
 
     *next_hop = (struct address){ .family = FAMILY_NONE };
     if (length == strlen("none") && memcmp(word.at, "none", length) == 0)
         return NULL;
-    if (!text_to_ipv4(word.at, length, &address_be))
+    if (!read_address(family, word.at, length, next_hop))
         return "that is no address of a next hop";
-    *next_hop = address_of_ipv4(address_be);
     return NULL;
 }
 
 /* NULL: a line with a route, or (*empty) without one. Else what is wrong, at *where. */
-static const char *read_line(struct words line, struct route_line *out, bool *empty,
-                             const char **where)
+static const char *read_line(enum family family, struct words line, struct route_line *out,
+                             bool *empty, const char **where)
 {
     struct words word = next_word(&line);
 
@@ -85,14 +100,14 @@ static const char *read_line(struct words line, struct route_line *out, bool *em
     if (*empty)
         return NULL;
     *where = word.at;
-    const char *wrong = read_prefix(word, &out->prefix);
+    const char *wrong = read_prefix(family, word, &out->prefix);
     if (wrong)
         return wrong;
     word = next_word(&line);
     *where = word.at;
     if (word.at == word.end)
         return "the next hop is missing";
-    wrong = read_next_hop(word, &out->next_hop);
+    wrong = read_next_hop(family, word, &out->next_hop);
     if (wrong)
         return wrong;
     word = next_word(&line);
@@ -142,7 +157,7 @@ static enum error visit_line(struct route_reader *reader, struct words line,
         pause_take(reader->pause);
     if (line.end - line.at > ROUTE_LINE_MAX)
         return blame_line(reader, "that line is too long", line.at, NULL, problem);
-    wrong = read_line(line, &route, &empty, &where);
+    wrong = read_line(reader->family, line, &route, &empty, &where);
     if (wrong)
         return blame_line(reader, wrong, line.at, where, problem);
     if (empty)
@@ -174,8 +189,8 @@ static enum error visit_lines(struct route_reader *reader, bool ended, route_lin
     return error;
 }
 
-enum error route_file_read(const char *name, route_line_visit *visit, void *context,
-                           const struct pause *pause, struct text *problem)
+enum error route_file_read(const char *name, enum family family, route_line_visit *visit,
+                           void *context, const struct pause *pause, struct text *problem)
 {
     struct route_reader *reader = memory_alloc(sizeof(*reader), 0, MEMORY_ROUTE);
     bool ended = false;
@@ -185,6 +200,7 @@ enum error route_file_read(const char *name, route_line_visit *visit, void *cont
         return fail(ERROR_NO_MEMORY);
     }
     reader->pause = pause;
+    reader->family = family;
     enum error error = file_open(name, &reader->file);
     if (error != OK)
         text_print(problem, "%s",

@@ -1,6 +1,6 @@
 /* Tables of routes as text, a line each:
  *
- *   PREFIX NEXT-HOP     192.0.2.0/24 10.0.0.1
+ *   PREFIX NEXT-HOP     192.0.2.0/24 10.0.0.1        2001:db8::/32 fd00::1
  *
  * An address without a length is that address alone; the next hop may be `none`: no
  * gateway. Empty lines and
@@ -26,7 +26,8 @@ struct route_line {
 typedef enum error route_line_visit(void *context, const struct route_line *line,
                                     const char **wrong);
 
-/* Calls visit() with each line in turn. Any error: *problem is added in words what is wrong and in
- * which line. */
-enum error route_file_read(const char *name, route_line_visit *visit, void *context,
-                           const struct pause *pause, struct text *problem) MUST_CHECK;
+/* Calls visit() with each line in turn, all of them of one family. Any error: *problem is added in
+ * words what is wrong and in which line. */
+enum error route_file_read(const char *name, enum family family, route_line_visit *visit,
+                           void *context, const struct pause *pause,
+                           struct text *problem) MUST_CHECK;

@@ -7,7 +7,9 @@
 #include "net/arp.h"
 #include "net/control.h"
 #include "net/datapath.h"
+#include "net/ipv6_addresses.h"
 #include "net/local.h"
+#include "net/nd.h"
 #include "net/neighbor.h"
 
 enum {
@@ -28,8 +30,25 @@ enum {
 static void solicit(struct core *core, uint16_t port, const struct address *address,
                     const uint8_t *mac)
 {
-    arp_solicit(core->router->arp, port, address_ipv4_be(address), mac);
+    if (address->family == FAMILY_IPV6)
+        nd_solicit(core->router->nd, port, address, mac);
+    else
+        arp_solicit(core->router->arp, port, address_ipv4_be(address), mac);
 }
+
+static void probe_address(struct core *core, uint16_t port, const struct address *address)
+{
+    nd_probe(core->router->nd, port, address);
+}
+
+static void announce_address(struct core *core, uint16_t port, const struct address *address)
+{
+    nd_announce(core->router->nd, port, address);
+}
+
+static const struct ipv6_addresses_uses ipv6_addresses_uses = { .probe = probe_address,
+                                                                .announce = announce_address };
+static const struct nd_uses nd_uses = { .originate_frame = datapath_originate_frame };
 
 static const struct neighbor_uses neighbor_uses = {
     .solicit = solicit,
@@ -118,13 +137,19 @@ struct router *router_create(const struct router_setup *setup)
             goto undo;
     for (unsigned i = 0; i < router->core_count; i++)
         ports_adopt(router->cores[i]);
-    if (control_create(router) != OK)
+    router->ipv6_addresses =
+        ipv6_addresses_create(router->cores[CONTROL_CORE], &ipv6_addresses_uses);
+    if (!router->ipv6_addresses || control_create(router) != OK)
         goto undo;
     router->neighbors = neighbor_table_create(router->cores[CONTROL_CORE], &neighbor_uses);
     if (!router->neighbors)
         goto undo;
     router->arp = arp_create(router->cores[CONTROL_CORE], router->neighbors, &arp_uses);
     if (!router->arp)
+        goto undo;
+    router->nd =
+        nd_create(router->cores[CONTROL_CORE], router->neighbors, router->ipv6_addresses, &nd_uses);
+    if (!router->nd)
         goto undo;
     router->local = local_create(router);
     if (!router->local)
@@ -143,7 +168,9 @@ void router_destroy(struct router *router)
     control_finish(router);
     if (router->local)
         local_destroy(router->local);
+    nd_destroy(router->nd);
     arp_destroy(router->arp);
+    ipv6_addresses_destroy(router->ipv6_addresses);
     if (router->neighbors)
         neighbor_table_destroy(router->neighbors);
     for (unsigned i = 0; i < router->port_count; i++)

@@ -18,7 +18,10 @@
 
 struct arp;
 struct fib4;
+struct fib6;
 struct forwarding;
+struct ipv6_addresses;
+struct nd;
 struct local;
 struct neighbor_table;
 struct nic;
@@ -65,6 +68,7 @@ struct core {
     struct ring inbox[CORE_MAX];          /* [from]: written by that core, read by this one */
     struct batch originated;              /* IP packets of ours, routed at the end of the poll */
     struct batch taken;                   /* out of the batch, each with its purpose */
+    struct batch other_family;            /* out of the batch, for the line of the other family */
     struct port_lane lanes[PORT_MAX + 1]; /* this core's way to each port */
     uint32_t services;                    /* of the router, when lanes were adopted */
     unsigned polled_count;                /* ports of which this core has a queue */
@@ -101,13 +105,16 @@ struct router {
     _Atomic uint32_t services; /* changes when a port comes into service or leaves it */
     struct snapshot_domain snapshots;
     /* Owned by the control core. */
-    struct config *config; /* committed, never edited */
-    struct rib *rib;
-    struct fib4 *fib4;               /* follows the RIB; the view leads the cores to it */
-    struct route_files *route_files; /* whose routes are in the RIB */
-    struct old_routes *old_routes;   /* to be freed */
+    struct config *config;          /* committed, never edited */
+    struct rib *ribs[FAMILY_COUNT]; /* of each family */
+    struct fib4 *fib4;              /* follow the RIBs; the view leads the cores to them */
+    struct fib6 *fib6;
+    struct route_files *route_files[FAMILY_COUNT]; /* whose routes are in the RIBs */
+    struct old_routes *old_routes;                 /* to be freed */
     struct neighbor_table *neighbors;
     struct arp *arp;
+    struct nd *nd;
+    struct ipv6_addresses *ipv6_addresses;
     struct local *local; /* echo waiters, UDP sockets, reassembly */
     struct coroutine *control;
     /* It yielded in the middle of work: no sleep before it goes on. */

@@ -5,6 +5,7 @@
 #include "kernel/base/types.h"
 
 struct fib4;
+struct fib6;
 struct forwarding;
 struct path;
 struct pause;
@@ -15,6 +16,8 @@ struct router;
 /* The best routes of the RIB with what the view says can be used, as a FIB that nobody reads yet.
  * NULL: no memory. */
 struct fib4 *routes_create_fib4(const struct rib *rib, const struct forwarding *view,
+                                const struct pause *pause) MUST_CHECK;
+struct fib6 *routes_create_fib6(const struct rib *rib, const struct forwarding *view,
                                 const struct pause *pause) MUST_CHECK;
 
 /* A route of a protocol, or of a statement: set (replacing that source's route for the prefix at

@@ -17,7 +17,7 @@
 /* Takes. Counts the drop, sends the ICMP error that is owed for it, frees. */
 void datapath_drop(struct core *core, struct packet *packet, enum verdict why);
 
-/* Borrows. Tells the sender that next_hop_be would be the shorter way. */
+/* Borrows. Tells the sender that its next hop would be the shorter way. */
 void datapath_redirect(struct core *core, const struct packet *packet);
 
 /* What the stages have found out about the packets of a batch: entry i is about packets[i]. */
@@ -26,7 +26,10 @@ struct findings {
     uint64_t fallen;       /* bit per packet: set aside by the stage that is at work */
     uint64_t length_bytes; /* of all frames that rewrite has passed */
     uint16_t ports_differ; /* not 0: those frames leave by several ports */
-    uint32_t destinations_be[BATCH_MAX];
+    union {                /* by the family of the batch */
+        uint32_t destinations_be[BATCH_MAX];
+        uint8_t destinations[BATCH_MAX][16];
+    };
     uint16_t next_hops[BATCH_MAX];            /* answers of the FIB */
     struct adjacency *adjacencies[BATCH_MAX]; /* NULL: rewrite has to look for it */
 };
@@ -76,15 +79,33 @@ static inline void findings_begin(struct findings *findings)
 }
 
 /* The stages, in their order: what is it and is it valid, where does it go, a new Ethernet header,
- * to its queue. classify.c, route.c, rewrite.c, port.c. */
+ * to its queue. classify.c, route.c, rewrite.c, port.c; those with a 6 for IPv6.
+ *
+ * A batch comes from a card with frames of all kinds, and is that of one family after it was
+ * classified: what is of the other went to core->other_family, not looked at yet. */
 void classify_batch(struct core *core, uint16_t port_in, struct batch *batch,
                     struct findings *findings);
+void classify6_batch(struct core *core, uint16_t port_in, struct batch *batch,
+                     struct findings *findings);
 void route_batch(struct core *core, struct batch *batch, struct findings *findings);
+void route6_batch(struct core *core, struct batch *batch, struct findings *findings);
 void rewrite_batch(struct core *core, struct batch *batch, struct findings *findings);
+void rewrite6_batch(struct core *core, struct batch *batch, struct findings *findings);
 void enqueue_batch(struct core *core, struct batch *batch, const struct findings *findings);
 
 /* Takes. Cuts a packet of MAIL_FRAGMENT and sends the pieces. */
 void fragment_packet(struct core *core, struct packet *packet);
+/* Likewise: only what is ours is ever cut (RFC 8200 5). */
+void fragment6_packet(struct core *core, struct packet *packet);
+
+/* Does this family's sender get an ICMP error for it? */
+static inline bool drop_is_owed_error(const struct packet *packet, enum verdict why)
+{
+    const struct drop_reason *reason = &drop_reasons[why];
+
+    return packet->network_protocol == PACKET_IPV6 ? reason->icmp6_type != ICMP_NONE
+                                                   : reason->icmp_type != ICMP_NONE;
+}
 
 /* The neighbor's Ethernet header before the IP header; false where there is no room. */
 struct adjacency;

@@ -33,6 +33,16 @@ enum verdict {
     DROP_LINK_BROADCAST,     /* unicast IP in a link broadcast: RFC 1122 3.3.6 */
     DROP_DIRECTED_BROADCAST, /* RFC 2644 */
     DROP_MULTICAST,          /* not a group of ours */
+    /* IPv6 (RFC 8200, RFC 4291) */
+    DROP_BAD_IPV6_HEADER,
+    DROP_IPV6_EXTENSION, /* a header or option that we may not pass: parameter problem */
+    DROP_IPV6_DISCARD,   /* an option wants to be dropped in silence */
+    DROP_BEYOND_SCOPE,   /* from or to a link, and not on it: RFC 4291 2.5.6 */
+    /* Neighbor discovery (RFC 4861) */
+    DROP_BAD_ND,
+    DROP_ND_NOT_FOR_US,
+    DROP_ND_CONFLICT,
+    DROP_ND_IGNORED, /* what a router has no use for */
     /* Forwarding */
     DROP_NO_ROUTE, /* net unreachable */
     DROP_BLACKHOLE,
@@ -61,9 +71,10 @@ enum verdict {
 enum { ICMP_NONE = 0xff };
 
 struct drop_reason {
-    const char *id;               /* "ttl-expired" */
-    const char *text;             /* "TTL reached zero" */
-    uint8_t icmp_type, icmp_code; /* ICMP_NONE: die in silence */
+    const char *id;                 /* "ttl-expired" */
+    const char *text;               /* "TTL reached zero" */
+    uint8_t icmp_type, icmp_code;   /* of IPv4; ICMP_NONE: die in silence */
+    uint8_t icmp6_type, icmp6_code; /* of IPv6, likewise */
 };
 
 /* Indexed by verdict; PASS and TAKEN have none. */

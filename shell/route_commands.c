@@ -39,7 +39,7 @@ static void write_route_way(struct command_call *call, const struct route *route
     struct record *record = call->record;
     uint16_t port = route->port;
     if (gateway)
-        port = forwarding_gateway_port(view_of(router), router->rib, gateway);
+        port = forwarding_gateway_port(view_of(router), router->ribs[FAMILY_IPV4], gateway);
     record_row(record);
     record_prefix(record, "prefix", &route->prefix);
     if (gateway)
@@ -103,8 +103,8 @@ static enum command_result show_routes(struct command_call *call)
     struct route routes[ROUTES_PER_CALL];
     unsigned count = 0;
     if (!call->interrupted)
-        count = rib_list(call->router->rib, view_of(call->router)->ipv4.next_hops, cursor, routes,
-                         ROUTES_PER_CALL);
+        count = rib_list(call->router->ribs[FAMILY_IPV4], view_of(call->router)->ipv4.next_hops,
+                         cursor, routes, ROUTES_PER_CALL);
     for (unsigned i = 0; i < count; i++)
         if (is_asked_for(within, &routes[i].prefix))
             write_route(call, &routes[i]);
@@ -117,7 +117,7 @@ static enum command_result show_routes(struct command_call *call)
 static enum command_result show_route_summary(struct command_call *call)
 {
     const struct router *router = call->router;
-    record_u64(call->record, "routes", rib_count(router->rib));
+    record_u64(call->record, "routes", rib_count(router->ribs[FAMILY_IPV4]));
     record_u64(call->record, "fib_bytes", fib4_bytes(router->fib4));
     return COMMAND_DONE;
 }
@@ -133,8 +133,8 @@ static void breathe(void *router)
 static unsigned route_count_of(const struct router *router, const char *name)
 {
     for (unsigned i = 0; i < CONFIG_ROUTE_FILE_MAX; i++)
-        if (strcmp(router->route_files->at[i].name, name) == 0)
-            return router->route_files->at[i].route_count;
+        if (strcmp(router->route_files[FAMILY_IPV4]->at[i].name, name) == 0)
+            return router->route_files[FAMILY_IPV4]->at[i].route_count;
     return 0;
 }
 
@@ -144,15 +144,15 @@ static enum error load_routes(struct shell *shell, const char *name, struct prob
 {
     const struct config *running = shell->router->config;
     struct commit_report report;
-    if (config_has_route_file(running, name)) {
-        enum error error = control_read_routes(shell->router, name, &report);
+    if (config_has_route_file(running, FAMILY_IPV4, name)) {
+        enum error error = control_read_routes(shell->router, FAMILY_IPV4, name, &report);
         if (error)
             problem_set(problem, error == ERROR_BAD_VALUE ? "refused" : error_id(error), NULL, "%s",
                         report.problem);
         return error;
     }
     struct config *next = config_copy(running);
-    enum error error = next ? config_set_route_file(next, name) : ERROR_NO_MEMORY;
+    enum error error = next ? config_set_route_file(next, FAMILY_IPV4, name) : ERROR_NO_MEMORY;
     if (error) {
         problem_set(problem, error_id(error), NULL, "%s", error_text(error));
         config_destroy(next);
@@ -217,10 +217,11 @@ static enum command_result run_check_routes(struct command_call *call)
     struct comparison comparison = { .router = call->router };
     char why[128];
     struct text text = text_of(why, sizeof(why));
-    if (!config_has_route_file(call->router->config, name->text))
+    if (!config_has_route_file(call->router->config, FAMILY_IPV4, name->text))
         return command_failed(call, "not-found", name,
                               "those routes are not loaded: `load routes %s` does it", name->text);
-    enum error error = route_file_read(answers->text, compare_line, &comparison, &pause, &text);
+    enum error error =
+        route_file_read(answers->text, FAMILY_IPV4, compare_line, &comparison, &pause, &text);
     if (error)
         return command_failed(call, error_id(error), answers, "%s: %s", answers->text, why);
     record_message(call->record, "%llu looked up, %llu differ",

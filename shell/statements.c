@@ -268,7 +268,7 @@ static enum error apply_route_file(struct config *config, const struct parsed_li
                                    struct problem *problem)
 {
     const struct argument *name = line_argument(line, "name");
-    return refused(config_set_route_file(config, name->text), name, problem);
+    return refused(config_set_route_file(config, FAMILY_IPV4, name->text), name, problem);
 }
 
 static enum error apply_arp(struct config *config, const struct parsed_line *line,

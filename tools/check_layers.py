@@ -54,10 +54,11 @@ for module in ["packet", "ring", "map", "log", "trace", "memory_tag", "file_name
 NET_ORDER = [
     ("values", ["address", "config", "verdict", "next_hop", "prefix_tree", "route_file"]),
     ("stages", ["classify", "neighbor", "arp", "route", "firewall", "capture", "port", "rib", "fib4", "fib6", "forwarding",
-                "stage", "rewrite", "fragment", "icmp", "datagram", "config_routes", "routes"]),
+                "stage", "rewrite", "fragment", "icmp", "datagram", "config_routes", "routes", "ipv6_addresses", "nd", "icmp6",
+                "classify6", "classify_frame", "route6", "fragment6"]),
     ("transports", ["tcp", "udp", "tls", "reassembly", "probe"]),
     ("protocols", ["bgp", "dhcp", "hub"]),
-    ("the router", ["router", "datapath", "local", "control"]),
+    ("the router", ["router", "datapath", "local", "local6", "control"]),
 ]
 # What every module of net is given (struct core, struct router), and the doors for packets it makes or is done with.
 NET_CONTEXT = ["net/router.h", "net/stage.h", "net/datapath.h", "net/local.h"]

@@ -63,7 +63,8 @@ struct packet {
     };
     uint8_t flags;            /* enum packet_flag */
     uint8_t reason;           /* enum verdict of a packet set aside to be dropped */
-    uint8_t error_offset;     /* byte of the IP header at fault: parameter problem */
+    uint8_t error_code;       /* of ICMPv6's parameter problem, and of either's: */
+    uint16_t error_offset;    /* the byte of the packet that is at fault */
     uint64_t received_ns;     /* when its step began; set when it goes to another core */
     uint16_t checksum_start;  /* of the transport header, from the frame's first byte; both with */
     uint16_t checksum_offset; /* PACKET_CHECKSUM_WANTED only: of the field from there */

@@ -268,7 +268,8 @@ static void load(struct bench *bench)
     struct moment before = moment_now();
     if (shell_load(bench->shell, buffer, text.length, &problem) != OK)
         refuse(problem.text);
-    fprintf(stderr, "%u routes: read, RIB and FIB made in %u ms\n", rib_count(bench->router->rib),
+    fprintf(stderr, "%u routes: read, RIB and FIB made in %u ms\n",
+            rib_count(bench->router->ribs[FAMILY_IPV4]),
             (unsigned)((moment_now().cpu_ns - before.cpu_ns) / NS_PER_MS));
 }
 
@@ -474,8 +475,14 @@ static void build(const struct table *table, unsigned count)
             refuse("no route");
     }
     struct moment between = moment_now();
+    const struct rib *ribs[FAMILY_COUNT] = {
+        [FAMILY_IPV4] = rib, [FAMILY_IPV6] = router->ribs[FAMILY_IPV6]
+    };
     struct forwarding *view =
-        need(forwarding_create(router->config, rib, router->ports, router->port_count));
+        need(forwarding_create(&(struct forwarding_plan){ .config = router->config,
+                                                          .ribs = ribs,
+                                                          .ports = router->ports,
+                                                          .port_count = router->port_count }));
     struct fib4 *fib4 = need(routes_create_fib4(rib, view, NULL));
     struct moment after = moment_now();
     memory_stats(&memory);
@@ -484,9 +491,10 @@ static void build(const struct table *table, unsigned count)
     /* They take the router's place, so that routes change as they do in service. */
     struct forwarding *own_view = atomic_load(&router->forwarding);
     struct fib4 *own_fib4 = router->fib4;
-    struct rib *own_rib = router->rib;
+    struct rib *own_rib = router->ribs[FAMILY_IPV4];
     view->fib4 = router->fib4 = fib4;
-    router->rib = rib;
+    view->fib6 = router->fib6;
+    router->ribs[FAMILY_IPV4] = rib;
     atomic_store(&router->forwarding, view);
     before = moment_now();
     for (unsigned i = 0; i < CHANGES; i++) {
@@ -502,7 +510,7 @@ static void build(const struct table *table, unsigned count)
            (unsigned long long)(memory.tags[MEMORY_ROUTE].live_bytes - route_bytes),
            fib4_bytes(fib4));
     atomic_store(&router->forwarding, own_view);
-    router->rib = own_rib;
+    router->ribs[FAMILY_IPV4] = own_rib;
     router->fib4 = own_fib4;
     forwarding_destroy(view);
     fib4_destroy(fib4, NULL);
@@ -689,7 +697,7 @@ static void load_again(struct stirring *stirring)
     struct commit_report report;
 
     host_file_add(ROUTES_FILE, bench->routes_text, bench->routes_bytes);
-    if (control_read_routes(bench->router, ROUTES_FILE, &report) != OK)
+    if (control_read_routes(bench->router, FAMILY_IPV4, ROUTES_FILE, &report) != OK)
         refuse(report.problem);
 }
 

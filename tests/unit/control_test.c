@@ -25,8 +25,9 @@ static void take_picture(struct lab *lab, struct picture *picture)
     picture->config = config_copy(lab->router->config);
     EXPECT(picture->config != NULL);
     struct rib_cursor cursor = { .begun = false };
-    picture->route_count = rib_list(lab->router->rib, lab->router->forwarding->ipv4.next_hops,
-                                    &cursor, picture->routes, 64);
+    picture->route_count =
+        rib_list(lab->router->ribs[FAMILY_IPV4], lab->router->forwarding->ipv4.next_hops, &cursor,
+                 picture->routes, 64);
     memcpy(picture->ports, lab->router->ports, lab->router->port_count * sizeof(struct port));
     picture->view = lab->router->forwarding;
     struct address first = { .family = FAMILY_NONE };

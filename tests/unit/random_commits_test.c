@@ -79,7 +79,7 @@ static void change_address(struct config *config)
 static void change_file(struct config *config)
 {
     if (config->route_file_count == 0) {
-        EXPECT_EQUAL(config_set_route_file(config, "table"), OK);
+        EXPECT_EQUAL(config_set_route_file(config, FAMILY_IPV4, "table"), OK);
         return;
     }
     config->route_file_count = 0;
@@ -103,7 +103,8 @@ static void expect_as_made_anew(struct lab *lab)
 {
     const struct router *router = lab->router;
     const struct forwarding *view = atomic_load(&router->forwarding);
-    struct config_routes_plan plan = { .config = router->config,
+    struct config_routes_plan plan = { .family = FAMILY_IPV4,
+                                       .config = router->config,
                                        .ports = router->ports,
                                        .port_count = router->port_count };
     struct route_files files;
@@ -112,10 +113,16 @@ static void expect_as_made_anew(struct lab *lab)
     struct text text = text_of(why, sizeof(why));
 
     EXPECT_EQUAL(config_routes_create(&plan, &rib, &files, &text), OK);
+    const struct rib *ribs[FAMILY_COUNT] = {
+        [FAMILY_IPV4] = rib, [FAMILY_IPV6] = router->ribs[FAMILY_IPV6]
+    };
     struct forwarding *anew =
-        forwarding_create(router->config, rib, router->ports, router->port_count);
+        forwarding_create(&(struct forwarding_plan){ .config = router->config,
+                                                     .ribs = ribs,
+                                                     .ports = router->ports,
+                                                     .port_count = router->port_count });
     struct fib4 *fib4 = routes_create_fib4(rib, anew, NULL);
-    EXPECT_EQUAL(rib_count(rib), rib_count(router->rib));
+    EXPECT_EQUAL(rib_count(rib), rib_count(router->ribs[FAMILY_IPV4]));
     for (unsigned i = 0; i < LOOKUPS; i++) {
         bool of_route = i % 2 == 0 && router->config->route_count > 0;
         struct address address =
@@ -124,10 +131,12 @@ static void expect_as_made_anew(struct lab *lab)
         unsigned length = 32;
         uint16_t number = fib4_lookup(view->fib4, address_ipv4_be(&address));
         uint16_t number_anew = fib4_lookup(fib4, address_ipv4_be(&address));
-        EXPECT_EQUAL(number, rib_lookup(router->rib, &address, view->ipv4.next_hops, &length));
+        EXPECT_EQUAL(
+            number, rib_lookup(router->ribs[FAMILY_IPV4], &address, view->ipv4.next_hops, &length));
         EXPECT_EQUAL(number == 0, number_anew == 0);
-        EXPECT(number == 0 || memcmp(rib_path(rib, number_anew), rib_path(router->rib, number),
-                                     sizeof(struct path)) == 0);
+        EXPECT(number == 0 ||
+               memcmp(rib_path(rib, number_anew), rib_path(router->ribs[FAMILY_IPV4], number),
+                      sizeof(struct path)) == 0);
         EXPECT(memcmp(&anew->ipv4.next_hops[number_anew], &view->ipv4.next_hops[number],
                       sizeof(struct next_hop)) == 0);
     }

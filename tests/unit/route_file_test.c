@@ -31,7 +31,7 @@ static enum error read_text(const char *bytes, size_t size)
 
     host_file_remove_all();
     host_file_add("table", bytes, size);
-    return route_file_read("table", note_line, &text, NULL, &why);
+    return route_file_read("table", FAMILY_IPV4, note_line, &text, NULL, &why);
 }
 
 static void expect_lines(const char *text, const char *wanted)
@@ -99,7 +99,8 @@ TEST(route_file_tells_of_files_that_cannot_be_had)
 {
     struct text text = text_of(lines, sizeof(lines)), why = text_of(problem, sizeof(problem));
 
-    EXPECT_EQUAL(route_file_read("none", note_line, &text, NULL, &why), ERROR_NOT_FOUND);
+    EXPECT_EQUAL(route_file_read("none", FAMILY_IPV4, note_line, &text, NULL, &why),
+                 ERROR_NOT_FOUND);
     EXPECT_TEXT(problem, "there is no such file");
     host_fail_read(0);
     EXPECT_EQUAL(read_text("10.0.0.0/8 1.2.3.4\n", 19), ERROR_DEVICE);
@@ -107,6 +108,7 @@ TEST(route_file_tells_of_files_that_cannot_be_had)
     host_fail_read(UINT64_MAX);
     host_fail_allocation(0);
     why = text_of(problem, sizeof(problem));
-    EXPECT_EQUAL(route_file_read("table", note_line, &text, NULL, &why), ERROR_NO_MEMORY);
+    EXPECT_EQUAL(route_file_read("table", FAMILY_IPV4, note_line, &text, NULL, &why),
+                 ERROR_NO_MEMORY);
     host_fail_allocation(UINT64_MAX);
 }

@@ -156,7 +156,8 @@ TEST(routes_that_come_and_go_leave_the_fib_as_a_list_says)
         if (round % 64 == 0)
             lab_step(&lab, 2);
     }
-    EXPECT_EQUAL(rib_count(lab.router->rib), list.count + 4); /* four connected nets */
+    EXPECT_EQUAL(rib_count(lab.router->ribs[FAMILY_IPV4]),
+                 list.count + 4); /* four connected nets */
     lab_destroy(&lab);
 }
 
@@ -177,13 +178,13 @@ TEST(a_route_change_without_memory_changes_nothing)
         if (changed)
             break;
         EXPECT_EQUAL(error, ERROR_NO_MEMORY);
-        EXPECT_EQUAL(rib_count(lab.router->rib), 2);
+        EXPECT_EQUAL(rib_count(lab.router->ribs[FAMILY_IPV4]), 2);
         EXPECT_EQUAL(fib4_lookup(lab.router->fib4, address_ipv4_be(&prefix.address)),
                      FIB4_NO_ROUTE);
     }
     /* Another path for it, and without it: needs no memory but for the path. */
     EXPECT_EQUAL(routes_set(lab.router, &prefix, &other), OK);
-    EXPECT_EQUAL(rib_count(lab.router->rib), 3);
+    EXPECT_EQUAL(rib_count(lab.router->ribs[FAMILY_IPV4]), 3);
     host_fail_allocation(0);
     EXPECT_EQUAL(routes_set(lab.router, &prefix, &path), OK);
     EXPECT_EQUAL(routes_remove(lab.router, &prefix, &path), OK);
@@ -225,11 +226,11 @@ TEST(more_paths_than_a_view_has_room_for_make_all_anew)
 static enum error read_file(struct lab *lab, struct commit_report *report, const char *text)
 {
     host_file_add("table", text, strlen(text));
-    if (!config_has_route_file(lab->router->config, "table")) {
-        EXPECT_EQUAL(config_set_route_file(lab->config, "table"), OK);
+    if (!config_has_route_file(lab->router->config, FAMILY_IPV4, "table")) {
+        EXPECT_EQUAL(config_set_route_file(lab->config, FAMILY_IPV4, "table"), OK);
         return lab_try_commit(lab, report);
     }
-    return control_read_routes(lab->router, "table", report);
+    return control_read_routes(lab->router, FAMILY_IPV4, "table", report);
 }
 
 static uint32_t gateway_for(struct lab *lab, const char *address)
@@ -246,7 +247,7 @@ TEST(a_file_of_routes_is_read_once_and_again_when_told)
     struct commit_report report;
 
     EXPECT_EQUAL(read_file(&lab, &report, "20.0.0.0/8 10.0.1.2\n20.1.0.0/16 10.0.0.2\n"), OK);
-    EXPECT_EQUAL(lab.router->route_files->at[0].route_count, 2);
+    EXPECT_EQUAL(lab.router->route_files[FAMILY_IPV4]->at[0].route_count, 2);
     EXPECT_EQUAL(gateway_for(&lab, "20.2.0.1"), ipv4_of("10.0.1.2"));
     EXPECT_EQUAL(gateway_for(&lab, "20.1.0.1"), ipv4_of("10.0.0.2"));
     /* Other commits keep what was read. */
@@ -259,7 +260,7 @@ TEST(a_file_of_routes_is_read_once_and_again_when_told)
     lab_route(&lab, "20.1.0.0/16", "10.0.1.2");
     lab_commit(&lab);
     EXPECT_EQUAL(gateway_for(&lab, "20.1.0.1"), ipv4_of("10.0.1.2"));
-    EXPECT_EQUAL(rib_count(lab.router->rib), 3 + 2 + 2);
+    EXPECT_EQUAL(rib_count(lab.router->ribs[FAMILY_IPV4]), 3 + 2 + 2);
     /* A bad file changes nothing. */
     EXPECT_EQUAL(read_file(&lab, &report, "20.0.0.0/8 10.0.1.2\n20.3.0.0/8 10.0.1.2\n"),
                  ERROR_BAD_VALUE);
@@ -274,7 +275,7 @@ TEST(a_file_of_routes_is_read_once_and_again_when_told)
     memset(lab.config->route_files, 0, sizeof(lab.config->route_files));
     lab_commit(&lab);
     EXPECT_EQUAL(gateway_for(&lab, "20.3.0.1"), 0);
-    EXPECT_EQUAL(rib_count(lab.router->rib), 3 + 2);
+    EXPECT_EQUAL(rib_count(lab.router->ribs[FAMILY_IPV4]), 3 + 2);
     lab_step(&lab, 5);
     lab_destroy(&lab);
 }
@@ -302,11 +303,11 @@ TEST(of_two_files_the_configuration_tells_which_is_stronger)
         struct lab lab = lab_create(1, 2);
         host_file_add("a", a, strlen(a));
         host_file_add("b", b, strlen(b));
-        EXPECT_EQUAL(config_set_route_file(lab.config, order == 1 ? "a" : "b"), OK);
+        EXPECT_EQUAL(config_set_route_file(lab.config, FAMILY_IPV4, order == 1 ? "a" : "b"), OK);
         if (order < 2)
             lab_commit(&lab);
-        EXPECT_EQUAL(config_set_route_file(lab.config, "a"), OK);
-        EXPECT_EQUAL(config_set_route_file(lab.config, "b"), OK);
+        EXPECT_EQUAL(config_set_route_file(lab.config, FAMILY_IPV4, "a"), OK);
+        EXPECT_EQUAL(config_set_route_file(lab.config, FAMILY_IPV4, "b"), OK);
         lab_commit(&lab);
         EXPECT_EQUAL(gateway_for(&lab, "20.1.1.1"), ipv4_of("10.0.0.2"));
         lab_destroy(&lab);
@@ -365,11 +366,15 @@ TEST(a_walk_over_routes_that_cannot_be_used_takes_pauses)
     for (unsigned up = 0; up < 2; up++) {
         for (unsigned i = 0; i < 2; i++)
             lab.router->ports[i].link_up = up;
-        struct forwarding *view = forwarding_create(lab.router->config, lab.router->rib,
-                                                    lab.router->ports, lab.router->port_count);
+        struct forwarding *view = forwarding_create(&(struct forwarding_plan){
+            .config = lab.router->config,
+            .ribs = (const struct rib *const *)lab.router->ribs,
+            .ports = lab.router->ports,
+            .port_count = lab.router->port_count,
+        });
         EXPECT(view);
         pauses = 0;
-        struct fib4 *fib4 = routes_create_fib4(lab.router->rib, view, &pause);
+        struct fib4 *fib4 = routes_create_fib4(lab.router->ribs[FAMILY_IPV4], view, &pause);
         EXPECT(fib4);
         EXPECT(pauses > COUNT / 512);
         fib4_destroy(fib4, NULL);
@@ -402,8 +407,8 @@ static void expect_refused_file(const char *text, const char *why)
 
     EXPECT_EQUAL(read_file(&lab, &report, text), ERROR_BAD_VALUE);
     EXPECT_TEXT(report.problem, why);
-    EXPECT_EQUAL(rib_count(lab.router->rib), 2);
-    EXPECT(!config_has_route_file(lab.router->config, "table"));
+    EXPECT_EQUAL(rib_count(lab.router->ribs[FAMILY_IPV4]), 2);
+    EXPECT(!config_has_route_file(lab.router->config, FAMILY_IPV4, "table"));
     lab_destroy(&lab);
 }
 
@@ -439,11 +444,11 @@ TEST(a_file_without_memory_changes_nothing)
         EXPECT_EQUAL(error, ERROR_NO_MEMORY);
         EXPECT(report.problem[0] != '\0');
         EXPECT(lab.router->fib4 == fib4);
-        EXPECT_EQUAL(rib_count(lab.router->rib), 3);
+        EXPECT_EQUAL(rib_count(lab.router->ribs[FAMILY_IPV4]), 3);
         EXPECT_EQUAL(gateway_for(&lab, "20.9.9.9"), ipv4_of("10.0.1.2"));
     }
     EXPECT(refused > 10);
-    EXPECT_EQUAL(rib_count(lab.router->rib), 5000 + 2);
+    EXPECT_EQUAL(rib_count(lab.router->ribs[FAMILY_IPV4]), 5000 + 2);
     lab_step(&lab, 3);
     free(text);
     lab_destroy(&lab);

@@ -8,6 +8,7 @@
 #include "kernel/platform.h"
 #include "net/config_routes.h"
 #include "net/fib4.h"
+#include "net/fib6.h"
 #include "net/forwarding.h"
 #include "net/rib.h"
 #include "net/routes.h"
@@ -31,24 +32,34 @@ static void drop_view(struct stand *stand)
 
     forwarding_destroy((void *)stand->core.forwarding);
     fib4_destroy(router->fib4, NULL);
-    rib_destroy(router->rib, NULL);
+    fib6_destroy(router->fib6, NULL);
+    for (unsigned family = FAMILY_IPV4; family < FAMILY_COUNT; family++)
+        rib_destroy(router->ribs[family], NULL);
 }
 
 void stand_view(struct stand *stand)
 {
     struct router *router = &stand->router;
-    struct config_routes_plan plan = { .config = router->config,
-                                       .ports = router->ports,
-                                       .port_count = router->port_count };
     struct route_files files;
 
     drop_view(stand);
-    EXPECT_EQUAL(config_routes_create(&plan, &router->rib, &files, NULL), OK);
-    struct forwarding *view =
-        forwarding_create(router->config, router->rib, router->ports, router->port_count);
+    for (unsigned family = FAMILY_IPV4; family < FAMILY_COUNT; family++) {
+        struct config_routes_plan plan = { .family = (enum family)family,
+                                           .config = router->config,
+                                           .ports = router->ports,
+                                           .port_count = router->port_count };
+        EXPECT_EQUAL(config_routes_create(&plan, &router->ribs[family], &files, NULL), OK);
+    }
+    struct forwarding *view = forwarding_create(
+        &(struct forwarding_plan){ .config = router->config,
+                                   .ribs = (const struct rib *const *)router->ribs,
+                                   .ports = router->ports,
+                                   .port_count = router->port_count,
+                                   .ipv6_addresses = router->ipv6_addresses });
     EXPECT(view);
-    view->fib4 = router->fib4 = routes_create_fib4(router->rib, view, NULL);
-    EXPECT(view->fib4);
+    view->fib4 = router->fib4 = routes_create_fib4(router->ribs[FAMILY_IPV4], view, NULL);
+    view->fib6 = router->fib6 = routes_create_fib6(router->ribs[FAMILY_IPV6], view, NULL);
+    EXPECT(view->fib4 && view->fib6);
     stand->core.forwarding = view;
 }
 

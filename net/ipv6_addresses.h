@@ -1,0 +1,71 @@
+/* The IPv6 addresses of our ports, and whether they may be used yet: each is asked for first, in
+ * case somebody else has it (duplicate address detection, RFC 4862 5.4).
+ *
+ *   TENTATIVE --nobody has answered for a second--> VALID
+ *       `------somebody has it-------------------> DUPLICATE, until its port's link has been down
+ *
+ * A port that has an address by the configuration also has a link-local one, made of its MAC
+ * address (RFC 4291 2.5.6, RFC 2464 5). Belongs to the control core; the view has those that are
+ * valid, and is made anew when that changes. */
+#pragma once
+
+#include "kernel/base/types.h"
+#include "net/address.h"
+
+struct config;
+struct core;
+
+enum {
+    IPV6_ADDRESS_MAX = 1088,  /* what a configuration may have, and a link-local one per port */
+    IPV6_PROBE_MS = 1000,     /* RFC 4861 RETRANS_TIMER, after the one probe of RFC 4862 5.1 */
+    IPV6_PROBE_DELAY_MS = 10, /* RFC 4862 5.4.2 wants up to 1 s; a router's link comes up alone */
+};
+
+enum ipv6_address_state {
+    IPV6_ADDRESS_NONE,
+    IPV6_ADDRESS_TENTATIVE,
+    IPV6_ADDRESS_VALID,
+    IPV6_ADDRESS_DUPLICATE,
+};
+
+const char *ipv6_address_state_name(enum ipv6_address_state state); /* "tentative" */
+
+struct ipv6_address {
+    struct address address;
+    uint8_t length; /* of its net; 64 of a link-local one */
+    uint16_t port;
+    uint8_t state; /* enum ipv6_address_state */
+};
+
+struct ipv6_addresses;
+
+/* What it asks of others. */
+struct ipv6_addresses_uses {
+    /* Asks whether somebody has that address. */
+    void (*probe)(struct core *core, uint16_t port, const struct address *address);
+    /* Says that it is ours now. */
+    void (*announce)(struct core *core, uint16_t port, const struct address *address);
+};
+
+/* core: the control core. NULL: no memory. */
+struct ipv6_addresses *ipv6_addresses_create(struct core *core,
+                                             const struct ipv6_addresses_uses *uses) MUST_CHECK;
+void ipv6_addresses_destroy(struct ipv6_addresses *addresses); /* NULL is allowed */
+
+/* The configuration is in force, the ports are as they are: addresses come and go. */
+void ipv6_addresses_reconfigure(struct ipv6_addresses *addresses, const struct config *config,
+                                uint64_t now_ns);
+/* The port's link, admin state or MAC address has changed. */
+void ipv6_addresses_port_changed(struct ipv6_addresses *addresses, uint16_t port, uint64_t now_ns);
+/* Somebody else has, or asks for, an address of ours on that port. */
+void ipv6_addresses_conflict(struct ipv6_addresses *addresses, uint16_t port,
+                             const struct address *address, const uint8_t *mac);
+
+/* NONE: it is not ours on that port. */
+enum ipv6_address_state ipv6_addresses_state(const struct ipv6_addresses *addresses, uint16_t port,
+                                             const struct address *address);
+unsigned ipv6_addresses_count(const struct ipv6_addresses *addresses);
+const struct ipv6_address *ipv6_addresses_at(const struct ipv6_addresses *addresses,
+                                             unsigned index);
+/* One has become valid, or is no longer, since it was asked last. */
+bool ipv6_addresses_take_change(struct ipv6_addresses *addresses);

@@ -1,0 +1,123 @@
+/* What is addressed to ourselves over IPv6: see local.h. Extension headers are judged here, as the
+ * destination must (RFC 8200 4). */
+#include "net/datagram.h"
+#include "net/datapath.h"
+#include "net/icmp6.h"
+#include "net/local.h"
+#include "net/nd.h"
+#include "net/wire/checksum.h"
+#include "net/wire/icmp6.h"
+#include "net/wire/ipv6.h"
+
+static const struct ipv6_header *header_of(const struct packet *packet)
+{
+    return (const void *)(packet->data + packet->network_offset);
+}
+
+/* A message of ours, whole. */
+struct message {
+    uint32_t offset; /* from the IPv6 header */
+    uint32_t length_bytes;
+    uint8_t type;
+};
+
+static bool read_message(const struct packet *packet, const struct ipv6_headers *headers,
+                         struct message *message)
+{
+    const struct ipv6_header *header = header_of(packet);
+
+    message->offset = headers->upper_offset;
+    message->length_bytes = packet->network_length_bytes - message->offset;
+    if (message->length_bytes < ICMP6_HEADER_BYTES)
+        return false;
+    uint64_t sum = icmp6_pseudo_sum(header->source, header->destination, message->length_bytes);
+    if (checksum_finish(datagram_sum(packet, packet->network_offset + message->offset,
+                                     message->length_bytes, sum)) != 0)
+        return false;
+    return packet_copy_out(packet, packet->network_offset + message->offset, &message->type, 1);
+}
+
+static void conclude(struct core *core, struct packet *packet, enum verdict verdict)
+{
+    if (verdict == PASS)
+        datapath_delivered(core, packet);
+    else
+        datapath_drop(core, packet, verdict);
+}
+
+/* Control core. PASS: somebody wanted to know. */
+static enum verdict input_icmp(struct core *core, const struct packet *packet,
+                               const struct message *message)
+{
+    bool contiguous = packet->length_bytes - packet->network_offset >= packet->network_length_bytes;
+
+    switch (message->type) {
+    case ICMP6_ROUTER_SOLICITATION:
+    case ICMP6_ROUTER_ADVERTISEMENT:
+    case ICMP6_NEIGHBOR_SOLICITATION:
+    case ICMP6_NEIGHBOR_ADVERTISEMENT:
+    case ICMP6_REDIRECT:
+        if (!contiguous)
+            return DROP_BAD_ND;
+        return nd_input(core->router->nd, packet, message->offset, core->now_ns);
+    default:
+        return DROP_ICMP_IGNORED;
+    }
+}
+
+static void take_icmp(struct core *core, struct packet *packet, const struct ipv6_headers *headers)
+{
+    struct message message;
+
+    if (!read_message(packet, headers, &message)) {
+        datapath_drop(core, packet, DROP_BAD_ICMP);
+        return;
+    }
+    if (message.type == ICMP6_ECHO_REQUEST) {
+        if (headers->extension_count > 0) /* the answer would need the room of what is taken out */
+            datapath_drop(core, packet, DROP_ICMP_IGNORED);
+        else
+            icmp6_answer_echo(core, packet);
+        return;
+    }
+    if (!core_is_control(core)) {
+        mailbox_send(core, CONTROL_CORE, packet, MAIL_LOCAL);
+        return;
+    }
+    conclude(core, packet, input_icmp(core, packet, &message));
+}
+
+void local6_input(struct core *core, struct packet *packet)
+{
+    struct ipv6_headers headers;
+
+    switch (ipv6_headers_walk(header_of(packet), packet->length_bytes - packet->network_offset,
+                              IPV6_TO_DELIVER, &headers)) {
+    case IPV6_CHAIN_GOOD:
+        break;
+    case IPV6_CHAIN_DISCARD:
+        datapath_drop(core, packet, DROP_IPV6_DISCARD);
+        return;
+    case IPV6_CHAIN_PROBLEM:
+        packet->error_code = headers.problem_code;
+        packet->error_offset = headers.problem_pointer;
+        datapath_drop(core, packet, DROP_IPV6_EXTENSION);
+        return;
+    }
+    if (ipv6_is_fragment(&headers)) {
+        datapath_drop(core, packet, DROP_REASSEMBLY_FULL);
+        return;
+    }
+    switch (headers.protocol) {
+    case PROTOCOL_ICMP6:
+        take_icmp(core, packet, &headers);
+        return;
+    case PROTOCOL_NO_NEXT_HEADER:
+        datapath_delivered(core, packet);
+        return;
+    default:
+        packet->error_offset = headers.next_header_offset;
+        datapath_drop(core, packet, DROP_PROTOCOL_UNREACHABLE);
+        return;
+    }
+}

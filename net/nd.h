@@ -1,0 +1,39 @@
+/* Neighbor discovery (RFC 4861) on behalf of the neighbor table, as ARP does it for IPv4, and
+ * duplicate address detection (RFC 4862) on behalf of our addresses. Belongs to the control core.
+ */
+#pragma once
+
+#include "kernel/base/types.h"
+#include "net/address.h"
+#include "net/verdict.h"
+
+struct core;
+struct ipv6_addresses;
+struct neighbor_table;
+struct packet;
+
+enum { ND_CONFLICT_LOG_MS = 10000 }; /* a conflict is told to the operator this often */
+
+/* datapath_originate_frame(), which takes the packet. */
+struct nd_uses {
+    void (*originate_frame)(struct core *core, uint16_t port, struct packet *packet);
+};
+
+struct nd;
+
+/* core: the control core. NULL: no memory. */
+struct nd *nd_create(struct core *core, struct neighbor_table *neighbors,
+                     struct ipv6_addresses *addresses, const struct nd_uses *uses) MUST_CHECK;
+void nd_destroy(struct nd *nd); /* NULL is allowed */
+
+/* Asks whose that address is: everybody who may have it, or the station with that MAC address. */
+void nd_solicit(struct nd *nd, uint16_t port, const struct address *address, const uint8_t *mac);
+/* Asks from nobody whether somebody has it: RFC 4862 5.4.2. */
+void nd_probe(struct nd *nd, uint16_t port, const struct address *address);
+/* Says that it is ours: RFC 4861 7.2.6. */
+void nd_announce(struct nd *nd, uint16_t port, const struct address *address);
+
+/* Borrows an ICMPv6 message of neighbor discovery, whole and in one segment, its checksum good,
+ * message_offset from the IPv6 header. PASS: it was for us. */
+enum verdict nd_input(struct nd *nd, const struct packet *packet, uint32_t message_offset,
+                      uint64_t now_ns);
