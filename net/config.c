@@ -708,6 +708,16 @@ enum error config_remove_arp(struct config *config, uint32_t address_be)
     return list_remove(&list, &key);
 }
 
+const struct config_route *config_find_route(const struct config *config,
+                                             const struct config_route *key)
+{
+    struct list list = routes_of(config);
+    bool found;
+    unsigned index = list_find(&list, key, &found);
+
+    return found ? &config->routes[index] : NULL;
+}
+
 const struct config_interface *config_find_interface(const struct config *config, const char *name)
 {
     for (unsigned i = 0; i < config->interface_count; i++)

@@ -20,7 +20,7 @@ enum {
     CONFIG_ROUTE_FILE_MAX = 8,        /* of each family */
     CONFIG_ARP_MAX = 4096,
     ROUTE_GATEWAY_MAX = 8, /* equal-cost gateways of one route */
-    MTU_MIN = 576,         /* RFC 1122 3.3.3; IPv6 will want 1280 */
+    MTU_MIN = 576,         /* RFC 1122 3.3.3; with an IPv6 address, IPV6_MINIMUM_MTU */
     MTU_MAX = 9216,
     MTU_DEFAULT = 1500,
     DISTANCE_STATIC = 1,
@@ -125,4 +125,7 @@ enum error config_remove_route(struct config *config, const struct config_route 
 enum error config_remove_arp(struct config *config, uint32_t address_be) MUST_CHECK;
 
 bool config_has_route_file(const struct config *config, enum family family, const char *name);
+/* With the same key; NULL. */
+const struct config_route *config_find_route(const struct config *config,
+                                             const struct config_route *key);
 const struct config_interface *config_find_interface(const struct config *config, const char *name);

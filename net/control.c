@@ -29,6 +29,7 @@
 #include "net/rib.h"
 #include "net/router.h"
 #include "net/routes.h"
+#include "net/wire/ipv6.h"
 
 enum { LINK_CHECK_MS = 100 };
 
@@ -45,6 +46,11 @@ static enum error problem(struct commit_report *report, const char *format, ...)
     text_print_args(&text, format, args);
     va_end(args);
     return ERROR_BAD_VALUE;
+}
+
+static const char *family_keyword(unsigned family)
+{
+    return family == FAMILY_IPV6 ? "ipv6" : "ip";
 }
 
 static enum error check_interfaces(struct router *router, const struct config *next,
@@ -80,6 +86,15 @@ static bool addresses_collide(const struct config_address *a, const struct confi
            prefix_contains(&b->prefix, &a->prefix.address);
 }
 
+/* RFC 8200 5. */
+static bool mtu_suffices(const struct config *next, const struct config_address *address)
+{
+    const struct config_interface *interface = config_find_interface(next, address->interface);
+
+    return address->prefix.address.family != FAMILY_IPV6 || !interface ||
+           interface->mtu_bytes == 0 || interface->mtu_bytes >= IPV6_MINIMUM_MTU;
+}
+
 static enum error check_addresses(struct router *router, const struct config *next,
                                   struct commit_report *report)
 {
@@ -89,19 +104,28 @@ static enum error check_addresses(struct router *router, const struct config *ne
         const struct config_address *address = &next->addresses[i];
 
         prefix_text(&address->prefix, text);
+        const char *keyword = family_keyword(address->prefix.address.family);
         if (!router_port(router, address->interface))
-            return problem(report, "ip %s address %s: there is no such interface",
+            return problem(report, "%s %s address %s: there is no such interface", keyword,
                            address->interface, text);
-        if (address->prefix.address.bytes[0] == 127)
+        if (address->prefix.address.bytes[0] == 127 &&
+            address->prefix.address.family == FAMILY_IPV4)
             return problem(report, "ip %s address %s: 127.0.0.0/8 is the machine itself",
                            address->interface, text);
+        if (address_is_link_local(&address->prefix.address))
+            return problem(report, "ipv6 %s address %s: a link-local address comes by itself",
+                           address->interface, text);
+        if (!mtu_suffices(next, address))
+            return problem(report, "ipv6 %s address %s: IPv6 needs an MTU of %u",
+                           address->interface, text, (unsigned)IPV6_MINIMUM_MTU);
         for (unsigned k = 0; k < i; k++) {
             const struct config_address *other = &next->addresses[k];
             bool same_port = strcmp(address->interface, other->interface) == 0;
             if (same_port ? address_equal(&address->prefix.address, &other->prefix.address)
                           : addresses_collide(address, other))
-                return problem(report, "ip %s address %s: overlaps %s of %s", address->interface,
-                               text, prefix_text(&other->prefix, other_text), other->interface);
+                return problem(report, "%s %s address %s: overlaps %s of %s", keyword,
+                               address->interface, text, prefix_text(&other->prefix, other_text),
+                               other->interface);
         }
         control_yield(router);
     }
@@ -126,24 +150,29 @@ static enum error check_routes(struct router *router, const struct config *next,
     for (unsigned i = 0; i < next->route_count; i++) {
         const struct config_route *route = &next->routes[i];
 
+        const char *keyword = family_keyword(route->prefix.address.family);
+
         if (i % ROUTES_PER_SLICE == 0)
             control_yield(router);
+        if (route->interface[0] != '\0' && !router_port(router, route->interface))
+            return problem(report, "%s route %s interface %s: there is no such interface", keyword,
+                           prefix_text(&route->prefix, text), route->interface);
         if (is_special_prefix(&route->prefix))
-            return problem(report, "ip route %s: no routes to special addresses",
+            return problem(report, "%s route %s: no routes to special addresses", keyword,
                            prefix_text(&route->prefix, text));
         if (i > 0 && prefix_equal(&route->prefix, &next->routes[i - 1].prefix) &&
             route->distance == next->routes[i - 1].distance)
-            return problem(report, "ip route %s: two kinds at the same distance %u",
+            return problem(report, "%s route %s: two kinds at the same distance %u", keyword,
                            prefix_text(&route->prefix, text), (unsigned)route->distance);
         alike = i > 0 && prefix_equal(&route->prefix, &next->routes[i - 1].prefix) ? alike + 1 : 1;
         if (alike > CONFIG_ROUTES_PER_PREFIX_MAX)
-            return problem(report, "ip route %s: at most %u routes for one prefix",
+            return problem(report, "%s route %s: at most %u routes for one prefix", keyword,
                            prefix_text(&route->prefix, text),
                            (unsigned)CONFIG_ROUTES_PER_PREFIX_MAX);
         for (unsigned k = 0; k < route->gateway_count; k++)
             if (is_own_address(next, &route->gateways[k]))
-                return problem(report, "ip route %s gateway %s: that is an address of our own",
-                               prefix_text(&route->prefix, text),
+                return problem(report, "%s route %s gateway %s: that is an address of our own",
+                               keyword, prefix_text(&route->prefix, text),
                                address_text(&route->gateways[k], gateway_text));
     }
     return OK;
@@ -740,7 +769,7 @@ bool control_route_for(struct router *router, const struct address *address, str
     return true;
 }
 
-void control_clear_neighbors(struct router *router, const struct address *only)
+void control_clear_neighbors(struct router *router, enum family family, const struct address *only)
 {
-    neighbor_clear(router->neighbors, FAMILY_IPV4, only);
+    neighbor_clear(router->neighbors, family, only);
 }

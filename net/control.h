@@ -47,5 +47,5 @@ void control_yield(struct router *router);
 bool control_route_for(struct router *router, const struct address *address,
                        struct route *out) MUST_CHECK;
 
-/* `clear arp`: forgets all learned neighbors, or one. */
-void control_clear_neighbors(struct router *router, const struct address *only);
+/* Forgets all learned neighbors of a family, or one. */
+void control_clear_neighbors(struct router *router, enum family family, const struct address *only);

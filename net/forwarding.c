@@ -21,8 +21,10 @@ enum { NEXT_HOPS_SPARE = 64 }; /* room for paths that come later */
  */
 
 uint16_t forwarding_gateway_port(const struct forwarding *view, const struct rib *rib,
-                                 const struct address *gateway)
+                                 const struct path *path, const struct address *gateway)
 {
+    if (path->port != PORT_NONE) /* where a statement says so: of link-local gateways */
+        return view->ports[path->port].up ? path->port : PORT_NONE;
     bool usable[PORT_MAX + 1];
 
     for (unsigned i = 0; i < view->port_count; i++)
@@ -39,11 +41,7 @@ static struct next_hop gateways_of(const struct forwarding *view, const struct r
     struct next_hop next_hop = { .kind = NEXT_HOP_NONE, .port = PORT_NONE };
 
     for (unsigned i = 0; i < path->gateway_count; i++) {
-        uint16_t port = path->port; /* where a statement says so: of link-local gateways */
-        if (port == PORT_NONE)
-            port = forwarding_gateway_port(view, rib, &path->gateways[i]);
-        else if (!view->ports[port].up)
-            port = PORT_NONE;
+        uint16_t port = forwarding_gateway_port(view, rib, path, &path->gateways[i]);
         if (port == PORT_NONE)
             continue;
         next_hop.gateways[next_hop.gateway_count] = path->gateways[i];

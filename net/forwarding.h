@@ -30,6 +30,7 @@ struct fib4;
 struct fib6;
 struct ipv6_addresses;
 struct neighbor_table;
+struct path;
 struct rib;
 
 enum {
@@ -85,9 +86,10 @@ bool forwarding_is_own_on(const struct forwarding *view, uint16_t port,
 struct address forwarding_source(const struct forwarding *view, uint16_t port,
                                  const struct address *toward);
 bool forwarding_has_source(const struct forwarding *view, uint16_t port, enum family family);
-/* The port that is up and in whose net that gateway lies; PORT_NONE. */
+/* The port that is up and behind which that gateway of the path is: the path's own, else the one in
+ * whose net it lies; PORT_NONE. */
 uint16_t forwarding_gateway_port(const struct forwarding *view, const struct rib *rib,
-                                 const struct address *gateway);
+                                 const struct path *path, const struct address *gateway);
 /* The link-local address of that port; false: it has none that is valid. */
 bool forwarding_link_local(const struct forwarding *view, uint16_t port,
                            struct address *address) MUST_CHECK;

@@ -12,10 +12,11 @@ static enum command_result run_clear_counters(struct command_call *call)
     return COMMAND_DONE;
 }
 
-static enum command_result run_clear_arp(struct command_call *call)
+static enum command_result run_clear_neighbors(struct command_call *call)
 {
     const struct argument *address = line_argument(call->line, "address");
-    control_clear_neighbors(call->router, address ? &address->prefix.address : NULL);
+    control_clear_neighbors(call->router, line_family(call->line),
+                            address ? &address->prefix.address : NULL);
     return COMMAND_DONE;
 }
 
@@ -280,7 +281,9 @@ static const struct command commands[] = {
     { .grammar = "clear counters", .kind = COMMAND_ACTION, .role = ROLE_OPERATOR,
       .run = run_clear_counters, .help = "count from zero" },
     { .grammar = "clear arp [<address:ADDR4>]", .kind = COMMAND_ACTION, .role = ROLE_OPERATOR,
-      .run = run_clear_arp, .help = "forget learned neighbors" },
+      .run = run_clear_neighbors, .help = "forget learned neighbors" },
+    { .grammar = "clear ipv6 neighbors [<address:ADDR6>]", .kind = COMMAND_ACTION, .role = ROLE_OPERATOR,
+      .run = run_clear_neighbors, .help = "forget learned neighbors" },
     { .grammar = "write", .kind = COMMAND_ACTION, .role = ROLE_ADMIN, .run = run_write,
       .help = "store the configuration" },
     { .grammar = "halt", .kind = COMMAND_ACTION, .role = ROLE_ADMIN, .run = run_halt,

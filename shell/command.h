@@ -38,15 +38,15 @@ enum token_type {
     TOKEN_ADDR4,   /* 192.0.2.1 */
     TOKEN_PREFIX4, /* 192.0.2.0/24: host bits are an error */
     TOKEN_HOST4,   /* 192.0.2.1/24: an address in its network; ADDRLEN4 in a grammar */
-    TOKEN_ADDR6,
-    TOKEN_PREFIX6,
-    TOKEN_HOST6,  /* ADDRLEN6 */
-    TOKEN_TIME,   /* 10s 5m 2h 1d, or seconds: `number` is in seconds */
-    TOKEN_MAC,    /* 52:54:00:12:34:56 */
-    TOKEN_IFNAME, /* an interface, whether it is there or not */
-    TOKEN_NAME,   /* [A-Za-z0-9_.-]+ */
-    TOKEN_STRING, /* any word, or "in quotes" with \" \\ \n \xHH; STR in a grammar */
-    TOKEN_SECRET, /* a string that is never shown again */
+    TOKEN_ADDR6,   /* 2001:db8::1 */
+    TOKEN_PREFIX6, /* 2001:db8::/32 */
+    TOKEN_HOST6,   /* 2001:db8::1/64; ADDRLEN6 */
+    TOKEN_TIME,    /* 10s 5m 2h 1d, or seconds: `number` is in seconds */
+    TOKEN_MAC,     /* 52:54:00:12:34:56 */
+    TOKEN_IFNAME,  /* an interface, whether it is there or not */
+    TOKEN_NAME,    /* [A-Za-z0-9_.-]+ */
+    TOKEN_STRING,  /* any word, or "in quotes" with \" \\ \n \xHH; STR in a grammar */
+    TOKEN_SECRET,  /* a string that is never shown again */
 };
 
 /* A stretch of somebody else's text. */
@@ -85,6 +85,8 @@ const struct argument *line_argument(const struct parsed_line *line, const char 
 const struct argument *line_argument_next(const struct parsed_line *line, const char *name,
                                           const struct argument *previous);
 bool line_has(const struct parsed_line *line, const char *keyword);
+/* Of a command about one family, by its keyword: ip or ipv6. */
+enum family line_family(const struct parsed_line *line);
 
 /* Why not: a stable word for machines, a sentence for people, and where in the line. */
 struct problem {

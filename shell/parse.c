@@ -642,6 +642,11 @@ bool line_has(const struct parsed_line *line, const char *keyword)
     return false;
 }
 
+enum family line_family(const struct parsed_line *line)
+{
+    return line_has(line, "ipv6") ? FAMILY_IPV6 : FAMILY_IPV4;
+}
+
 bool line_names_value(const struct parsed_line *line)
 {
     for (unsigned i = 0; i < line->argument_count; i++) {

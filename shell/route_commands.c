@@ -1,4 +1,4 @@
-/* Commands about routes: show ip route, load routes. */
+/* Commands about routes of either family: show ip route, show ipv6 route, load routes. */
 #include <string.h>
 
 #include "kernel/base/pause.h"
@@ -7,6 +7,7 @@
 #include "net/config_routes.h"
 #include "net/control.h"
 #include "net/fib4.h"
+#include "net/fib6.h"
 #include "net/forwarding.h"
 #include "net/rib.h"
 #include "net/route_file.h"
@@ -39,7 +40,8 @@ static void write_route_way(struct command_call *call, const struct route *route
     struct record *record = call->record;
     uint16_t port = route->port;
     if (gateway)
-        port = forwarding_gateway_port(view_of(router), router->ribs[FAMILY_IPV4], gateway);
+        port = forwarding_gateway_port(view_of(router), router->ribs[gateway->family], &route->path,
+                                       gateway);
     record_row(record);
     record_prefix(record, "prefix", &route->prefix);
     if (gateway)
@@ -93,6 +95,7 @@ static enum command_result show_routes(struct command_call *call)
     const struct argument *within = line_argument(call->line, "prefix");
     if (address)
         return show_route_for(call, address);
+    enum family family = line_family(call->line);
     struct rib_cursor *cursor = call->memory;
     if (!cursor) {
         cursor = call->memory = memory_alloc(sizeof(*cursor), 0, MEMORY_SHELL);
@@ -103,8 +106,9 @@ static enum command_result show_routes(struct command_call *call)
     struct route routes[ROUTES_PER_CALL];
     unsigned count = 0;
     if (!call->interrupted)
-        count = rib_list(call->router->ribs[FAMILY_IPV4], view_of(call->router)->ipv4.next_hops,
-                         cursor, routes, ROUTES_PER_CALL);
+        count = rib_list(call->router->ribs[family],
+                         forwarding_table_of(view_of(call->router), family)->next_hops, cursor,
+                         routes, ROUTES_PER_CALL);
     for (unsigned i = 0; i < count; i++)
         if (is_asked_for(within, &routes[i].prefix))
             write_route(call, &routes[i]);
@@ -117,8 +121,10 @@ static enum command_result show_routes(struct command_call *call)
 static enum command_result show_route_summary(struct command_call *call)
 {
     const struct router *router = call->router;
-    record_u64(call->record, "routes", rib_count(router->ribs[FAMILY_IPV4]));
-    record_u64(call->record, "fib_bytes", fib4_bytes(router->fib4));
+    enum family family = line_family(call->line);
+    record_u64(call->record, "routes", rib_count(router->ribs[family]));
+    record_u64(call->record, "fib_bytes",
+               family == FAMILY_IPV6 ? fib6_bytes(router->fib6) : fib4_bytes(router->fib4));
     return COMMAND_DONE;
 }
 
@@ -130,29 +136,31 @@ static void breathe(void *router)
     control_yield(router);
 }
 
-static unsigned route_count_of(const struct router *router, const char *name)
+static unsigned route_count_of(const struct router *router, enum family family, const char *name)
 {
+    const struct route_files *files = router->route_files[family];
     for (unsigned i = 0; i < CONFIG_ROUTE_FILE_MAX; i++)
-        if (strcmp(router->route_files[FAMILY_IPV4]->at[i].name, name) == 0)
-            return router->route_files[FAMILY_IPV4]->at[i].route_count;
+        if (strcmp(files->at[i].name, name) == 0)
+            return files->at[i].route_count;
     return 0;
 }
 
-/* Commits the statement `ip route file NAME`; where it is in force already, reads the file again.
- */
-static enum error load_routes(struct shell *shell, const char *name, struct problem *problem)
+/* Commits the statement `ip route file NAME`, or `ipv6 ...`; where it is in force already, reads
+ * the file again. */
+static enum error load_routes(struct shell *shell, enum family family, const char *name,
+                              struct problem *problem)
 {
     const struct config *running = shell->router->config;
     struct commit_report report;
-    if (config_has_route_file(running, FAMILY_IPV4, name)) {
-        enum error error = control_read_routes(shell->router, FAMILY_IPV4, name, &report);
+    if (config_has_route_file(running, family, name)) {
+        enum error error = control_read_routes(shell->router, family, name, &report);
         if (error)
             problem_set(problem, error == ERROR_BAD_VALUE ? "refused" : error_id(error), NULL, "%s",
                         report.problem);
         return error;
     }
     struct config *next = config_copy(running);
-    enum error error = next ? config_set_route_file(next, FAMILY_IPV4, name) : ERROR_NO_MEMORY;
+    enum error error = next ? config_set_route_file(next, family, name) : ERROR_NO_MEMORY;
     if (error) {
         problem_set(problem, error_id(error), NULL, "%s", error_text(error));
         config_destroy(next);
@@ -168,9 +176,9 @@ static enum command_result run_load_routes(struct command_call *call)
     uint64_t start_ns = clock_ns();
     if (!file_name_is_valid(name->text))
         return command_failed(call, "bad-value", name, "no file can have that name");
-    if (load_routes(call->session->shell, name->text, &problem) != OK)
+    if (load_routes(call->session->shell, line_family(call->line), name->text, &problem) != OK)
         return command_failed(call, problem.id, name, "%s", problem.text);
-    unsigned count = route_count_of(call->router, name->text);
+    unsigned count = route_count_of(call->router, line_family(call->line), name->text);
     uint64_t us = (clock_ns() - start_ns) / NS_PER_US;
     record_message(call->record, "%u %s in %llu.%llu ms", count, count == 1 ? "route" : "routes",
                    (unsigned long long)(us / 1000), (unsigned long long)(us / 100 % 10));
@@ -201,11 +209,17 @@ static enum error compare_line(void *context, const struct route_line *line, con
         return fail(ERROR_BAD_VALUE);
     }
     const struct forwarding *view = view_of(comparison->router);
-    uint32_t address_be = address_ipv4_be(&line->prefix.address);
+    const struct address *address = &line->prefix.address;
+    enum family family = (enum family)address->family;
+    uint32_t address_be = address_ipv4_be(address);
     uint16_t number;
-    fib4_lookup_batch(view->fib4, &address_be, &number, 1); /* as the cores do */
+    if (family == FAMILY_IPV6) /* both as the cores do */
+        fib6_lookup_batch(view->fib6, &address->bytes, &number, 1);
+    else
+        fib4_lookup_batch(view->fib4, &address_be, &number, 1);
     comparison->looked_up++;
-    comparison->differ += !leads_to(&view->ipv4.next_hops[number], &line->next_hop);
+    comparison->differ +=
+        !leads_to(&forwarding_table_of(view, family)->next_hops[number], &line->next_hop);
     return OK;
 }
 
@@ -217,11 +231,13 @@ static enum command_result run_check_routes(struct command_call *call)
     struct comparison comparison = { .router = call->router };
     char why[128];
     struct text text = text_of(why, sizeof(why));
-    if (!config_has_route_file(call->router->config, FAMILY_IPV4, name->text))
+    enum family family = line_family(call->line);
+    if (!config_has_route_file(call->router->config, family, name->text))
         return command_failed(call, "not-found", name,
-                              "those routes are not loaded: `load routes %s` does it", name->text);
+                              "those routes are not loaded: `load %sroutes %s` does it",
+                              family == FAMILY_IPV6 ? "ipv6 " : "", name->text);
     enum error error =
-        route_file_read(answers->text, FAMILY_IPV4, compare_line, &comparison, &pause, &text);
+        route_file_read(answers->text, family, compare_line, &comparison, &pause, &text);
     if (error)
         return command_failed(call, error_id(error), answers, "%s: %s", answers->text, why);
     record_message(call->record, "%llu looked up, %llu differ",
@@ -235,9 +251,18 @@ static const struct command commands[] = {
       .run = show_routes, .help = "all routes, those in a prefix, or the one for an address" },
     { .grammar = "show ip route summary", .kind = COMMAND_SHOW, .run = show_route_summary,
       .help = "how many routes there are" },
+    { .grammar = "show ipv6 route [{<address:ADDR6>|<prefix:PREFIX6|default>}]", .kind = COMMAND_SHOW,
+      .run = show_routes, .help = "all routes, those in a prefix, or the one for an address" },
+    { .grammar = "show ipv6 route summary", .kind = COMMAND_SHOW, .run = show_route_summary,
+      .help = "how many routes there are" },
     { .grammar = "load routes <name:NAME>", .kind = COMMAND_SESSION, .role = ROLE_ADMIN,
       .run = run_load_routes, .help = "read a file of routes, anew if it is in force" },
     { .grammar = "load routes <name:NAME> check <file:NAME>", .kind = COMMAND_SESSION,
+      .role = ROLE_ADMIN, .run = run_check_routes,
+      .help = "look up addresses whose next hops a file tells" },
+    { .grammar = "load ipv6 routes <name:NAME>", .kind = COMMAND_SESSION, .role = ROLE_ADMIN,
+      .run = run_load_routes, .help = "read a file of routes, anew if it is in force" },
+    { .grammar = "load ipv6 routes <name:NAME> check <file:NAME>", .kind = COMMAND_SESSION,
       .role = ROLE_ADMIN, .run = run_check_routes,
       .help = "look up addresses whose next hops a file tells" },
 };

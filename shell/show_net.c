@@ -8,8 +8,8 @@
 #include "kernel/base/version.h"
 #include "kernel/platform.h"
 #include "net/control.h"
-#include "net/fib4.h"
 #include "net/forwarding.h"
+#include "net/ipv6_addresses.h"
 #include "net/neighbor.h"
 #include "net/rib.h"
 #include "net/router.h"
@@ -190,10 +190,10 @@ static enum command_result show_interface_books(struct command_call *call)
     return COMMAND_DONE;
 }
 
-/* ---- show arp
- * ------------------------------------------------------------------------------------ */
+/* ---- show arp, show ipv6 -----------------------------------------------------------------------
+ */
 
-static enum command_result show_arp(struct command_call *call)
+static enum command_result show_neighbors(struct command_call *call)
 {
     static const struct record_column columns[] = {
         { "address", RECORD_PLAIN }, { "mac", RECORD_PLAIN },   { "interface", RECORD_PLAIN },
@@ -208,8 +208,8 @@ static enum command_result show_arp(struct command_call *call)
             return command_failed(call, "no-memory", NULL, "out of memory");
         record_table(record, "neighbors", columns, ARRAY_COUNT(columns));
     }
-    unsigned count =
-        neighbor_list(call->router->neighbors, FAMILY_IPV4, after, call->now_ns, neighbors, BATCH);
+    unsigned count = neighbor_list(call->router->neighbors, line_family(call->line), after,
+                                   call->now_ns, neighbors, BATCH);
     for (unsigned i = 0; i < count; i++) {
         const struct neighbor_info *neighbor = &neighbors[i];
         record_row(record);
@@ -226,6 +226,33 @@ static enum command_result show_arp(struct command_call *call)
     if (count == BATCH && !call->interrupted)
         return COMMAND_AGAIN;
     record_end(record);
+    return COMMAND_DONE;
+}
+
+static enum command_result show_ipv6_interfaces(struct command_call *call)
+{
+    static const struct record_column columns[] = {
+        { "interface", RECORD_PLAIN },
+        { "address", RECORD_PLAIN },
+        { "state", RECORD_PLAIN },
+    };
+    const struct argument *name = line_argument(call->line, "interface");
+    const struct port *only = name ? router_port(call->router, name->text) : NULL;
+    if (name && !only)
+        return command_failed(call, "not-found", name, "there is no interface %s", name->text);
+    record_table(call->record, "addresses", columns, ARRAY_COUNT(columns));
+    for (unsigned i = 0; i < ipv6_addresses_count(call->router->ipv6_addresses); i++) {
+        const struct ipv6_address *at = ipv6_addresses_at(call->router->ipv6_addresses, i);
+        struct prefix prefix = { .address = at->address, .length = at->length };
+        if (only && at->port != only->index)
+            continue;
+        record_row(call->record);
+        record_text(call->record, "interface", call->router->ports[at->port].name);
+        record_prefix(call->record, "address", &prefix);
+        record_text(call->record, "state",
+                    ipv6_address_state_name((enum ipv6_address_state)at->state));
+    }
+    record_end(call->record);
     return COMMAND_DONE;
 }
 
@@ -384,8 +411,12 @@ static const struct command commands[] = {
       .help = "the queues of each card, and who serves them" },
     { .grammar = "show interfaces books", .kind = COMMAND_SHOW, .run = show_interface_books,
       .help = "where all packets have gone" },
-    { .grammar = "show arp", .kind = COMMAND_SHOW, .run = show_arp,
+    { .grammar = "show arp", .kind = COMMAND_SHOW, .run = show_neighbors,
       .help = "neighbors and their MAC addresses" },
+    { .grammar = "show ipv6 neighbors", .kind = COMMAND_SHOW, .run = show_neighbors,
+      .help = "neighbors and their MAC addresses" },
+    { .grammar = "show ipv6 interfaces [<interface:IFNAME>]", .kind = COMMAND_SHOW,
+      .run = show_ipv6_interfaces, .help = "IPv6 addresses, and whether they are in use yet" },
     { .grammar = "show cores", .kind = COMMAND_SHOW, .run = show_cores,
       .help = "what each core does" },
     { .grammar = "show cores latency", .kind = COMMAND_SHOW, .run = show_core_latency,

@@ -148,7 +148,7 @@ static enum error apply_interface_mac(struct config *config, const struct parsed
     return set_interface(config, &interface, name, problem);
 }
 
-/* ---- ip, arp ----------------------------------------------------------------------------------
+/* ---- ip, ipv6, arp ------------------------------------------------------------------------------
  */
 
 static enum error apply_address(struct config *config, const struct parsed_line *line,
@@ -162,7 +162,8 @@ static enum error apply_address(struct config *config, const struct parsed_line 
     enum error error = config_set_address(config, &entry);
     if (error == ERROR_BAD_VALUE) {
         problem_set(problem, "bad-value", address,
-                    "no host has that address: it is the network's, a broadcast or multicast one");
+                    "no host has that address: it is the network's, a %s multicast one",
+                    line_family(line) == FAMILY_IPV6 ? "special or" : "broadcast or");
         return error;
     }
     return refused(error, address, problem);
@@ -181,11 +182,14 @@ static enum error route_of(const struct parsed_line *line, struct config_route *
     const struct argument *prefix = line_argument(line, "prefix");
     *route = (struct config_route){ .prefix = prefix->prefix, .distance = distance_of(line) };
     if (prefix->type == TOKEN_WORD)
-        route->prefix = prefix_of_ipv4(0, 0);
+        route->prefix = (struct prefix){ .address.family = (uint8_t)line_family(line) };
     if (line_has(line, "blackhole"))
         route->kind = ROUTE_BLACKHOLE;
     if (line_has(line, "reject"))
         route->kind = ROUTE_REJECT;
+    const struct argument *interface = line_argument(line, "interface");
+    if (interface)
+        text_format(route->interface, sizeof(route->interface), "%s", interface->text);
     const struct argument *gateway = NULL;
     while ((gateway = line_argument_next(line, "gateway", gateway)) != NULL) {
         if (route->gateway_count == ROUTE_GATEWAY_MAX) {
@@ -198,11 +202,36 @@ static enum error route_of(const struct parsed_line *line, struct config_route *
     return OK;
 }
 
+/* All link-local gateways of a route are behind one interface, which has to be told. */
+static enum error check_gateway_interface(const struct config *config,
+                                          const struct parsed_line *line,
+                                          const struct config_route *route, struct problem *problem)
+{
+    const struct argument *gateway = NULL;
+    while (route->interface[0] == '\0' &&
+           (gateway = line_argument_next(line, "gateway", gateway)) != NULL) {
+        if (address_is_link_local(&gateway->prefix.address)) {
+            problem_set(problem, "bad-value", gateway, "a link-local gateway needs its interface");
+            return fail(ERROR_BAD_VALUE);
+        }
+    }
+    const struct config_route *known = config_find_route(config, route);
+    if (known && route->interface[0] != '\0' && strcmp(known->interface, route->interface) != 0) {
+        problem_set(problem, "bad-value", line_argument(line, "interface"),
+                    "the other gateways of that route are not behind that interface");
+        return fail(ERROR_BAD_VALUE);
+    }
+    return OK;
+}
+
 static enum error apply_route(struct config *config, const struct parsed_line *line,
                               struct problem *problem)
 {
     struct config_route route;
     enum error error = route_of(line, &route, problem);
+    if (error)
+        return error;
+    error = check_gateway_interface(config, line, &route, problem);
     if (error)
         return error;
     return refused(config_set_route(config, &route), line_argument(line, "prefix"), problem);
@@ -268,7 +297,7 @@ static enum error apply_route_file(struct config *config, const struct parsed_li
                                    struct problem *problem)
 {
     const struct argument *name = line_argument(line, "name");
-    return refused(config_set_route_file(config, FAMILY_IPV4, name->text), name, problem);
+    return refused(config_set_route_file(config, line_family(line), name->text), name, problem);
 }
 
 static enum error apply_arp(struct config *config, const struct parsed_line *line,
@@ -321,6 +350,11 @@ static bool print_system(const struct config *config, struct line_sink *sink)
     return put_line(sink, "system watchdog %s", time);
 }
 
+static const char *family_keyword(unsigned family)
+{
+    return family == FAMILY_IPV6 ? "ipv6" : "ip";
+}
+
 static bool print_interfaces(const struct config *config, struct line_sink *sink)
 {
     for (unsigned i = 0; i < config->interface_count; i++) {
@@ -337,8 +371,9 @@ static bool print_interfaces(const struct config *config, struct line_sink *sink
     for (unsigned i = 0; i < config->address_count; i++) {
         const struct config_address *address = &config->addresses[i];
         char text[PREFIX_TEXT_MAX];
-        if (!put_line(sink, "ip %s address %s%s", address->interface,
-                      prefix_text(&address->prefix, text), address->secondary ? " secondary" : ""))
+        if (!put_line(sink, "%s %s address %s%s", family_keyword(address->prefix.address.family),
+                      address->interface, prefix_text(&address->prefix, text),
+                      address->secondary ? " secondary" : ""))
             return false;
     }
     return true;
@@ -349,11 +384,13 @@ static bool print_route(const struct config_route *route, struct line_sink *sink
     char line[LINE_BYTES_MAX], shown[PREFIX_TEXT_MAX];
     struct text text = text_of(line, sizeof(line));
     const char *prefix = route->prefix.length == 0 ? "default" : prefix_text(&route->prefix, shown);
-    text_print(&text, "ip route %s", prefix);
+    text_print(&text, "%s route %s", family_keyword(route->prefix.address.family), prefix);
     if (route->kind != ROUTE_GATEWAY)
         text_print(&text, " %s", route->kind == ROUTE_REJECT ? "reject" : "blackhole");
     for (unsigned i = 0; i < route->gateway_count; i++)
         text_print(&text, " gateway %s", address_text(&route->gateways[i], shown));
+    if (route->interface[0] != '\0')
+        text_print(&text, " interface %s", route->interface);
     if (route->distance != DISTANCE_STATIC)
         text_print(&text, " distance %u", route->distance);
     return sink->put(sink->context, line);
@@ -368,7 +405,8 @@ static bool print_statements(const struct config *config, struct line_sink *sink
             return false;
     }
     for (unsigned i = 0; i < config->route_file_count; i++) {
-        if (!put_line(sink, "ip route file %s", config->route_files[i].name))
+        if (!put_line(sink, "%s route file %s", family_keyword(config->route_files[i].family),
+                      config->route_files[i].name))
             return false;
     }
     for (unsigned i = 0; i < config->arp_count; i++) {
@@ -405,6 +443,14 @@ static const struct command statements[] = {
       .apply = apply_route, .remove = remove_route,
       .help = "a static route; several gateways share the load" },
     { STATEMENT, .grammar = "ip route file <name:NAME>", .apply = apply_route_file,
+      .help = "a table of routes, as lines PREFIX NEXT-HOP" },
+    { STATEMENT, .grammar = "ipv6 <interface:IFNAME> address <address:ADDRLEN6>", .apply = apply_address,
+      .help = "an address of an interface, which then has a link-local one too" },
+    { STATEMENT, .grammar = "ipv6 route <prefix:PREFIX6|default> {gateway <gateway:ADDR6> "
+                 "[gateway <gateway:ADDR6>]* [interface <interface:IFNAME>]|blackhole|reject} [distance <distance:1-255>]",
+      .apply = apply_route, .remove = remove_route,
+      .help = "a static route; link-local gateways need their interface" },
+    { STATEMENT, .grammar = "ipv6 route file <name:NAME>", .apply = apply_route_file,
       .help = "a table of routes, as lines PREFIX NEXT-HOP" },
     { STATEMENT, .grammar = "arp <address:ADDR4> <mac:MAC> <interface:IFNAME>", .apply = apply_arp,
       .help = "a neighbor that is never asked for its MAC address" },

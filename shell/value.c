@@ -76,36 +76,56 @@ static bool parse_time(const char *text, size_t length, struct argument *argumen
     return true;
 }
 
-static bool parse_address4(const char *text, size_t length, struct argument *argument,
-                           struct text *canonical)
+static bool address_parse(const char *text, size_t length, enum family family,
+                          struct address *address)
 {
     uint32_t address_be;
+    uint8_t bytes[16];
+    if (family == FAMILY_IPV6) {
+        if (!text_to_ipv6(text, length, bytes))
+            return false;
+        *address = address_of_ipv6(bytes);
+        return true;
+    }
     if (!text_to_ipv4(text, length, &address_be))
         return false;
-    argument->prefix = prefix_of_ipv4(address_be, 32);
-    text_print(canonical, "%pI4", (const void *)&address_be);
+    *address = address_of_ipv4(address_be);
+    return true;
+}
+
+static bool parse_address(const char *text, size_t length, enum family family,
+                          struct argument *argument, struct text *canonical)
+{
+    struct prefix *prefix = &argument->prefix;
+    char shown[ADDRESS_TEXT_MAX];
+    if (!address_parse(text, length, family, &prefix->address))
+        return false;
+    prefix->length = (uint8_t)address_bits(&prefix->address);
+    text_print(canonical, "%s", address_text(&prefix->address, shown));
     return true;
 }
 
 /* ADDR/LEN; host_bits: they may be set; named_default: /0 has a keyword. */
-static bool parse_prefix4(const char *text, size_t length, bool host_bits, bool named_default,
-                          struct argument *argument, struct text *canonical, struct text *why)
+static bool parse_prefix(const char *text, size_t length, enum family family, bool host_bits,
+                         bool named_default, struct argument *argument, struct text *canonical,
+                         struct text *why)
 {
     const char *slash = memchr(text, '/', length);
     size_t before = slash ? (size_t)(slash - text) : length;
-    uint32_t address_be;
-    if (!text_to_ipv4(text, before, &address_be))
+    struct address address;
+    if (!address_parse(text, before, family, &address))
         return false;
     uint64_t bits;
     if (!slash) {
-        text_print(why, "the length is missing, like %.*s/24", (int)before, text);
+        text_print(why, "the length is missing, like %.*s/%d", (int)before, text,
+                   family == FAMILY_IPV6 ? 64 : 24);
         return false;
     }
-    if (!text_to_u64(slash + 1, length - before - 1, 32, &bits)) {
-        text_print(why, "the length behind / must be 0 to 32");
+    if (!text_to_u64(slash + 1, length - before - 1, address_bits(&address), &bits)) {
+        text_print(why, "the length behind / must be 0 to %u", address_bits(&address));
         return false;
     }
-    argument->prefix = prefix_of_ipv4(address_be, (unsigned)bits);
+    argument->prefix = (struct prefix){ .address = address, .length = (uint8_t)bits };
     char shown[PREFIX_TEXT_MAX];
     struct prefix network = prefix_network(&argument->prefix);
     if (!host_bits && !prefix_equal(&network, &argument->prefix)) {
@@ -205,12 +225,17 @@ bool value_parse(const struct grammar_word *word, const char *text, size_t lengt
     case TOKEN_TIME:
         return parse_time(text, length, argument, canonical, why);
     case TOKEN_ADDR4:
-        return parse_address4(text, length, argument, canonical);
+        return parse_address(text, length, FAMILY_IPV4, argument, canonical);
+    case TOKEN_ADDR6:
+        return parse_address(text, length, FAMILY_IPV6, argument, canonical);
     case TOKEN_PREFIX4:
-        return parse_prefix4(text, length, false, word->keywords.length > 0, argument, canonical,
-                             why);
+    case TOKEN_PREFIX6:
+        return parse_prefix(text, length, word->type == TOKEN_PREFIX6 ? FAMILY_IPV6 : FAMILY_IPV4,
+                            false, word->keywords.length > 0, argument, canonical, why);
     case TOKEN_HOST4:
-        return parse_prefix4(text, length, true, false, argument, canonical, why);
+        return parse_prefix(text, length, FAMILY_IPV4, true, false, argument, canonical, why);
+    case TOKEN_HOST6:
+        return parse_prefix(text, length, FAMILY_IPV6, true, false, argument, canonical, why);
     case TOKEN_MAC:
         return parse_mac(text, length, argument, canonical);
     case TOKEN_IFNAME: /* PORT_NAME_BYTES, with its final 0 */
@@ -221,9 +246,6 @@ bool value_parse(const struct grammar_word *word, const char *text, size_t lengt
     case TOKEN_SECRET:
         return parse_string(text, length, quoted, canonical, why);
     case TOKEN_WORD:
-    case TOKEN_ADDR6: /* IPv6 has its place here and comes with its stack */
-    case TOKEN_PREFIX6:
-    case TOKEN_HOST6:
         break;
     }
     return false;

@@ -235,7 +235,7 @@ static void put(uint8_t *frame, size_t length, unsigned how)
 static void expect_rest(void)
 {
     pass(40); /* longer than anything is kept for */
-    control_clear_neighbors(lab.router, NULL);
+    control_clear_neighbors(lab.router, FAMILY_IPV4, NULL);
     pass(1);
     CHECK(packets_in_use() == lab.packets_at_rest);
     for (unsigned i = 0; i < lab.router->port_count; i++) {

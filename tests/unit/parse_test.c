@@ -114,7 +114,7 @@ TEST(parse_refuses_with_place_and_reason)
     EXPECT_TEXT(canonical("system name \x01", 0),
                 "bad-character@12: only printable ASCII may stand here; \"\\xHH\" in a string");
     EXPECT_TEXT(canonical("no", 0),
-                "incomplete@2: incomplete, expected system, interface, ip, arp");
+                "incomplete@2: incomplete, expected system, interface, ip, ipv6, arp");
 }
 
 TEST(parse_takes_unambiguous_abbreviations_from_the_keyboard_only)
@@ -198,12 +198,14 @@ static void expect_words(const char *text, const char *wanted)
 
 TEST(parse_tells_what_may_come_next)
 {
-    expect_words("i", "interface ip");
+    expect_words("i", "interface ip ipv6");
     expect_words("interface eth0 ", "down mac mtu up");
     expect_words("ip ", "route <interface>");
     expect_words("ip route ", "default file <prefix>");
     expect_words("ip route default gateway 1.2.3.4", "<gateway>");
     expect_words("ip route default gateway 1.2.3.4 ", "distance gateway <enter>");
+    expect_words("ipv6 ", "route <interface>");
+    expect_words("ipv6 route default gateway fe80::1 ", "distance gateway interface <enter>");
     expect_words("no interface eth0 ", "down mac mtu up");
     expect_words("system console com1 login o", "off on");
     expect_words("n", "no");
@@ -258,9 +260,15 @@ static void expect_help(const char *line_so_far, unsigned depth)
         static const struct {
             enum token_type type;
             const char *example;
-        } examples[] = { { TOKEN_IFNAME, "eth0" },        { TOKEN_NAME, "x" },
-                         { TOKEN_ADDR4, "192.0.2.1" },    { TOKEN_PREFIX4, "192.0.2.0/24" },
-                         { TOKEN_HOST4, "192.0.2.1/24" }, { TOKEN_SECRET, "x" } };
+        } examples[] = { { TOKEN_IFNAME, "eth0" },
+                         { TOKEN_NAME, "x" },
+                         { TOKEN_ADDR4, "192.0.2.1" },
+                         { TOKEN_PREFIX4, "192.0.2.0/24" },
+                         { TOKEN_HOST4, "192.0.2.1/24" },
+                         { TOKEN_ADDR6, "2001:db8::1" },
+                         { TOKEN_PREFIX6, "2001:db8::/32" },
+                         { TOKEN_HOST6, "2001:db8::1/64" },
+                         { TOKEN_SECRET, "x" } };
         for (unsigned k = 0; k < ARRAY_COUNT(examples) && depth < 4; k++) {
             if (item->type != examples[k].type)
                 continue;
