@@ -796,7 +796,8 @@ VECTOR_AVX512 static inline unsigned count_ends_avx512(const int16_t *ends, int1
  * taken or not as the traffic wills. */
 struct travelers {
     unsigned list_count, table_count;
-    uint64_t at_lists[BATCH_MAX], at_tables[BATCH_MAX];
+    /* With room for what a vector writes behind the last one. */
+    uint64_t at_lists[BATCH_MAX + 8], at_tables[BATCH_MAX + 8];
 };
 _Static_assert((size_t)BATCH_MAX <= CACHE_LINE_BYTES, "a place fits beside the address of a line");
 
@@ -818,24 +819,76 @@ static inline const struct node *link_bytes(uint64_t link)
     return (const struct node *)(uintptr_t)(link - LINK_BYTES);
 }
 
-/* The first two groups, which nearly all addresses go through. */
-__attribute__((always_inline)) static inline void start(const struct fib6 *fib,
-                                                        struct travelers *travelers,
-                                                        const uint8_t (*addresses)[16],
-                                                        unsigned count, uint16_t *next_hops)
+/* All of a batch. */
+typedef void sorter(struct travelers *travelers, const uint64_t *links, unsigned count,
+                    uint16_t *next_hops);
+
+static inline void sort_links(struct travelers *travelers, const uint64_t *links, unsigned count,
+                              uint16_t *next_hops)
 {
+    travelers->list_count = travelers->table_count = 0;
+    for (unsigned i = 0; i < count; i++)
+        travel_on(travelers, i, links[i], next_hops);
+}
+
+VECTOR_AVX512 static inline void sort_links_avx512(struct travelers *travelers,
+                                                   const uint64_t *links, unsigned count,
+                                                   uint16_t *next_hops)
+{
+    enum { LANES = 8 };
+    const __m512i kinds = _mm512_set1_epi64((int64_t)LINK_KIND);
+    __m512i indexes = _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7);
+    unsigned list_count = 0, table_count = 0;
+
+    for (unsigned i = 0; i < count; i += LANES) {
+        __mmask8 lanes = (__mmask8)((1u << MIN_OF(count - i, (unsigned)LANES)) - 1);
+        __m512i link = _mm512_maskz_loadu_epi64(lanes, &links[i]);
+        __m512i traveler = _mm512_add_epi64(_mm512_andnot_si512(kinds, link), indexes);
+        __mmask8 lists = _mm512_test_epi64_mask(link, _mm512_set1_epi64(LINK_LIST));
+        __mmask8 tables = _mm512_test_epi64_mask(link, _mm512_set1_epi64(LINK_TABLE));
+        _mm_mask_storeu_epi16(&next_hops[i], lanes,
+                              _mm512_cvtepi64_epi16(_mm512_srli_epi64(link, 16)));
+        _mm512_storeu_si512(&travelers->at_lists[list_count],
+                            _mm512_maskz_compress_epi64(lists, traveler));
+        _mm512_storeu_si512(&travelers->at_tables[table_count],
+                            _mm512_maskz_compress_epi64(tables, traveler));
+        list_count += (unsigned)__builtin_popcount(lists);
+        table_count += (unsigned)__builtin_popcount(tables);
+        indexes = _mm512_add_epi64(indexes, _mm512_set1_epi64(LANES));
+    }
+    travelers->list_count = list_count;
+    travelers->table_count = table_count;
+}
+
+/* The first two groups, which nearly all addresses go through. */
+__attribute__((always_inline)) static inline void
+start(const struct fib6 *fib, struct travelers *travelers, const uint8_t (*addresses)[16],
+      unsigned count, uint16_t *next_hops, sorter *sort)
+{
+    uint64_t links[BATCH_MAX];
+
     for (size_t i = 0; i < count; i++) {
-        const uint8_t *address = addresses[i];
-        uint64_t link = link_load(root_slot(fib, address));
+        uint64_t link = link_load(root_slot(fib, addresses[i]));
         if (LIKELY(link & LINK_TABLE)) {
             const struct table *table = (const struct table *)(uintptr_t)(link - LINK_TABLE);
-            link = link_load(&table->links[address[2]]);
-            if (LIKELY(link & LINK_BYTES)) {
-                const struct node *node = link_bytes(link);
-                link = link_load((const link_slot *)(node + 1) + rank_of(node, address[3]));
-            }
+            link = link_load(&table->links[addresses[i][2]]);
+            if (LIKELY(link & LINK_BYTES))
+                __builtin_prefetch(link_bytes(link));
         }
-        travel_on(travelers, i, link, next_hops);
+        links[i] = link;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (UNLIKELY(!(links[i] & LINK_BYTES)))
+            continue;
+        const struct node *node = link_bytes(links[i]);
+        links[i] = link_load((const link_slot *)(node + 1) + rank_of(node, addresses[i][3]));
+    }
+    sort(travelers, links, count, next_hops);
+    for (unsigned i = 0; i < travelers->list_count; i++)
+        __builtin_prefetch(link_node(travelers->at_lists[i]));
+    for (unsigned i = 0; i < travelers->table_count; i++) {
+        uint64_t traveler = travelers->at_tables[i];
+        __builtin_prefetch(&link_table(traveler)->links[addresses[traveler & LINK_KIND][4]]);
     }
 }
 
@@ -878,12 +931,11 @@ follow(const struct travelers *from, struct travelers *to, const uint8_t (*addre
 __attribute__((always_inline)) static inline void lookup_by(const struct fib6 *fib,
                                                             const uint8_t (*addresses)[16],
                                                             uint16_t *next_hops, unsigned count,
-                                                            end_counter *count_below)
+                                                            sorter *sort, end_counter *count_below)
 {
     struct travelers travelers[2];
 
-    travelers[0].list_count = travelers[0].table_count = 0;
-    start(fib, &travelers[0], addresses, count, next_hops);
+    start(fib, &travelers[0], addresses, count, next_hops, sort);
     for (unsigned group = 2;; group++) {
         const struct travelers *from = &travelers[group % 2];
         struct travelers *to = &travelers[(group + 1) % 2];
@@ -897,19 +949,19 @@ __attribute__((always_inline)) static inline void lookup_by(const struct fib6 *f
 static void lookup(const struct fib6 *fib, const uint8_t (*addresses)[16], uint16_t *next_hops,
                    unsigned count)
 {
-    lookup_by(fib, addresses, next_hops, count, count_ends);
+    lookup_by(fib, addresses, next_hops, count, sort_links, count_ends);
 }
 
 VECTOR_AVX2 static void lookup_avx2(const struct fib6 *fib, const uint8_t (*addresses)[16],
                                     uint16_t *next_hops, unsigned count)
 {
-    lookup_by(fib, addresses, next_hops, count, count_ends_avx2);
+    lookup_by(fib, addresses, next_hops, count, sort_links, count_ends_avx2);
 }
 
 VECTOR_AVX512 static void lookup_avx512(const struct fib6 *fib, const uint8_t (*addresses)[16],
                                         uint16_t *next_hops, unsigned count)
 {
-    lookup_by(fib, addresses, next_hops, count, count_ends_avx512);
+    lookup_by(fib, addresses, next_hops, count, sort_links_avx512, count_ends_avx512);
 }
 
 uint16_t fib6_lookup(const struct fib6 *fib, const uint8_t address[16])

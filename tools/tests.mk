@@ -9,7 +9,7 @@ HOST_OBJECTS := $(patsubst %.c,$(HOST)/%.o,$(ABOVE_SEAM) $(HOST_SEAM) $(wildcard
                 $(HOST_SEAM_S:%=$(HOST)/%.o)
 BENCH_LIB    := $(patsubst %.c,$(HOST)/%.o,$(ABOVE_SEAM) $(HOST_SEAM)) $(HOST_SEAM_S:%=$(HOST)/%.o)
 BENCH_OBJECTS := $(BENCH_LIB) $(HOST)/tests/bench/datapath_bench.o $(HOST)/tests/bench/memory_nic.o
-FIB_BENCH    := $(HOST)/tests/bench/fib_bench.o
+FIB_BENCH    := $(patsubst %,$(HOST)/tests/bench/%.o,fib_race fib_bench fib6_bench)
 FUZZ_LIB     := $(TEST_SOURCES:%.c=build/fuzz/%.o) $(HOST_SEAM_S:%=build/fuzz/%.o)
 FUZZERS      := $(patsubst tests/fuzz/%_fuzz.c,build/fuzz/%_fuzz,$(wildcard tests/fuzz/*_fuzz.c))
 # The unit tests that start threads; the router as a process does the rest (tests/system/race_tests.py).
@@ -92,7 +92,7 @@ $(HOST)/datapath_bench: $(BENCH_OBJECTS)
 
 # DPDK's headers are not written for our warnings and want GNU C, and a processor's name.
 $(FIB_BENCH): HOST_CFLAGS += -std=gnu11 $(subst -I,-isystem ,$(shell pkg-config --cflags libdpdk 2>/dev/null))
-$(HOST)/fib_bench: $(BENCH_LIB) $(FIB_BENCH)
+$(HOST)/fib_bench $(HOST)/fib6_bench: $(HOST)/%: $(BENCH_LIB) $(HOST)/tests/bench/fib_race.o $(HOST)/tests/bench/%.o
 	$(call say,link)$(CC) -pthread -o $@ $^ $$(pkg-config --libs libdpdk)
 
 .SECONDARY:
@@ -120,7 +120,7 @@ bench: all $(HOST)/datapath_bench
 	tests/bench/boot_bench.py
 	tests/bench/datapath_bench.py
 	tests/bench/busy_bench.py
-	-! pkg-config --exists libdpdk || $(MAKE) --no-print-directory $(HOST)/fib_bench
+	-! pkg-config --exists libdpdk || $(MAKE) --no-print-directory $(HOST)/fib_bench $(HOST)/fib6_bench
 	tests/bench/fib_bench.py
 bench-qemu: all
 	tests/bench/forward_bench.sh nic=virtio attach=vhost table=1

@@ -3,40 +3,30 @@
  *
  *   fib_bench PASSES < TABLE     TABLE: "prefix number" lines, sorted; the numbers become next hops
  *
- * fib_bench.py gives it the table and large pages. In each pass, over each trace, everybody goes
- * over all addresses twice, in bursts as the datapath's, and the second time counts: so each has
- * its own table in the caches, as far as they go. Every other pass goes backwards, as whoever
- * follows another one with the same table finds more of it there. Cycles are of the time stamp
- * counter; minima tell what is ours, medians what the machine's other guests do. Before that all
- * answers are compared.
+ * fib_bench.py gives it the table and large pages, fib_race.h says how all are measured. Before
+ * that all answers are compared.
  *
  * rte_lpm adds routes so slowly that it gets a few of them, and stands beside our own with as few.
  * rte_fib's figures for changes hold those of the tree of routes that it keeps for them; ours
  * leaves that to the RIB. */
-#include <rte_eal.h>
 #include <rte_fib.h>
 #include <rte_lpm.h>
 #include <rte_malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #undef MS_PER_S
 #undef US_PER_S
 #undef NS_PER_S /* ours are constants of the same name */
 
 #include "kernel/base/random.h"
 #include "net/fib4.h"
+#include "tests/bench/fib_race.h"
 #include "tests/host/host.h"
 
 enum {
     ROUTE_MAX = 1 << 20,
     ROUTES_FEW = 30000,
-    TRACE_LENGTH = 1 << 20,
-    HOT_LENGTH = 4096,
-    BURST = BATCH_MAX,
-    PASSES_MAX = 1000,
-    BUILDS = 5,
     CHANGES = 50000,
     GROUPS_OF_LONG = 4096, /* rte_fib's and rte_lpm's blocks of 256 addresses */
 };
@@ -49,59 +39,15 @@ struct route {
 };
 
 struct trace {
-    const char *name;
     uint32_t *addresses, *addresses_be; /* TRACE_LENGTH; DPDK wants them in host order */
-};
-
-/* Who looks up. */
-struct subject {
-    const char *name;
-    void (*run)(const struct subject *subject, const struct trace *trace);
-    struct fib4 *ours;
-    struct rte_fib *fib;
-    struct rte_lpm *lpm;
-    uint8_t choice; /* the way of ours, the rte_fib_lookup_type of theirs */
-    bool peer;      /* the best of these is what ours is measured by */
-    bool few;       /* holds ROUTES_FEW */
 };
 
 struct bench {
     struct route *routes;
     unsigned count;
     struct route *few;
-    struct trace traces[8];
-    unsigned trace_count;
-    struct subject subjects[24];
-    unsigned subject_count;
-    double *cycles; /* [subject][trace][pass] */
-    unsigned passes;
+    struct race race;
 };
-
-_Noreturn static void refuse(const char *why)
-{
-    fprintf(stderr, "fib_bench: %s\n", why);
-    exit(EXIT_FAILURE);
-}
-
-static void *need(void *memory)
-{
-    if (memory == NULL)
-        refuse("out of memory");
-    return memory;
-}
-
-static uint64_t cpu_ns(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-    return (uint64_t)time.tv_sec * NS_PER_S + (uint64_t)time.tv_nsec;
-}
-
-static int compare_double(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
 
 /* ---- Table and traces -------------------------------------------------------------------------
  */
@@ -135,9 +81,9 @@ static uint32_t random_host(const struct bench *bench, uint64_t *random_state)
 
 static struct trace *add_trace(struct bench *bench, const char *name)
 {
-    struct trace *trace = &bench->traces[bench->trace_count++];
+    struct trace *trace = need(calloc(1, sizeof(*trace)));
 
-    trace->name = name;
+    race_add_trace(&bench->race, name, trace);
     trace->addresses = need(calloc(TRACE_LENGTH, sizeof(uint32_t)));
     trace->addresses_be = need(calloc(TRACE_LENGTH, sizeof(uint32_t)));
     return trace;
@@ -149,32 +95,18 @@ static void end_trace(struct trace *trace)
         trace->addresses_be[i] = __builtin_bswap32(trace->addresses[i]);
 }
 
-/* The k-th flow comes 1/k as often as the first. */
 static void add_zipf(struct bench *bench, const char *name, unsigned flow_count,
                      uint64_t *random_state)
 {
     struct trace *trace = add_trace(bench, name);
-    uint32_t *flows = need(calloc(flow_count, sizeof(*flows)));
-    double *sums = need(calloc(flow_count, sizeof(*sums))), sum = 0;
+    uint32_t *addresses = need(calloc(flow_count, sizeof(*addresses)));
 
-    for (unsigned i = 0; i < flow_count; i++) {
-        flows[i] = random_host(bench, random_state);
-        sums[i] = sum += 1.0 / (i + 1);
-    }
-    for (unsigned i = 0; i < TRACE_LENGTH; i++) {
-        double wanted = (double)(random_next(random_state) >> 11) * 0x1p-53 * sum;
-        unsigned low = 0, high = flow_count - 1;
-        while (low < high) {
-            unsigned middle = (low + high) / 2;
-            if (sums[middle] > wanted)
-                high = middle;
-            else
-                low = middle + 1;
-        }
-        trace->addresses[i] = flows[low];
-    }
-    free(flows);
-    free(sums);
+    for (unsigned i = 0; i < flow_count; i++)
+        addresses[i] = random_host(bench, random_state);
+    zipf_flows(trace->addresses, flow_count, random_state);
+    for (unsigned i = 0; i < TRACE_LENGTH; i++)
+        trace->addresses[i] = addresses[trace->addresses[i]];
+    free(addresses);
     end_trace(trace);
 }
 
@@ -215,18 +147,18 @@ static struct fib4_route *fib4_routes(const struct route *routes, unsigned count
     return list;
 }
 
-/* Somebody reads them: DPDK's inlined lookups would vanish otherwise. */
-static inline void use_answers(const void *answers)
+static void choose_ours(const struct subject *subject)
 {
-    __asm__ volatile("" : : "r"(answers) : "memory");
+    fib4_use_way(subject->table, subject->choice);
 }
 
-static void run_ours(const struct subject *subject, const struct trace *trace)
+static void run_ours(const struct subject *subject, const void *of)
 {
+    const struct trace *trace = of;
     uint16_t answers[BURST];
 
     for (unsigned i = 0; i < TRACE_LENGTH; i += BURST) {
-        fib4_lookup_batch(subject->ours, trace->addresses_be + i, answers, BURST);
+        fib4_lookup_batch(subject->table, trace->addresses_be + i, answers, BURST);
         use_answers(answers);
     }
 }
@@ -243,8 +175,7 @@ static struct fib4 *build_ours(const char *name, const struct fib4_plan *plan,
         fib = need(fib4_create(plan, routes, count));
         best_ns = MIN_OF(best_ns, cpu_ns() - start_ns);
     }
-    printf("  %-28s %9.1f %9.1f\n", name, (double)best_ns / NS_PER_MS,
-           (double)fib4_bytes(fib) / (1 << 20));
+    report_build(name, best_ns, fib4_bytes(fib));
     return fib;
 }
 
@@ -256,11 +187,17 @@ static void add_ours(struct bench *bench, const char *name, const struct fib4_pl
     struct fib4 *fib = build_ours(name, plan, routes, count);
 
     for (unsigned way = 0; way < fib4_way_count(fib); way++) {
-        char *full_name = need(malloc(64));
-        snprintf(full_name, 64, "%s, way %u", name, way);
-        bench->subjects[bench->subject_count++] = (struct subject){
-            .name = full_name, .run = run_ours, .ours = fib, .choice = (uint8_t)way, .few = few
-        };
+        char behind[32];
+        snprintf(behind, sizeof(behind), ", way %u", way);
+        race_add(&bench->race,
+                 &(struct subject){ .name = name,
+                                    .choose = choose_ours,
+                                    .run = run_ours,
+                                    .table = fib,
+                                    .choice = way,
+                                    .ours = true,
+                                    .few = few },
+                 behind);
     }
     free(routes);
 }
@@ -268,22 +205,29 @@ static void add_ours(struct bench *bench, const char *name, const struct fib4_pl
 /* ---- DPDK -------------------------------------------------------------------------------------
  */
 
-static void run_fib(const struct subject *subject, const struct trace *trace)
+static void choose_fib(const struct subject *subject)
 {
+    rte_fib_select_lookup(subject->table, (enum rte_fib_lookup_type)subject->choice);
+}
+
+static void run_fib(const struct subject *subject, const void *of)
+{
+    const struct trace *trace = of;
     uint64_t answers[BURST];
 
     for (unsigned i = 0; i < TRACE_LENGTH; i += BURST) {
-        rte_fib_lookup_bulk(subject->fib, trace->addresses + i, answers, BURST);
+        rte_fib_lookup_bulk(subject->table, trace->addresses + i, answers, BURST);
         use_answers(answers);
     }
 }
 
-static void run_lpm(const struct subject *subject, const struct trace *trace)
+static void run_lpm(const struct subject *subject, const void *of)
 {
+    const struct trace *trace = of;
     uint32_t answers[BURST];
 
     for (unsigned i = 0; i < TRACE_LENGTH; i += BURST) {
-        rte_lpm_lookup_bulk(subject->lpm, trace->addresses + i, answers, BURST);
+        rte_lpm_lookup_bulk(subject->table, trace->addresses + i, answers, BURST);
         use_answers(answers);
     }
 }
@@ -316,24 +260,24 @@ static void add_fib(struct bench *bench, unsigned width_bytes)
         if (rte_fib_add(fib, route->address, route->length, route->next_hop) != 0)
             refuse("rte_fib takes no more routes");
     }
-    printf("  %-28s %9.1f %9.1f\n", name, (double)(cpu_ns() - start_ns) / NS_PER_MS,
-           (double)(dpdk_bytes() - before_bytes) / (1 << 20));
+    report_build(name, cpu_ns() - start_ns, dpdk_bytes() - before_bytes);
 
     static const enum rte_fib_lookup_type choices[] = { RTE_FIB_LOOKUP_DIR24_8_SCALAR_MACRO,
                                                         RTE_FIB_LOOKUP_DIR24_8_VECTOR_AVX512 };
-    static const char *const words[] = { "scalar", "AVX-512" };
+    static const char *const words[] = { ", scalar", ", AVX-512" };
     for (unsigned i = 0; i < ARRAY_COUNT(choices); i++) {
         if (rte_fib_select_lookup(fib, choices[i]) != 0) {
-            printf("skipped: %s %s: not on this processor\n", name, words[i]);
+            printf("skipped: %s%s: not on this processor\n", name, words[i]);
             continue;
         }
-        char *full_name = need(malloc(64));
-        snprintf(full_name, 64, "%s, %s", name, words[i]);
-        bench->subjects[bench->subject_count++] = (struct subject){ .name = full_name,
-                                                                    .run = run_fib,
-                                                                    .fib = fib,
-                                                                    .choice = (uint8_t)choices[i],
-                                                                    .peer = true };
+        race_add(&bench->race,
+                 &(struct subject){ .name = name,
+                                    .choose = choose_fib,
+                                    .run = run_fib,
+                                    .table = fib,
+                                    .choice = choices[i],
+                                    .peer = true },
+                 words[i]);
     }
 }
 
@@ -347,23 +291,15 @@ static void add_lpm(struct bench *bench)
     for (unsigned i = 0; i < ROUTES_FEW; i++)
         if (rte_lpm_add(lpm, bench->few[i].address, bench->few[i].length, bench->few[i].next_hop))
             refuse("rte_lpm takes no more routes");
-    printf("  %-28s %9.1f %9.1f\n", "rte_lpm, few routes",
-           (double)(cpu_ns() - start_ns) / NS_PER_MS,
-           (double)(dpdk_bytes() - before_bytes) / (1 << 20));
-    bench->subjects[bench->subject_count++] =
-        (struct subject){ .name = "rte_lpm, few routes", .run = run_lpm, .lpm = lpm, .few = true };
+    report_build("rte_lpm, few routes", cpu_ns() - start_ns, dpdk_bytes() - before_bytes);
+    race_add(&bench->race,
+             &(struct subject){
+                 .name = "rte_lpm, few routes", .run = run_lpm, .table = lpm, .few = true },
+             "");
 }
 
 /* ---- Lookups ----------------------------------------------------------------------------------
  */
-
-static void choose(const struct subject *subject)
-{
-    if (subject->ours != NULL)
-        fib4_use_way(subject->ours, subject->choice);
-    else if (subject->fib != NULL)
-        rte_fib_select_lookup(subject->fib, (enum rte_fib_lookup_type)subject->choice);
-}
 
 static void answer(const struct subject *subject, const struct trace *trace, unsigned first,
                    uint16_t answers[BURST])
@@ -371,14 +307,16 @@ static void answer(const struct subject *subject, const struct trace *trace, uns
     uint64_t wide[BURST];
     uint32_t found[BURST];
 
-    if (subject->ours != NULL) {
-        fib4_lookup_batch(subject->ours, trace->addresses_be + first, answers, BURST);
-    } else if (subject->fib != NULL) {
-        rte_fib_lookup_bulk(subject->fib, trace->addresses + first, wide, BURST);
+    if (subject->choose != NULL)
+        subject->choose(subject);
+    if (subject->ours) {
+        fib4_lookup_batch(subject->table, trace->addresses_be + first, answers, BURST);
+    } else if (subject->peer) {
+        rte_fib_lookup_bulk(subject->table, trace->addresses + first, wide, BURST);
         for (unsigned i = 0; i < BURST; i++)
             answers[i] = (uint16_t)wide[i];
     } else {
-        rte_lpm_lookup_bulk(subject->lpm, trace->addresses + first, found, BURST);
+        rte_lpm_lookup_bulk(subject->table, trace->addresses + first, found, BURST);
         for (unsigned i = 0; i < BURST; i++)
             answers[i] = found[i] & RTE_LPM_LOOKUP_SUCCESS ? (uint16_t)found[i] : FIB4_NO_ROUTE;
     }
@@ -390,76 +328,19 @@ static void compare_answers(const struct bench *bench)
     const struct subject *first[2] = { NULL };
     uint16_t answers[BURST], expected[BURST];
 
-    for (const struct subject *subject = bench->subjects;
-         subject < bench->subjects + bench->subject_count; subject++) {
+    for (const struct subject *subject = bench->race.subjects;
+         subject < bench->race.subjects + bench->race.subject_count; subject++) {
         if (first[subject->few] == NULL)
             first[subject->few] = subject;
-        for (unsigned t = 0; t < bench->trace_count; t++) {
+        for (unsigned t = 0; t < bench->race.trace_count; t++) {
+            const struct trace *trace = bench->race.traces[t];
             for (unsigned i = 0; i < TRACE_LENGTH; i += BURST) {
-                choose(first[subject->few]);
-                answer(first[subject->few], &bench->traces[t], i, expected);
-                choose(subject);
-                answer(subject, &bench->traces[t], i, answers);
+                answer(first[subject->few], trace, i, expected);
+                answer(subject, trace, i, answers);
                 if (memcmp(answers, expected, sizeof(answers)) != 0)
                     refuse("answers differ");
             }
         }
-    }
-}
-
-static double *cycles_of(const struct bench *bench, unsigned subject, unsigned trace)
-{
-    return &bench->cycles[((size_t)subject * bench->trace_count + trace) * bench->passes];
-}
-
-static void measure(struct bench *bench)
-{
-    bench->cycles = need(calloc((size_t)bench->subject_count * bench->trace_count * bench->passes,
-                                sizeof(*bench->cycles)));
-    for (unsigned pass = 0; pass < bench->passes; pass++) {
-        for (unsigned t = 0; t < bench->trace_count; t++) {
-            for (unsigned i = 0; i < bench->subject_count; i++) {
-                unsigned s = pass % 2 == 0 ? i : bench->subject_count - 1 - i;
-                const struct subject *subject = &bench->subjects[s];
-                choose(subject);
-                subject->run(subject, &bench->traces[t]);
-                uint64_t start = clock_cycles();
-                subject->run(subject, &bench->traces[t]);
-                cycles_of(bench, s, t)[pass] = (double)(clock_cycles() - start) / TRACE_LENGTH;
-            }
-        }
-    }
-    for (unsigned s = 0; s < bench->subject_count; s++)
-        for (unsigned t = 0; t < bench->trace_count; t++)
-            qsort(cycles_of(bench, s, t), bench->passes, sizeof(double), compare_double);
-}
-
-static void report_lookups(const struct bench *bench)
-{
-    printf("TSC cycles a lookup, min / median of %u passes\n  %-28s", bench->passes, "");
-    for (unsigned t = 0; t < bench->trace_count; t++)
-        printf(" %15s", bench->traces[t].name);
-    printf("\n");
-    for (unsigned s = 0; s < bench->subject_count; s++) {
-        printf("  %-28s", bench->subjects[s].name);
-        for (unsigned t = 0; t < bench->trace_count; t++)
-            printf("   %5.2f / %5.2f", cycles_of(bench, s, t)[0],
-                   cycles_of(bench, s, t)[bench->passes / 2]);
-        printf("\n");
-    }
-    printf("ratios of minima, rte_fib's best mode / ours\n");
-    for (unsigned s = 0; s < bench->subject_count; s++) {
-        if (bench->subjects[s].ours == NULL || bench->subjects[s].few)
-            continue;
-        printf("  %-28s", bench->subjects[s].name);
-        for (unsigned t = 0; t < bench->trace_count; t++) {
-            double best = 0;
-            for (unsigned p = 0; p < bench->subject_count; p++)
-                if (bench->subjects[p].peer && (best == 0 || cycles_of(bench, p, t)[0] < best))
-                    best = cycles_of(bench, p, t)[0];
-            printf(" %15.2f", best / cycles_of(bench, s, t)[0]);
-        }
-        printf("\n");
     }
 }
 
@@ -544,15 +425,14 @@ static void report_changes(const struct bench *bench)
     struct change *changes = make_changes(bench);
 
     printf("one /24 more or less, ns, best of %u times %u\n", BUILDS, CHANGES);
-    for (unsigned s = 0; s < bench->subject_count; s++) {
-        const struct subject *subject = &bench->subjects[s];
+    for (unsigned s = 0; s < bench->race.subject_count; s++) {
+        const struct subject *subject = &bench->race.subjects[s];
         double best = 0;
-        if (subject->few || subject->lpm != NULL ||
-            (s > 0 && subject[-1].ours == subject->ours && subject[-1].fib == subject->fib))
+        if (subject->few || (s > 0 && subject[-1].table == subject->table))
             continue;
         for (unsigned i = 0; i < BUILDS; i++) {
-            double ns = subject->ours != NULL ? change_ours(subject->ours, changes)
-                                              : change_fib(subject->fib, changes);
+            double ns = subject->ours ? change_ours(subject->table, changes)
+                                      : change_fib(subject->table, changes);
             best = i == 0 || ns < best ? ns : best;
         }
         printf("  %-28s %9.1f\n", subject->name, best);
@@ -563,22 +443,11 @@ static void report_changes(const struct bench *bench)
 int main(int argc, char **argv)
 {
     static struct bench bench;
-    /* The second processor: interrupts and what the system does prefer the first. */
-    static char *eal[] = { "fib_bench",    "--in-memory",
-                           "--no-pci",     "--no-telemetry",
-                           "--lcores=0@1", "--force-max-simd-bitwidth=512",
-                           "-m",           "1500",
-                           "--log-level=4" };
 
-    bench.passes = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : 0;
-    if (bench.passes < 1 || bench.passes > PASSES_MAX)
-        refuse("usage: fib_bench PASSES < TABLE");
-    if (rte_eal_init(ARRAY_COUNT(eal), eal) < 0)
-        refuse("DPDK does not start: it wants root, two processors and large pages");
-    host_cores(1, HOST_STEPPED);
+    bench.race.passes = race_passes(argc, argv);
+    race_start_dpdk();
     read_table(&bench);
     make_traces(&bench);
-    setlinebuf(stdout);
     printf("%u routes, %u addresses a pass\n  %-28s %9s %9s\n", bench.count, TRACE_LENGTH, "",
            "build ms", "MiB");
     add_ours(&bench, "direct", &(struct fib4_plan){ .shape = FIB4_DIRECT }, false);
@@ -591,8 +460,8 @@ int main(int argc, char **argv)
     add_ours(&bench, "direct, few routes", &(struct fib4_plan){ .shape = FIB4_DIRECT }, true);
     add_lpm(&bench);
     compare_answers(&bench);
-    measure(&bench);
-    report_lookups(&bench);
+    race_run(&bench.race);
+    race_report(&bench.race);
     report_changes(&bench);
     return EXIT_SUCCESS;
 }
