@@ -92,7 +92,7 @@ def run(*command, limit_s=20, check=True):
 
 
 class Host:
-    """A Linux host: a namespace with one interface, eth0, and a default route."""
+    """A Linux host: a namespace with one interface, eth0, and a default route, of IPv4 or IPv6."""
 
     def __init__(self, lab, name, address, gateway, queue_count, mtu, tap):
         self.name = name
@@ -108,15 +108,17 @@ class Host:
             run("ip", "-n", tap_namespace, "link", "set", tap_name, "netns", self.namespace, "name", "eth0")
         else:
             self._open_tap(queue_count)
-        # No autoconfiguration chatter: the tests count packets.
-        self.run("sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6")
+        self.family = "-6" if ":" in address else "-4"
+        if self.family == "-4":     # no autoconfiguration chatter: the tests count packets
+            self.run("sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6")
         # A host answers only some of traceroute's probes at once, unless told otherwise.
         self.run("sh", "-c", "echo 0 > /proc/sys/net/ipv4/icmp_ratelimit")
+        self.run("sh", "-c", "echo 0 > /proc/sys/net/ipv6/icmp/ratelimit")
         self.ip("link", "set", "lo", "up")
         self.ip("link", "set", "eth0", "mtu", str(mtu), "up")
-        self.ip("address", "add", address, "dev", "eth0")
+        self.ip("address", "add", address, "dev", "eth0", *(["nodad"] if self.family == "-6" else []))
         if gateway:
-            self.ip("route", "add", "default", "via", gateway)
+            self.ip(self.family, "route", "add", "default", "via", gateway)
 
     def _remove(self):
         for file in self.tap_files:

@@ -1,0 +1,130 @@
+"""Goal: IPv6 packets of real hosts go through and to the router as RFC 8200, 4443, 4861 and 4862 want it, over each kind
+of card and with one, two and four cores. Method: Linux hosts in namespaces on both sides; ping, traceroute, iperf3."""
+import json
+import re
+
+from cases import matrix
+from forwarding_tests import CARDS, EVERYWHERE, iperf
+from lab import Lab, expect, expect_equal, wait_until
+
+CONFIG = """system name lab
+ipv6 eth0 address 2001:db8:1::1/64
+ipv6 eth1 address 2001:db8:2::1/64
+"""
+ROUTER, H1, H2 = "2001:db8:1::1", "2001:db8:1::2", "2001:db8:2::2"
+
+
+def two_sided(lab, nic="virtio-net", cores=1, config=CONFIG, mtu2=1500, **more):
+    """h1 2001:db8:1::2 - eth0 router eth1 - h2 2001:db8:2::2, links up, addresses valid."""
+    queue_count = 1 if nic == "e1000" else cores
+    h1 = lab.host("h1", f"{H1}/64", gateway=ROUTER, queue_count=queue_count)
+    h2 = lab.host("h2", f"{H2}/64", gateway="2001:db8:2::1", queue_count=queue_count, mtu=mtu2)
+    router = lab.router([h1, h2], nic=nic, cores=cores, config=config, **more)
+    wait_until(lambda: states(router) == {"valid"}, 10, "the router's addresses to become valid")
+    for host in (h1, h2):
+        wait_until(lambda host=host: host.ping(host.gateway, count=1), 10, f"{host.name} to reach its gateway")
+    return h1, router, h2
+
+
+def states(router):
+    return {address["state"] for address in router.show("ipv6 interfaces")["addresses"]}
+
+
+@matrix(**EVERYWHERE)
+def test_ipv6_ping_through_both_ways_and_router(nic, cores):
+    with Lab() as lab:
+        h1, router, h2 = two_sided(lab, nic, cores)
+        h1.expect_ping(H2, count=5)
+        h2.expect_ping(H1, count=5)
+        for address in (ROUTER, "2001:db8:2::1"):
+            h1.expect_ping(address)
+            h2.expect_ping(address)
+        h1.expect_ping(H2, size=4000)               # fragments pass
+        for size in (0, 1, 17, 1451, 1452):
+            h1.expect_ping(H2, count=1, size=size)
+            h1.expect_ping(ROUTER, count=1, size=size)
+        neighbors = {neighbor["address"] for neighbor in router.show("ipv6 neighbors")["neighbors"]}
+        expect({H1, H2} <= neighbors, "neighbors:", neighbors)
+        router.check_books()
+
+
+@matrix(nic=CARDS)
+def test_ipv6_link_local_of_the_router_answers(nic):
+    with Lab() as lab:
+        h1, router, _ = two_sided(lab, nic, 2)
+        own = next(address["address"].split("/")[0] for address in router.show("ipv6 interfaces eth0")["addresses"]
+                   if address["address"].startswith("fe80"))
+        h1.expect_ping(f"{own}%eth0")
+        # As a host's gateway, which is what advertisements name.
+        h1.ip("-6", "route", "add", "2001:db8:2::/64", "via", own, "dev", "eth0")
+        h1.expect_ping(H2)
+
+
+@matrix(**EVERYWHERE)
+def test_ipv6_traceroute_shows_the_router(nic, cores):
+    with Lab() as lab:
+        h1, router, _ = two_sided(lab, nic, cores)
+        h1.expect_ping(H2)
+        for kind in ([], ["-I"]):
+            output = h1.run("traceroute", "-6", "-n", "-q", "1", "-w", "2", *kind, H2)
+            hops = re.findall(r"^\s*\d+\s+(\S+)", output, re.MULTILINE)
+            expect_equal(hops, [ROUTER, H2], f"hops of traceroute {kind}")
+        report = json.loads(h1.run("mtr", "-6", "-n", "-c", "3", "-i", "0.3", "--json", H2, limit_s=30))
+        expect_equal([hub["host"] for hub in report["report"]["hubs"]], [ROUTER, H2], "hops of mtr")
+        expect(router.drops().get("ttl-expired", 0) > 0, "no drop for it:", router.drops())
+
+
+@matrix(**EVERYWHERE)
+def test_ipv6_iperf3_tcp_through(nic, cores):
+    with Lab() as lab:
+        h1, router, h2 = two_sided(lab, nic, cores)
+        for client, server in ((h1, h2), (h2, h1)):
+            report = iperf(client, server, "--time", "2", "--parallel", "4")
+            rate = report["end"]["sum_received"]["bits_per_second"]
+            print(f"{client.name} to {server.name}: {rate / 1e6:.0f} Mbit/s")
+            expect(rate > 10e6, f"only {rate / 1e6:.1f} Mbit/s")
+        router.check_books()
+
+
+@matrix(nic=CARDS)
+def test_ipv6_path_mtu_1500_into_1400(nic):
+    with Lab() as lab:
+        h1, router, h2 = two_sided(lab, nic, 1, CONFIG + "interface eth1 mtu 1400\n", mtu2=1400)
+        output = h1.run("ping", "-n", "-c", "1", "-W", "2", "-M", "do", "-s", "1452", H2, check=False)
+        expect(re.search(r"mtu ?[=:]? ?1400", output, re.IGNORECASE), f"no MTU in what ping says:\n{output}")
+        expect("mtu 1400" in h1.ip("-6", "route", "get", H2), "the host has not learned the MTU")
+        h1.expect_ping(H2, size=1352, df=True)
+        rate = iperf(h1, h2, "--time", "1")["end"]["sum_received"]["bits_per_second"]
+        expect(rate > 1e6, f"TCP over the narrow link: {rate / 1e6:.2f} Mbit/s")
+
+
+@matrix(nic=CARDS)
+def test_ipv6_address_that_a_host_has_is_not_used(nic):
+    with Lab() as lab:
+        h1, router, _ = two_sided(lab, nic, 1)
+        h1.ip("address", "add", "2001:db8:1::99/64", "dev", "eth0", "nodad")
+        router.configure("ipv6 eth0 address 2001:db8:1::99/64")
+        wait_until(lambda: "duplicate" in states(router), 10, "the conflict to be seen")
+        h1.expect_ping(ROUTER)
+        # And the other way: a host that comes with an address of ours is told so.
+        h1.ip("address", "add", f"{ROUTER}/64", "dev", "eth0")
+        wait_until(lambda: "dadfailed" in h1.ip("-6", "address", "show", "dev", "eth0"), 10, "the host to give it up")
+
+
+@matrix(nic=CARDS)
+def test_ipv6_static_blackhole_and_reject_routes(nic):
+    with Lab() as lab:
+        h1, router, h2 = two_sided(lab, nic, 2)
+        h2.ip("address", "add", "2001:db8:55::5/128", "dev", "lo")
+        link_local = re.search(r"inet6 (fe80\S+)/", h2.ip("-6", "address", "show", "dev", "eth0")).group(1)
+        router.configure(f"ipv6 route 2001:db8:55::/48 gateway {link_local} interface eth1",
+                         "ipv6 route 2001:db8:66::/48 reject", "ipv6 route 2001:db8:77::/48 blackhole")
+        h1.expect_ping("2001:db8:55::5")
+        told = h1.run("ping", "-n", "-c", "2", "-W", "1", "2001:db8:66::1", check=False)
+        expect("nreachable" in told or "prohibited" in told or "eject" in told, f"ping said:\n{told}")
+        silent = h1.run("ping", "-n", "-c", "2", "-W", "1", "2001:db8:77::1", check=False)
+        expect("nreachable" not in silent and " 0 received" in silent, f"ping said:\n{silent}")
+        nowhere = h1.run("ping", "-n", "-c", "2", "-W", "1", "2001:db9::1", check=False)
+        expect("No route" in nowhere, f"ping said:\n{nowhere}")
+        dead = h1.run("ping", "-n", "-c", "2", "-W", "5", "2001:db8:2::77", check=False, limit_s=30)
+        expect("Address unreachable" in dead, f"ping said:\n{dead}")
