@@ -86,6 +86,7 @@ static void expired(struct timer *timer, uint64_t now_ns)
 
     if (!entry->probed) {
         entry->probed = true;
+        addresses->uses.listen(addresses->core, entry->public.port);
         addresses->uses.probe(addresses->core, entry->public.port, &entry->public.address);
         set_timer(entry, now_ns + (uint64_t)IPV6_PROBE_MS * NS_PER_MS);
         return;

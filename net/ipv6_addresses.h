@@ -41,6 +41,8 @@ struct ipv6_addresses;
 
 /* What it asks of others. */
 struct ipv6_addresses_uses {
+    /* Listens on that port to what is sent to whoever has that address, from now on. */
+    void (*listen)(struct core *core, uint16_t port);
     /* Asks whether somebody has that address. */
     void (*probe)(struct core *core, uint16_t port, const struct address *address);
     /* Says that it is ours now. */

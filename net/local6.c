@@ -4,6 +4,7 @@
 #include "net/datapath.h"
 #include "net/icmp6.h"
 #include "net/local.h"
+#include "net/mld.h"
 #include "net/nd.h"
 #include "net/wire/checksum.h"
 #include "net/wire/icmp6.h"
@@ -47,7 +48,7 @@ static void conclude(struct core *core, struct packet *packet, enum verdict verd
 
 /* Control core. PASS: somebody wanted to know. */
 static enum verdict input_icmp(struct core *core, const struct packet *packet,
-                               const struct message *message)
+                               const struct ipv6_headers *headers, const struct message *message)
 {
     bool contiguous = packet->length_bytes - packet->network_offset >= packet->network_length_bytes;
 
@@ -60,6 +61,9 @@ static enum verdict input_icmp(struct core *core, const struct packet *packet,
         if (!contiguous)
             return DROP_BAD_ND;
         return nd_input(core->router->nd, packet, message->offset, core->now_ns);
+    case ICMP6_LISTENER_QUERY:
+        return contiguous ? mld_input(core->router->mld, packet, headers, core->now_ns)
+                          : DROP_BAD_ICMP;
     default:
         return DROP_ICMP_IGNORED;
     }
@@ -84,7 +88,7 @@ static void take_icmp(struct core *core, struct packet *packet, const struct ipv
         mailbox_send(core, CONTROL_CORE, packet, MAIL_LOCAL);
         return;
     }
-    conclude(core, packet, input_icmp(core, packet, &message));
+    conclude(core, packet, input_icmp(core, packet, headers, &message));
 }
 
 void local6_input(struct core *core, struct packet *packet)

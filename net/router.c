@@ -9,6 +9,7 @@
 #include "net/datapath.h"
 #include "net/ipv6_addresses.h"
 #include "net/local.h"
+#include "net/mld.h"
 #include "net/nd.h"
 #include "net/neighbor.h"
 
@@ -41,13 +42,20 @@ static void probe_address(struct core *core, uint16_t port, const struct address
     nd_probe(core->router->nd, port, address);
 }
 
+static void listen_on(struct core *core, uint16_t port)
+{
+    mld_listen(core->router->mld, port);
+}
+
 static void announce_address(struct core *core, uint16_t port, const struct address *address)
 {
     nd_announce(core->router->nd, port, address);
 }
 
-static const struct ipv6_addresses_uses ipv6_addresses_uses = { .probe = probe_address,
+static const struct ipv6_addresses_uses ipv6_addresses_uses = { .listen = listen_on,
+                                                                .probe = probe_address,
                                                                 .announce = announce_address };
+static const struct mld_uses mld_uses = { .originate_frame = datapath_originate_frame };
 static const struct nd_uses nd_uses = { .originate_frame = datapath_originate_frame };
 
 static const struct neighbor_uses neighbor_uses = {
@@ -151,6 +159,9 @@ struct router *router_create(const struct router_setup *setup)
         nd_create(router->cores[CONTROL_CORE], router->neighbors, router->ipv6_addresses, &nd_uses);
     if (!router->nd)
         goto undo;
+    router->mld = mld_create(router->cores[CONTROL_CORE], router->ipv6_addresses, &mld_uses);
+    if (!router->mld)
+        goto undo;
     router->local = local_create(router);
     if (!router->local)
         goto undo;
@@ -168,6 +179,7 @@ void router_destroy(struct router *router)
     control_finish(router);
     if (router->local)
         local_destroy(router->local);
+    mld_destroy(router->mld);
     nd_destroy(router->nd);
     arp_destroy(router->arp);
     ipv6_addresses_destroy(router->ipv6_addresses);

@@ -21,6 +21,7 @@ struct fib4;
 struct fib6;
 struct forwarding;
 struct ipv6_addresses;
+struct mld;
 struct nd;
 struct local;
 struct neighbor_table;
@@ -113,6 +114,7 @@ struct router {
     struct old_routes *old_routes;                 /* to be freed */
     struct neighbor_table *neighbors;
     struct arp *arp;
+    struct mld *mld;
     struct nd *nd;
     struct ipv6_addresses *ipv6_addresses;
     struct local *local; /* echo waiters, UDP sockets, reassembly */

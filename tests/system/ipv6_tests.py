@@ -128,3 +128,31 @@ def test_ipv6_static_blackhole_and_reject_routes(nic):
         expect("No route" in nowhere, f"ping said:\n{nowhere}")
         dead = h1.run("ping", "-n", "-c", "2", "-W", "5", "2001:db8:2::77", check=False, limit_s=30)
         expect("Address unreachable" in dead, f"ping said:\n{dead}")
+
+
+@matrix(mld=[1, 2])
+def test_ipv6_snooping_bridge_lets_neighbor_discovery_through(mld):
+    with Lab() as lab:
+        h1, router, _ = two_sided(lab)
+        # h1 behind a bridge that asks for listeners, and lets groups through to those who have answered only.
+        h1.ip("link", "add", "bridge", "type", "bridge", "mcast_snooping", "1", "mcast_querier", "1",
+              "mcast_mld_version", str(mld), "mcast_query_response_interval", "100",
+              "mcast_startup_query_interval", "100")
+        # With its link-local address from the start: a query from another one is none (RFC 3810 6.2).
+        h1.run("sh", "-c", "echo 0 > /proc/sys/net/ipv6/conf/bridge/accept_dad")
+        h1.ip("address", "flush", "dev", "eth0")
+        h1.ip("link", "set", "eth0", "master", "bridge")
+        h1.ip("link", "set", "bridge", "up")
+        h1.ip("address", "add", f"{H1}/64", "dev", "bridge", "nodad")
+        h1.ip("-6", "route", "replace", "default", "via", ROUTER)
+
+        def groups():
+            return set(re.findall(r"port eth0 grp (\S+)", h1.run("bridge", "mdb", "show")))
+
+        wait_until(lambda: {"ff02::1:ff00:1", "ff02::2"} <= groups(), 30, "the bridge to know the router's groups")
+        wait_until(lambda: h1.ping(ROUTER, count=1), 10, "the router behind the bridge")
+        h1.ip("neighbor", "flush", "dev", "bridge")
+        h1.expect_ping(H2)
+        # An address that comes later is told without being asked for.
+        router.configure("ipv6 eth0 address 2001:db8:1::abc/64")
+        wait_until(lambda: "ff02::1:ff00:abc" in groups(), 5, "the bridge to know the new group")

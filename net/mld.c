@@ -1,0 +1,238 @@
+/* See mld.h. A port has one timer: whatever makes it report, all groups are told at once. */
+#include "net/mld.h"
+
+#include <string.h>
+
+#include "kernel/base/random.h"
+#include "kernel/base/timer_wheel.h"
+#include "kernel/platform.h"
+#include "net/ipv6_addresses.h"
+#include "net/router.h"
+#include "net/wire/ethernet.h"
+#include "net/wire/icmp6.h"
+#include "net/wire/ipv6.h"
+#include "net/wire/mld.h"
+
+enum {
+    HEADERS_BYTES = ETHERNET_HEADER_BYTES + IPV6_HEADER_BYTES + IPV6_ROUTER_ALERT_HEADER_BYTES,
+};
+
+struct mld_port {
+    struct mld *owner;
+    uint16_t port;
+    unsigned changes_left; /* reports still owed for a change of groups */
+    uint64_t old_querier_until_ns;
+    struct timer timer;
+};
+
+struct mld {
+    struct core *core;
+    const struct ipv6_addresses *addresses;
+    struct mld_uses uses;
+    struct mld_port ports[PORT_MAX + 1];
+};
+
+/* ---- Groups --------------------------------------------------------------------------------- */
+
+/* Also of addresses that are asked for first: RFC 4862 5.4.2. */
+static bool belongs_to(const struct ipv6_address *address, uint16_t port)
+{
+    return address->port == port && address->state != IPV6_ADDRESS_DUPLICATE;
+}
+
+static bool listens_to(const struct mld *mld, uint16_t port, const uint8_t *group)
+{
+    uint8_t own[IPV6_ADDRESS_BYTES];
+
+    for (unsigned i = 0; i < ipv6_addresses_count(mld->addresses); i++) {
+        const struct ipv6_address *at = ipv6_addresses_at(mld->addresses, i);
+        if (!belongs_to(at, port))
+            continue;
+        ipv6_solicited_node(at->address.bytes, own);
+        if (ipv6_is_unspecified(group) || ipv6_equal(group, ipv6_all_routers) ||
+            ipv6_equal(group, own))
+            return true;
+    }
+    return false;
+}
+
+/* ---- Sending -------------------------------------------------------------------------------- */
+
+/* From the port's link-local address, or from none before that may be used: RFC 3810 5.2.13. */
+static const uint8_t *source_of(const struct mld *mld, uint16_t port)
+{
+    for (unsigned i = 0; i < ipv6_addresses_count(mld->addresses); i++) {
+        const struct ipv6_address *at = ipv6_addresses_at(mld->addresses, i);
+        if (at->port == port && at->state == IPV6_ADDRESS_VALID &&
+            address_is_link_local(&at->address))
+            return at->address.bytes;
+    }
+    return ipv6_unspecified;
+}
+
+/* Without a buffer it is as if lost on the way. */
+static void send_message(const struct mld *mld, uint16_t port, const uint8_t *destination,
+                         const uint8_t *message, uint32_t length_bytes)
+{
+    struct packet *packet = packet_alloc(mld->core->pool);
+    struct ethernet_header ethernet = { .ethertype = ETHERTYPE_IPV6 };
+    const uint8_t *source = source_of(mld, port);
+
+    if (!packet)
+        return;
+    uint8_t *frame = packet_append(packet, HEADERS_BYTES + length_bytes);
+    CHECK(frame);
+    ipv6_multicast_mac(destination, ethernet.target);
+    memcpy(ethernet.source, mld->core->router->ports[port].mac, MAC_BYTES);
+    ethernet_write(&ethernet, frame);
+    struct ipv6_header *header = (void *)(frame + ETHERNET_HEADER_BYTES);
+    *header = (struct ipv6_header){
+        .version_class_flow_be = ipv6_version_word_be(0, 0),
+        .payload_length_be =
+            __builtin_bswap16((uint16_t)(IPV6_ROUTER_ALERT_HEADER_BYTES + length_bytes)),
+        .next_header = PROTOCOL_HOP_BY_HOP,
+        .hop_limit = MLD_HOP_LIMIT,
+    };
+    memcpy(header->source, source, IPV6_ADDRESS_BYTES);
+    memcpy(header->destination, destination, IPV6_ADDRESS_BYTES);
+    ipv6_router_alert_write(PROTOCOL_ICMP6, IPV6_ROUTER_ALERT_MLD, (void *)(header + 1));
+    memcpy(frame + HEADERS_BYTES, message, length_bytes);
+    icmp6_seal(frame + HEADERS_BYTES, length_bytes, source, destination);
+    mld->uses.originate_frame(mld->core, port, packet);
+}
+
+/* What is told together. */
+struct report {
+    const struct mld *mld;
+    const struct mld_port *port;
+    enum mld_record_type type;
+    bool version_1;
+    unsigned count;
+    struct mld_record records[MLD_RECORDS_MAX];
+};
+
+static void send_report(struct report *report)
+{
+    uint8_t message[MLD_REPORT_BYTES + MLD_RECORDS_MAX * MLD_RECORD_BYTES];
+    uint16_t port = report->port->port;
+
+    for (unsigned i = 0; report->version_1 && i < report->count; i++) { /* RFC 3810 8.2.1 */
+        mld1_message_write(ICMP6_LISTENER_REPORT, report->records[i].group, message);
+        send_message(report->mld, port, report->records[i].group, message, MLD1_MESSAGE_BYTES);
+    }
+    if (!report->version_1 && report->count > 0) {
+        size_t length_bytes =
+            mld_report_write(report->records, report->count, message, sizeof(message));
+        CHECK(length_bytes > 0);
+        send_message(report->mld, port, ipv6_all_mld2_routers, message, (uint32_t)length_bytes);
+    }
+    report->count = 0;
+}
+
+static void tell(struct report *report, const uint8_t *group)
+{
+    for (unsigned i = 0; i < report->count; i++)
+        if (ipv6_equal(report->records[i].group, group))
+            return;
+    if (report->count == MLD_RECORDS_MAX)
+        send_report(report);
+    report->records[report->count].type = report->type;
+    memcpy(report->records[report->count++].group, group, IPV6_ADDRESS_BYTES);
+}
+
+/* All nodes are never reported: RFC 3810 6. */
+static void tell_all(struct report *report)
+{
+    const struct ipv6_addresses *addresses = report->mld->addresses;
+    uint8_t group[IPV6_ADDRESS_BYTES];
+
+    for (unsigned i = 0; i < ipv6_addresses_count(addresses); i++) {
+        const struct ipv6_address *at = ipv6_addresses_at(addresses, i);
+        if (!belongs_to(at, report->port->port))
+            continue;
+        tell(report, ipv6_all_routers);
+        ipv6_solicited_node(at->address.bytes, group);
+        tell(report, group);
+    }
+    send_report(report);
+}
+
+/* ---- When ------------------------------------------------------------------------------------ */
+
+/* Within at most maximum_ms, unless it is due sooner anyway: RFC 3810 6.2. */
+static void report_within(struct mld_port *port, uint64_t maximum_ms, uint64_t now_ns)
+{
+    struct core *core = port->owner->core;
+    uint64_t delay_ms = random_next(&core->random_state) % (maximum_ms + 1);
+    uint64_t due_ns = now_ns + delay_ms * NS_PER_MS;
+
+    if (!timer_is_set(&port->timer) || due_ns < port->timer.deadline_ns)
+        timer_set(&core->timers, &port->timer, due_ns);
+}
+
+static void expired(struct timer *timer, uint64_t now_ns)
+{
+    struct mld_port *port = CONTAINER_OF(timer, struct mld_port, timer);
+    bool changed = port->changes_left > 0;
+    struct report report = { .mld = port->owner,
+                             .port = port,
+                             .type = changed ? MLD_TO_EXCLUDE : MLD_IS_EXCLUDE,
+                             .version_1 = now_ns < port->old_querier_until_ns };
+
+    tell_all(&report);
+    if (changed && --port->changes_left > 0)
+        report_within(port, MLD_REPORT_INTERVAL_MS, now_ns);
+}
+
+void mld_listen(struct mld *mld, uint16_t port)
+{
+    mld->ports[port].changes_left = MLD_REPORTS;
+    report_within(&mld->ports[port], 0, mld->core->now_ns);
+}
+
+enum verdict mld_input(struct mld *mld, const struct packet *packet,
+                       const struct ipv6_headers *headers, uint64_t now_ns)
+{
+    const struct ipv6_header *header = (const void *)(packet->data + packet->network_offset);
+    const uint8_t *message = (const uint8_t *)header + headers->upper_offset;
+    struct mld_port *port = &mld->ports[packet->port_in];
+    struct mld_query query;
+
+    if (mld_query_read(header, headers->router_alert, message,
+                       packet->network_length_bytes - headers->upper_offset, &query) != OK)
+        return DROP_BAD_ICMP;
+    if (query.version == 1)
+        port->old_querier_until_ns = now_ns + (uint64_t)MLD_OLD_QUERIER_MS * NS_PER_MS;
+    if (!listens_to(mld, packet->port_in, query.group))
+        return DROP_ICMP_IGNORED;
+    report_within(port, query.maximum_response_ms, now_ns);
+    return PASS;
+}
+
+/* ---- Create, destroy --------------------------------------------------------------------------
+ */
+
+struct mld *mld_create(struct core *core, const struct ipv6_addresses *addresses,
+                       const struct mld_uses *uses)
+{
+    struct mld *mld = memory_alloc(sizeof(*mld), 0, MEMORY_NEIGHBOR);
+
+    if (!mld)
+        return NULL;
+    mld->core = core;
+    mld->addresses = addresses;
+    mld->uses = *uses;
+    for (unsigned i = 0; i < ARRAY_COUNT(mld->ports); i++)
+        mld->ports[i] =
+            (struct mld_port){ .owner = mld, .port = (uint16_t)i, .timer.expired = expired };
+    return mld;
+}
+
+void mld_destroy(struct mld *mld)
+{
+    if (!mld)
+        return;
+    for (unsigned i = 0; i < ARRAY_COUNT(mld->ports); i++)
+        timer_cancel(&mld->core->timers, &mld->ports[i].timer);
+    memory_free(mld);
+}
