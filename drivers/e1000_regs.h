@@ -1,5 +1,7 @@
-/* What we use of the registers and descriptors of the Intel 8254x family. Source: "PCI/PCI-X Family
- * of Gigabit Ethernet Controllers Software Developer's Manual", 317453; sections in brackets. */
+/* What we use of the registers and descriptors of the Intel 8254x family, most of which the later
+ * cards have at the same places. Source: "PCI/PCI-X Family of Gigabit Ethernet Controllers Software
+ * Developer's Manual", 317453; sections in brackets. What the later cards have in common is at the
+ * end. */
 #pragma once
 
 #include "kernel/base/types.h"
@@ -24,15 +26,7 @@ enum {
     E1000_TCTL = 0x0400,
     E1000_TIPG = 0x0410,
     E1000_RDBAL = 0x2800,
-    E1000_RDBAH = 0x2804,
-    E1000_RDLEN = 0x2808,
-    E1000_RDH = 0x2810,
-    E1000_RDT = 0x2818,
     E1000_TDBAL = 0x3800,
-    E1000_TDBAH = 0x3804,
-    E1000_TDLEN = 0x3808,
-    E1000_TDH = 0x3810,
-    E1000_TDT = 0x3818,
     E1000_RXCSUM = 0x5000,
     E1000_MTA = 0x5200, /* 128 words */
     E1000_RAL0 = 0x5400,
@@ -48,6 +42,15 @@ enum {
     E1000_ROC = 0x40ac,
 };
 
+/* A ring's registers, from RDBAL or TDBAL on [13.4.25 to 13.4.39]. */
+enum {
+    E1000_RING_BAH = 0x04,
+    E1000_RING_LEN = 0x08,
+    E1000_RING_HEAD = 0x10,
+    E1000_RING_TAIL = 0x18,
+    E1000_RING_DCTL = 0x28, /* RXDCTL, TXDCTL */
+};
+
 enum {
     E1000_MTA_WORDS = 128,
     E1000_MUTE = -1, /* as 32 bits: what a card that is gone answers */
@@ -61,7 +64,7 @@ enum {
 };
 
 /* STATUS [13.4.2] */
-enum { E1000_STATUS_LU = 1 << 1 };
+enum { E1000_STATUS_LU = 1 << 1 }; /* link up */
 
 /* EERD [13.4.4] */
 enum {
@@ -135,3 +138,49 @@ _Static_assert(sizeof(struct e1000_transmit_descriptor) == 16, "8254x SDM 3.3.3"
 #define E1000_TRANSMIT_IFCS (1ull << 25) /* append the FCS */
 #define E1000_TRANSMIT_RS   (1ull << 27) /* set DD when done */
 #define E1000_TRANSMIT_DD   (1ull << 32)
+
+/* ---- The later cards: 82574, 82576, I210, I350 ------------------------------------------------
+ * Sections are those of the datasheet of the 82574, 82576EB; the others have the same. */
+
+enum {
+    E1000_CTRL_EXT = 0x0018,
+    E1000_EECD = 0x0010,
+    E1000_MRQC = 0x5818,
+    E1000_RETA = 0x5c00,  /* 32 words of 4 entries */
+    E1000_RSSRK = 0x5c80, /* 10 words */
+};
+
+enum {
+    E1000_CTRL_GIO_MASTER_DISABLE = 1 << 2,   /* no new requests by DMA, */
+    E1000_STATUS_GIO_MASTER_ENABLE = 1 << 19, /* cleared when the last has ended */
+    E1000_EECD_AUTO_RD = 1 << 9,              /* all of the EEPROM is in the registers */
+    E1000_RXCSUM_PCSD = 1 << 13,              /* a hash in the descriptor: RSS wants it */
+    E1000_RETA_ENTRIES = 128,
+    E1000_RSS_KEY_BYTES = 40,
+};
+
+/* MRQC: what a packet is spread by. All have these. */
+enum {
+    E1000_MRQC_TCPIPV4 = 1 << 16,
+    E1000_MRQC_IPV4 = 1 << 17,
+    E1000_MRQC_IPV6 = 1 << 20,
+};
+
+/* What the card writes into an extended [82574 7.1.5] or advanced [82576 7.1.5.2] receive
+ * descriptor, second half: status 19:0, errors 31:20, length 47:32. */
+#define E1000_DONE_LENGTH(state) ((uint32_t)((state) >> 32 & 0xffff))
+#define E1000_DONE_DD            (1ull << 0)
+#define E1000_DONE_EOP           (1ull << 1)
+#define E1000_DONE_IXSM          (1ull << 2)  /* 82574: nothing is said about checksums */
+#define E1000_DONE_L4CS          (1ull << 5)  /* it has looked at the checksum of TCP or UDP, */
+#define E1000_DONE_L4E           (1ull << 29) /* and it is wrong */
+/* CE, SE, SEQ, CXE, RXE; of them advanced descriptors have RXE alone, the rest being 0. */
+#define E1000_DONE_ERRORS (0x97ull << 24)
+/* A frame in one descriptor, and good: */
+#define E1000_DONE_WHOLE      (E1000_DONE_DD | E1000_DONE_EOP)
+#define E1000_DONE_WHOLE_MASK (E1000_DONE_WHOLE | E1000_DONE_ERRORS)
+
+/* Extended [82574 7.2.10] and advanced [82576 7.2.2] transmit descriptors. */
+#define E1000_TRANSMIT_DATA (1ull << 20) /* in DTYP: data, else a context */
+#define E1000_TRANSMIT_DEXT (1ull << 29) /* not legacy */
+#define E1000_TRANSMIT_TXSM (1ull << 41) /* completes the checksum, by the last context */

@@ -90,17 +90,19 @@ unsigned e1000_model_offered(const struct e1000_model *model)
 {
     if (!(get(model, E1000_RCTL) & E1000_RCTL_EN))
         return 0;
-    unsigned count = entries(model, E1000_RDLEN);
-    return (get(model, E1000_RDT) + count - get(model, E1000_RDH)) % count;
+    unsigned count = entries(model, E1000_RDBAL + E1000_RING_LEN);
+    return (get(model, E1000_RDBAL + E1000_RING_TAIL) + count -
+            get(model, E1000_RDBAL + E1000_RING_HEAD)) %
+           count;
 }
 
 static struct e1000_receive_descriptor *next_receive(struct e1000_model *model)
 {
     CHECK(e1000_model_offered(model) > 0);
     struct e1000_receive_descriptor *ring = memory_at(model, E1000_RDBAL);
-    uint32_t *head = at(model, E1000_RDH);
+    uint32_t *head = at(model, E1000_RDBAL + E1000_RING_HEAD);
     struct e1000_receive_descriptor *descriptor = &ring[*head];
-    *head = (*head + 1) % entries(model, E1000_RDLEN);
+    *head = (*head + 1) % entries(model, E1000_RDBAL + E1000_RING_LEN);
     return descriptor;
 }
 
@@ -162,10 +164,10 @@ void e1000_model_transmit(struct e1000_model *model)
 {
     if (!(get(model, E1000_TCTL) & E1000_TCTL_EN))
         return;
-    unsigned count = entries(model, E1000_TDLEN);
-    uint32_t *head = at(model, E1000_TDH);
-    CHECK(get(model, E1000_TDT) < count);
-    while (*head != get(model, E1000_TDT)) {
+    unsigned count = entries(model, E1000_TDBAL + E1000_RING_LEN);
+    uint32_t *head = at(model, E1000_TDBAL + E1000_RING_HEAD);
+    CHECK(get(model, E1000_TDBAL + E1000_RING_TAIL) < count);
+    while (*head != get(model, E1000_TDBAL + E1000_RING_TAIL)) {
         struct e1000_transmit_descriptor *ring = memory_at(model, E1000_TDBAL);
         send(model, &ring[*head]);
         *head = (*head + 1) % count;
@@ -238,15 +240,15 @@ static void write_model(void *context, uint64_t offset, unsigned size, uint64_t 
     case E1000_IMC:
         *at(model, E1000_IMS) &= ~value;
         break;
-    case E1000_TDT:
-        *at(model, E1000_TDT) = value;
+    case E1000_TDBAL + E1000_RING_TAIL:
+        *at(model, E1000_TDBAL + E1000_RING_TAIL) = value;
         model->tail_writes++;
         if (!model->transmit_stalls)
             e1000_model_transmit(model);
         break;
-    case E1000_RDT:
-        CHECK(value < entries(model, E1000_RDLEN));
-        *at(model, E1000_RDT) = value;
+    case E1000_RDBAL + E1000_RING_TAIL:
+        CHECK(value < entries(model, E1000_RDBAL + E1000_RING_LEN));
+        *at(model, E1000_RDBAL + E1000_RING_TAIL) = value;
         model->tail_writes++;
         break;
     default:
