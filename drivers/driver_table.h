@@ -5,3 +5,4 @@
 
 extern const struct pci_driver virtio_net_driver;
 extern const struct pci_driver e1000_driver;
+extern const struct pci_driver e1000e_driver;

@@ -145,6 +145,7 @@ _Static_assert(sizeof(struct e1000_transmit_descriptor) == 16, "8254x SDM 3.3.3"
 enum {
     E1000_CTRL_EXT = 0x0018,
     E1000_EECD = 0x0010,
+    E1000_MDIC = 0x0020,
     E1000_MRQC = 0x5818,
     E1000_RETA = 0x5c00,  /* 32 words of 4 entries */
     E1000_RSSRK = 0x5c80, /* 10 words */
@@ -154,9 +155,20 @@ enum {
     E1000_CTRL_GIO_MASTER_DISABLE = 1 << 2,   /* no new requests by DMA, */
     E1000_STATUS_GIO_MASTER_ENABLE = 1 << 19, /* cleared when the last has ended */
     E1000_EECD_AUTO_RD = 1 << 9,              /* all of the EEPROM is in the registers */
-    E1000_RXCSUM_PCSD = 1 << 13,              /* a hash in the descriptor: RSS wants it */
+    E1000_MDIC_REGISTER_SHIFT = 16,
+    E1000_MDIC_PHY = 1 << 21, /* the card's own */
+    E1000_MDIC_WRITE = 1 << 26,
+    E1000_MDIC_READY = 1 << 28,
+    E1000_RXCSUM_PCSD = 1 << 13, /* a hash in the descriptor: RSS wants it */
     E1000_RETA_ENTRIES = 128,
     E1000_RSS_KEY_BYTES = 40,
+};
+
+/* PHY register 0 [82574 10.2.8, 82576 8.25]: negotiates anew, powered. */
+enum {
+    E1000_PHY_CONTROL = 0,
+    E1000_PHY_CONTROL_RESTART = 1 << 9,
+    E1000_PHY_CONTROL_NEGOTIATE = 1 << 12,
 };
 
 /* MRQC: what a packet is spread by. All have these. */

@@ -214,6 +214,23 @@ void intel_write_addresses(const struct intel_nic *card)
         intel_write(card, E1000_MTA + i * 4, 0);
 }
 
+/* [82574 4.6.3, 82576 4.5.7] A PHY that has a link keeps it over a reset of the MAC; another one
+ * may have been left without power, or without a wish to negotiate. A card without a PHY takes no
+ * notice.
+ */
+void intel_set_link_up(const struct intel_nic *card)
+{
+    uint32_t control = intel_read(card, E1000_CTRL) & ~(uint32_t)E1000_CTRL_GIO_MASTER_DISABLE;
+    intel_write(card, E1000_CTRL, control | E1000_CTRL_SLU);
+    if (intel_read(card, E1000_STATUS) & E1000_STATUS_LU)
+        return;
+    intel_write(card, E1000_MDIC,
+                E1000_MDIC_WRITE | E1000_MDIC_PHY | E1000_PHY_CONTROL << E1000_MDIC_REGISTER_SHIFT |
+                    E1000_PHY_CONTROL_NEGOTIATE | E1000_PHY_CONTROL_RESTART);
+    if (!intel_wait(card, E1000_MDIC, E1000_MDIC_READY, E1000_MDIC_READY))
+        log_warning(card->family->name, "%s: the PHY does not answer", card->nic.location);
+}
+
 /* Key and table are those of virtio_net.c, where the reasons stand: both directions of a flow come
  * to one queue, and flows in a row are spread evenly. */
 void intel_write_rss(const struct intel_nic *card, unsigned queue_count, unsigned queue_shift)

@@ -130,6 +130,8 @@ bool intel_wait(const struct intel_nic *card, unsigned offset, uint32_t mask,
 void intel_write_rings(const struct intel_nic *card, const struct nic_queue *queue);
 /* The card's own address, and no filter of groups. */
 void intel_write_addresses(const struct intel_nic *card);
+/* On PCI Express: transfers and the link may come; a PHY without one is made to look for it. */
+void intel_set_link_up(const struct intel_nic *card);
 /* For queues that are spread by RSS: key and table are at the same places in all that can. */
 void intel_write_rss(const struct intel_nic *card, unsigned queue_count, unsigned queue_shift);
 /* An interrupt for each queue, by MSI-X; for a single one MSI or a pin will do. Else it is polled.

@@ -62,19 +62,34 @@ static bool fill(struct nic_queue *queue)
     return true;
 }
 
-/* A frame is one descriptor: with long frames off there is no longer one. */
-static uint64_t *loss_of(struct nic_queue *queue, uint64_t state)
+/* The frame of a descriptor that is done, or NULL where it is lost: it is bad, or in pieces, which
+ * with long frames off it never should be; or there is no packet to put in its place. */
+static struct packet *take_frame(struct nic_queue *queue, uint64_t state)
 {
-    bool whole = (state & E1000_DONE_WHOLE_MASK) == E1000_DONE_WHOLE;
     bool begins = !queue->skipping;
+    bool whole = (state & E1000_DONE_WHOLE_MASK) == E1000_DONE_WHOLE;
     queue->skipping = !(state & E1000_DONE_EOP);
-    if (whole && begins && E1000_DONE_LENGTH(state) >= ETHERNET_HEADER_BYTES)
-        return &queue->stats.rx_no_buffer;
-    return begins ? &queue->stats.rx_errors : NULL;
+    if (!begins)
+        return NULL;
+    if (!whole || E1000_DONE_LENGTH(state) < ETHERNET_HEADER_BYTES) {
+        counter_add(&queue->stats.rx_errors, 1);
+        return NULL;
+    }
+    struct packet *fresh = packet_take(queue->pool);
+    if (fresh == NULL) {
+        counter_add(&queue->stats.rx_no_buffer, 1);
+        return NULL;
+    }
+    struct packet *packet = queue->received[queue->receive_next];
+    queue->received[queue->receive_next] = fresh;
+    packet->flags = checksum_flag(state);
+    packet->length_bytes = E1000_DONE_LENGTH(state);
+    packet->frame_length_bytes = packet->length_bytes;
+    return packet;
 }
 
-/* What is lost, for whatever reason; false where there is nothing. */
-static bool lose_one(struct nic_queue *queue)
+/* One descriptor, whatever is in it; false where there is none. */
+static bool receive_any(struct nic_queue *queue, struct batch *batch)
 {
     struct e1000_receive_descriptor *descriptor = &queue->receive[queue->receive_next];
     uint64_t state = atomic_load_explicit(&descriptor->state, memory_order_acquire);
@@ -84,16 +99,17 @@ static bool lose_one(struct nic_queue *queue)
         intel_take_down(queue, E1000_DONE_LENGTH(state));
         return false;
     }
-    uint64_t *counter = loss_of(queue, state);
-    if (counter != NULL)
-        counter_add(counter, 1);
+    struct packet *packet = take_frame(queue, state);
+    if (packet != NULL)
+        batch->packets[batch->count++] = packet;
     offer(descriptor, queue->received[queue->receive_next]);
     queue->receive_next = (queue->receive_next + 1u) & RING_MASK;
     queue->unreturned++;
     return true;
 }
 
-/* All in registers, while frames are good and each is in one descriptor; at most `room`. */
+/* The same, all in registers, while frames are good and each is in one descriptor; at most `room`.
+ */
 static void receive_quickly(struct nic_queue *queue, struct batch *batch, unsigned room)
 {
     struct packet_pool *pool = queue->pool;
@@ -136,7 +152,8 @@ void intel_receive(struct nic_queue *queue, struct batch *batch)
         unsigned room = MIN_OF(BATCH_MAX - batch->count, (unsigned)RING_MASK - queue->unreturned);
         if (LIKELY(!queue->skipping))
             receive_quickly(queue, batch, pool_prepare(queue->pool, room));
-        if (batch->count == BATCH_MAX || queue->unreturned == RING_MASK || !lose_one(queue))
+        if (batch->count == BATCH_MAX || queue->unreturned == RING_MASK ||
+            !receive_any(queue, batch))
             break;
     }
     if (queue->unreturned >= RETURN_BATCH)

@@ -6,9 +6,10 @@
  * A packet carries its flow and its number in it. At most WINDOW packets are under way, so that no
  * ring overflows and any loss is a mistake; what has not come after PATIENCE_MS is lost.
  *
- *   flows NAMESPACE1 NAMESPACE2 ADDRESS2 FLOWS PACKETS [SOURCE_PORT]
+ *   flows NAMESPACE1 NAMESPACE2 ADDRESS2 FLOWS PACKETS [SOURCE_PORT [SOURCE_ADDRESS]]
  *
- * SOURCE_PORT is that of the first flow.
+ * SOURCE_PORT is that of the first flow; those of the others follow. So do their addresses after
+ * SOURCE_ADDRESS, which need not be the host's: for cards that spread UDP by addresses alone.
  *
  * Prints one line of JSON. */
 #include <arpa/inet.h>
@@ -68,11 +69,16 @@ static void enter(const char *namespace)
     close(file);
 }
 
-static int udp_socket(uint16_t port)
+/* address: any, or one that this host need not have. */
+static int udp_socket(uint32_t address, uint16_t port)
 {
-    struct sockaddr_in own = { .sin_family = AF_INET, .sin_port = htons(port) };
-    int bytes = SOCKET_BYTES;
+    struct sockaddr_in own = { .sin_family = AF_INET,
+                               .sin_port = htons(port),
+                               .sin_addr = { htonl(address) } };
+    int bytes = SOCKET_BYTES, on = 1;
     int file = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+    if (address != INADDR_ANY && setsockopt(file, IPPROTO_IP, IP_TRANSPARENT, &on, sizeof(on)) != 0)
+        die("transparent");
     if (file < 0 || bind(file, (struct sockaddr *)&own, sizeof(own)) != 0)
         die("socket");
     setsockopt(file, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes));
@@ -160,22 +166,27 @@ static struct totals run(const int *files, int target, unsigned flows, uint64_t 
 int main(int count, char **words)
 {
     static int files[FLOW_MAX];
-    if (count < 6 || count > 7) {
-        fprintf(stderr, "flows NAMESPACE1 NAMESPACE2 ADDRESS2 FLOWS PACKETS [SOURCE_PORT]\n");
+    if (count < 6 || count > 8) {
+        fprintf(stderr, "flows NAMESPACE1 NAMESPACE2 ADDRESS2 FLOWS PACKETS "
+                        "[SOURCE_PORT [SOURCE_ADDRESS]]\n");
         return 2;
     }
     unsigned flows = (unsigned)strtoul(words[4], NULL, 10);
     uint64_t packets = strtoull(words[5], NULL, 10);
     unsigned source_port = count > 6 ? (unsigned)strtoul(words[6], NULL, 10) : SOURCE_PORT;
+    struct in_addr source = { INADDR_ANY };
     struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(TARGET_PORT) };
     if (flows == 0 || flows > FLOW_MAX || inet_pton(AF_INET, words[3], &to.sin_addr) != 1)
         return 2;
+    if (count > 7 && inet_pton(AF_INET, words[7], &source) != 1)
+        return 2;
 
     enter(words[2]);
-    int target = udp_socket(TARGET_PORT);
+    int target = udp_socket(INADDR_ANY, TARGET_PORT);
     enter(words[1]);
     for (unsigned i = 0; i < flows; i++) {
-        files[i] = udp_socket((uint16_t)(source_port + i));
+        uint32_t address = source.s_addr == INADDR_ANY ? INADDR_ANY : ntohl(source.s_addr) + i;
+        files[i] = udp_socket(address, (uint16_t)(source_port + i));
         if (connect(files[i], (struct sockaddr *)&to, sizeof(to)) != 0)
             die("connect");
     }

@@ -18,7 +18,7 @@ REACHABLE_S = 30          # as long as a neighbor is believed, RFC 4861's Reacha
 
 def two_sided(lab, nic="virtio-net", cores=1, config=CONFIG, mtu2=1500, queue_count=None, **more):
     """h1 10.1.0.2 - eth0 router eth1 - h2 10.2.0.2, links up."""
-    queue_count = queue_count or (1 if nic == "e1000" else cores)
+    queue_count = queue_count or (cores if nic.startswith("virtio") else 1)
     h1 = lab.host("h1", "10.1.0.2/24", gateway="10.1.0.1", queue_count=queue_count)
     h2 = lab.host("h2", "10.2.0.2/24", gateway="10.2.0.1", queue_count=queue_count, mtu=mtu2)
     router = lab.router([h1, h2], nic=nic, cores=cores, config=config, **more)

@@ -51,7 +51,7 @@ TUNSETIFF = 0x400454CA
 IFF_TAP, IFF_MULTI_QUEUE, IFF_NO_PI, IFF_VNET_HDR = 0x2, 0x100, 0x1000, 0x4000
 
 CARDS = {"virtio-net": "virtio-net-pci", "virtio-packed": "virtio-net-pci,packed=on",
-         "virtio-rss": "virtio-net-pci,rss=on", "e1000": "e1000"}
+         "virtio-rss": "virtio-net-pci,rss=on", "e1000": "e1000", "e1000e": "e1000e"}
 
 
 class Failure(Exception):
