@@ -6,3 +6,4 @@
 extern const struct pci_driver virtio_net_driver;
 extern const struct pci_driver e1000_driver;
 extern const struct pci_driver e1000e_driver;
+extern const struct pci_driver igb_driver;

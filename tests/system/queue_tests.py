@@ -15,19 +15,19 @@ FLOW_LIMIT_S = 600 if os.environ.get("SOAK") else 90
 SPREAD_PERCENT = 30
 
 # What cards have that do not get it from their tap.
-CARD_QUEUES = {"e1000": 1, "e1000e": 2}
+CARD_QUEUES = {"e1000": 1, "e1000e": 2, "igb": 8}
 # Cards that spread flows by a hash of ours; else the host steers.
-SPREADING = ["virtio-rss", "e1000e"]
+SPREADING = ["virtio-rss", "e1000e", "igb"]
 # The 82574 knows no UDP ports, so flows differ by address.
 BY_ADDRESS = ["e1000e"]
 SOURCE_PORT, SOURCE_ADDRESS = 40000, "10.1.0.100"
 
 # Card, queues of its tap, cores.
-CASES = ["virtio-net 1 1", "virtio-packed 1 1", "e1000 1 1", "e1000e 1 1",
+CASES = ["virtio-net 1 1", "virtio-packed 1 1", "e1000 1 1", "e1000e 1 1", "igb 1 1",
          "virtio-net 1 2", "virtio-net 4 2", "virtio-packed 4 2", "virtio-rss 4 2", "e1000 1 2",
-         "e1000e 1 2",
+         "e1000e 1 2", "igb 1 2",
          "virtio-net 1 4", "virtio-net 2 4", "virtio-net 4 4", "virtio-packed 1 4", "virtio-packed 4 4",
-         "virtio-rss 4 4", "e1000 1 4", "e1000e 1 4"]
+         "virtio-rss 4 4", "e1000 1 4", "e1000e 1 4", "igb 1 4"]
 
 
 def working_cores(cores):
