@@ -38,9 +38,9 @@ bool intel_wait(const struct intel_nic *card, unsigned offset, uint32_t mask, ui
 
 /* [82574 5.6.1.2.2] Before a reset, no transfer may be under way on PCI Express. One that does not
  * end is no reason to go without. */
-static void end_transfers(const struct intel_nic *card)
+static void end_transfers(const struct intel_nic *card, uint32_t control)
 {
-    intel_write(card, E1000_CTRL, intel_read(card, E1000_CTRL) | E1000_CTRL_GIO_MASTER_DISABLE);
+    intel_write(card, E1000_CTRL, control);
     if (!intel_wait(card, E1000_STATUS, E1000_STATUS_GIO_MASTER_ENABLE, 0))
         log_warning(card->family->name, "%s does not end its transfers", card->nic.location);
 }
@@ -58,11 +58,15 @@ enum error intel_reset(const struct intel_nic *card)
     mask_interrupts(card);
     intel_write(card, E1000_RCTL, 0);
     intel_write(card, E1000_TCTL, 0);
-    if (intel_read(card, E1000_CTRL) == (uint32_t)E1000_MUTE)
+    uint32_t control = intel_read(card, E1000_CTRL);
+    if (control == (uint32_t)E1000_MUTE)
         return fail(ERROR_DEVICE);
-    if (card->family->express)
-        end_transfers(card);
-    intel_write(card, E1000_CTRL, intel_read(card, E1000_CTRL) | E1000_CTRL_RST);
+    control &= ~(uint32_t)E1000_CTRL_RST;
+    if (card->family->express) {
+        control |= E1000_CTRL_GIO_MASTER_DISABLE;
+        end_transfers(card, control);
+    }
+    intel_write(card, E1000_CTRL, control | E1000_CTRL_RST);
     for (unsigned i = 0; i < RESET_READS_MIN; i++)
         (void)intel_read(card, E1000_CTRL);
     if (!intel_wait(card, E1000_CTRL, E1000_CTRL_RST, 0))

@@ -147,11 +147,11 @@ void intel_receive(struct nic_queue *queue, struct batch *batch)
         return;
     if (UNLIKELY(queue->posted < RING_ENTRIES) && !fill(queue))
         return;
-    /* No more than the card was given, whatever it writes. */
-    while (queue->unreturned < RING_MASK) {
+    for (;;) {
         unsigned room = MIN_OF(BATCH_MAX - batch->count, (unsigned)RING_MASK - queue->unreturned);
         if (LIKELY(!queue->skipping))
             receive_quickly(queue, batch, pool_prepare(queue->pool, room));
+        /* No more than the card was given, whatever it writes. */
         if (batch->count == BATCH_MAX || queue->unreturned == RING_MASK ||
             !receive_any(queue, batch))
             break;

@@ -22,6 +22,13 @@ enum {
     MSIX_ENABLE = 0x80,
     MSIX_MASK_ALL = 0x40,
     VECTOR_MASKED = 1,
+    MSI_ID = 0x05,
+    MSI_BYTES = 14,
+    MSI_CONTROL = 2, /* from the capability: enable, and the size of the address */
+    MSI_ENABLE = 0x01,
+    MSI_WIDE = 0x80,
+    MSI_ADDRESS = 4, /* all behind may be written */
+    MSI_DATA = 12,
 };
 
 static uint64_t read_space(void *context, uint64_t offset, unsigned size)
@@ -40,8 +47,11 @@ static void write_space(void *context, uint64_t offset, unsigned size, uint64_t 
         uint64_t at = offset + i;
         bool command = at >= COMMAND && at < COMMAND + COMMAND_BYTES;
         bool msix = function->msix_at != 0 && at == function->msix_at + MSIX_CONTROL_HIGH;
-        if (command)
+        uint64_t msi = at - function->msi_at;
+        if (command || (function->msi_at != 0 && msi >= MSI_ADDRESS && msi < MSI_BYTES))
             function->space[at] = (uint8_t)value;
+        if (function->msi_at != 0 && msi == MSI_CONTROL)
+            function->space[at] = (uint8_t)((value & MSI_ENABLE) | MSI_WIDE);
         if (msix) /* the other bits are the table's size */
             function->space[at] =
                 (uint8_t)((function->space[at] & 0x07) | (value & (MSIX_ENABLE | MSIX_MASK_ALL)));
@@ -105,6 +115,12 @@ void pci_function_msix(struct pci_function *function, unsigned bar, unsigned vec
         function->vectors[i][3] = VECTOR_MASKED;
 }
 
+void pci_function_msi(struct pci_function *function)
+{
+    uint8_t bytes[MSI_BYTES] = { [MSI_CONTROL] = MSI_WIDE };
+    function->msi_at = pci_function_capability(function, MSI_ID, bytes, sizeof(bytes));
+}
+
 uint64_t pci_function_msix_read(const struct pci_function *function, uint64_t offset)
 {
     return offset < sizeof(function->vectors) ? function->vectors[offset / 16][offset % 16 / 4] : 0;
@@ -131,8 +147,12 @@ void pci_function_interrupt(struct pci_function *function, unsigned vector)
 {
     if (function->interrupts_lost)
         return;
+    const uint8_t *msi = function->space + function->msi_at;
     if (!pci_function_uses_msix(function)) {
-        host_pin(function->irq);
+        if (function->msi_at != 0 && msi[MSI_CONTROL] & MSI_ENABLE)
+            (void)host_message(load_le64(msi + MSI_ADDRESS), load_le16(msi + MSI_DATA));
+        else
+            host_pin(function->irq);
         return;
     }
     if (vector >= PCI_FUNCTION_VECTOR_MAX)

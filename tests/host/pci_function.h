@@ -12,6 +12,7 @@ struct pci_function {
     unsigned capability_end;                      /* where the next one goes */
     unsigned last_pointer;                        /* the byte that will point to it */
     unsigned msix_at;                             /* 0: none */
+    unsigned msi_at;                              /* 0: none */
     unsigned irq;                                 /* the pin that INTx drives */
     bool interrupts_lost;                         /* fault: no message and no pin ever arrives */
     uint32_t vectors[PCI_FUNCTION_VECTOR_MAX][4]; /* the MSI-X table */
@@ -30,7 +31,10 @@ void pci_function_msix(struct pci_function *function, unsigned bar, unsigned vec
 uint64_t pci_function_msix_read(const struct pci_function *function, uint64_t offset);
 void pci_function_msix_write(struct pci_function *function, uint64_t offset, uint64_t value);
 
+/* One message, at an address of 64 bits. */
+void pci_function_msi(struct pci_function *function);
+
 bool pci_function_masters(const struct pci_function *function); /* may do DMA */
-/* Raises MSI-X entry `vector`, or INTx where MSI-X is off. */
+/* Raises MSI-X entry `vector`, or MSI or INTx where MSI-X is off. */
 void pci_function_interrupt(struct pci_function *function, unsigned vector);
 bool pci_function_uses_msix(const struct pci_function *function);

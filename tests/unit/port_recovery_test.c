@@ -2,10 +2,13 @@
  * and no packet is forgotten. Method: routers in steps, on software cards that are told to fail,
  * and on the models of real cards behind their drivers; a virtual clock. */
 #include "drivers/driver_table.h"
+#include "drivers/igb_regs.h"
 #include "kernel/base/counter.h"
 #include "kernel/platform.h"
 #include "net/wire/ethernet.h"
 #include "tests/host/e1000_model.h"
+#include "tests/host/e1000e_model.h"
+#include "tests/host/igb_model.h"
 #include "tests/host/virtio_net_model.h"
 #include "tests/unit/lab.h"
 
@@ -172,13 +175,15 @@ TEST(a_mac_address_that_comes_while_a_card_is_closed_is_set_when_it_opens)
     lab_destroy(&lab);
 }
 
-/* ---- Drivers and models: eth0 and eth1 virtio, eth2 e1000 -------------------------------------
+/* ---- Drivers and models: eth0 and eth1 virtio, eth2 e1000, eth3 e1000e, eth4 igb --------------
  */
 
-enum { MODELS = 3, E1000_PORT = 2, PROBE_ETHERTYPE = 0x88b5 };
+enum { MODELS = 5, E1000_PORT = 2, INTEL_PORT = 3, PROBE_ETHERTYPE = 0x88b5 };
 
 static struct virtio_net_model virtio[2];
 static struct e1000_model e1000;
+static struct intel_model intel[MODELS - INTEL_PORT];
+static const struct pci_driver *const intel_drivers[] = { &e1000e_driver, &igb_driver };
 static struct nic *nics[MODELS];
 
 static struct lab create_models(uint64_t features)
@@ -199,6 +204,13 @@ static struct lab create_models(uint64_t features)
     e1000_model_attach(&e1000, 5);
     nics[E1000_PORT] = e1000_driver.probe(&e1000.pci.device, &why);
     EXPECT(nics[E1000_PORT] != NULL);
+    e1000e_model_init(&intel[0]);
+    igb_model_init(&intel[1], IGB_82576);
+    for (unsigned i = 0; i < ARRAY_COUNT(intel); i++) {
+        intel_model_attach(&intel[i], 6 + i);
+        nics[INTEL_PORT + i] = intel_drivers[i]->probe(&intel[i].pci.device, &why);
+        EXPECT(nics[INTEL_PORT + i] != NULL);
+    }
     lab.router = router_create(&(struct router_setup){
         .core_count = 2, .nics = nics, .nic_count = MODELS, .now_ns = lab.now_ns });
     EXPECT(lab.router != NULL);
@@ -213,6 +225,8 @@ static void destroy_models(struct lab *lab)
     for (unsigned i = 0; i < ARRAY_COUNT(virtio); i++)
         virtio_net_driver.remove(nics[i]);
     e1000_driver.remove(nics[E1000_PORT]);
+    for (unsigned i = 0; i < ARRAY_COUNT(intel); i++)
+        intel_drivers[i]->remove(nics[INTEL_PORT + i]);
     host_detach_all();
 }
 
@@ -228,7 +242,9 @@ static void expect_receives(struct lab *lab, unsigned port)
 {
     uint64_t before = lab_counters(lab, port).received;
 
-    if (port == E1000_PORT)
+    if (port >= INTEL_PORT)
+        EXPECT(intel_model_receive(&intel[port - INTEL_PORT], probe_frame(), 60));
+    else if (port == E1000_PORT)
         EXPECT(e1000_model_receive(&e1000, probe_frame(), 60));
     else
         EXPECT(virtio_net_model_receive(&virtio[port], 0, probe_frame(), 60));
@@ -266,6 +282,8 @@ static void expect_reset(struct lab *lab, unsigned port, unsigned limit_ms)
                 expect_receives(lab, i);
     }
     virtio[0].transmit_stalls = virtio[0].mute = e1000.transmit_stalls = e1000.mute = false;
+    for (unsigned i = 0; i < ARRAY_COUNT(intel); i++)
+        intel[i].transmit_stalls = intel[i].completes_nothing = intel[i].mute = false;
     for (ms = 0; !lab->router->ports[port].link_up; ms += 50) {
         EXPECT(ms < 5000);
         lab_wait(lab, 50);
@@ -275,6 +293,29 @@ static void expect_reset(struct lab *lab, unsigned port, unsigned limit_ms)
     }
     lab_step(lab, 10);
     expect_receives(lab, port);
+}
+
+static void expect_recovery_of_intel_card(struct lab *lab, unsigned port)
+{
+    struct intel_model *model = &intel[port - INTEL_PORT];
+
+    model->transmit_stalls = true;
+    send_by(lab, port);
+    expect_reset(lab, port, 7000);
+    lab_wait(lab, 61000);
+
+    model->completes_nothing = true;
+    send_by(lab, port);
+    expect_reset(lab, port, 7000);
+    lab_wait(lab, 61000);
+
+    model->mute = true;
+    expect_reset(lab, port, 500);
+    lab_wait(lab, 61000);
+
+    intel_model_complete(model, 0, 5000ull << 32 | E1000_DONE_DD | E1000_DONE_EOP);
+    lab_step(lab, 10);
+    expect_reset(lab, port, 500);
 }
 
 static void expect_recovery_of_cards(uint64_t features)
@@ -314,10 +355,13 @@ static void expect_recovery_of_cards(uint64_t features)
     lab_step(&lab, 10);
     expect_reset(&lab, E1000_PORT, 500);
     lab_wait(&lab, 1000);
+    for (unsigned i = 0; i < ARRAY_COUNT(intel); i++)
+        expect_recovery_of_intel_card(&lab, INTEL_PORT + i);
+    lab_wait(&lab, 1000);
     destroy_models(&lab);
 }
 
-TEST(virtio_and_e1000_cards_that_hang_lie_or_go_mute_are_reset_and_the_others_go_on)
+TEST(cards_that_hang_lie_or_go_mute_are_reset_and_the_others_go_on)
 {
     expect_recovery_of_cards(0);
 }
@@ -337,8 +381,8 @@ TEST(a_card_that_never_answers_a_command_does_not_stop_the_others)
     virtio[0].control_is_deaf = true;
     for (unsigned i = 0; i < 100; i++) {
         lab_wait(&lab, 10);
-        expect_receives(&lab, 1);
-        expect_receives(&lab, E1000_PORT);
+        for (unsigned port = 1; port < MODELS; port++)
+            expect_receives(&lab, port);
     }
     EXPECT_EQUAL(lab.router->ports[0].resets, 1);
     EXPECT(lab.router->control_busy); /* in the middle of it */
