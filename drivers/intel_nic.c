@@ -62,7 +62,9 @@ enum error intel_reset(const struct intel_nic *card)
     if (control == (uint32_t)E1000_MUTE)
         return fail(ERROR_DEVICE);
     control &= ~(uint32_t)E1000_CTRL_RST;
+    bool tells_of_eeprom = false;
     if (card->family->express) {
+        tells_of_eeprom = intel_read(card, E1000_EECD) & E1000_EECD_AUTO_RD;
         control |= E1000_CTRL_GIO_MASTER_DISABLE;
         end_transfers(card, control);
     }
@@ -71,9 +73,10 @@ enum error intel_reset(const struct intel_nic *card)
         (void)intel_read(card, E1000_CTRL);
     if (!intel_wait(card, E1000_CTRL, E1000_CTRL_RST, 0))
         return fail(ERROR_TIMEOUT);
-    /* [82574 3.1.4] An empty EEPROM never gets there; its address is missed later. */
-    if (card->family->express)
-        (void)!intel_wait(card, E1000_EECD, E1000_EECD_AUTO_RD, E1000_EECD_AUTO_RD);
+    /* [82574 4.6.1] The EEPROM is read once more. QEMU's igb never says so, nor a card without one.
+     */
+    if (tells_of_eeprom && !intel_wait(card, E1000_EECD, E1000_EECD_AUTO_RD, E1000_EECD_AUTO_RD))
+        log_warning(card->family->name, "%s does not read its EEPROM", card->nic.location);
     mask_interrupts(card);
     (void)intel_read(card, E1000_ICR);
     return OK;
