@@ -164,7 +164,7 @@ enum {
     E1000_RSS_KEY_BYTES = 40,
 };
 
-/* PHY register 0 [82574 10.2.8, 82576 8.25]: negotiates anew, powered. */
+/* MDIC and PHY register 0: negotiates anew, powered. */
 enum {
     E1000_PHY_CONTROL = 0,
     E1000_PHY_CONTROL_RESTART = 1 << 9,
@@ -178,7 +178,7 @@ enum {
     E1000_MRQC_IPV6 = 1 << 20,
 };
 
-/* What the card writes into an extended [82574 7.1.5] or advanced [82576 7.1.5.2] receive
+/* What the card writes into an extended [82574 7.1] or advanced [82576 7.1] receive
  * descriptor, second half: status 19:0, errors 31:20, length 47:32. */
 #define E1000_DONE_LENGTH(state) ((uint32_t)((state) >> 32 & 0xffff))
 #define E1000_DONE_DD            (1ull << 0)
@@ -192,7 +192,7 @@ enum {
 #define E1000_DONE_WHOLE      (E1000_DONE_DD | E1000_DONE_EOP)
 #define E1000_DONE_WHOLE_MASK (E1000_DONE_WHOLE | E1000_DONE_ERRORS)
 
-/* Extended [82574 7.2.10] and advanced [82576 7.2.2] transmit descriptors. */
+/* Extended [8254x 3.3.7] and advanced [82576 7.2] transmit descriptors. */
 #define E1000_TRANSMIT_DATA (1ull << 20) /* in DTYP: data, else a context */
 #define E1000_TRANSMIT_DEXT (1ull << 29) /* not legacy */
 #define E1000_TRANSMIT_TXSM (1ull << 41) /* completes the checksum, by the last context */

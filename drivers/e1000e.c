@@ -2,19 +2,19 @@
  * vector each, else one with MSI or INTx; extended descriptors; RSS.
  *
  * Frames are received into packets, see intel_queue.c. The card's hash knows TCP's ports but not
- * UDP's [7.1.11.1]: UDP is spread by addresses. */
+ * UDP's [7.1]: UDP is spread by addresses. */
 #include "drivers/driver_table.h"
 #include "drivers/e1000e_regs.h"
 #include "drivers/intel_nic.h"
 
 enum {
-    /* With long frames off the card takes 1522 bytes, FCS included [10.2.5.1]. */
+    /* With long frames off the card takes 1522 bytes, FCS included [10.2.5]. */
     FRAME_MAX_BYTES = 1518,
 };
 
 /* ---- Transmitting [7.2] --------------------------------------------------------------------- */
 
-/* [7.2.11] The sum goes from a byte to the frame's end, whatever the protocol. */
+/* [8254x 3.3.6] The sum goes from a byte to the frame's end, whatever the protocol. */
 static bool write_context(const struct packet *packet, struct e1000_transmit_descriptor *descriptor)
 {
     uint64_t start = packet->checksum_start;
@@ -43,7 +43,7 @@ static uint32_t causes_of(unsigned queue)
     return (uint32_t)E1000E_INTERRUPT_RXQ0 << queue | others;
 }
 
-/* [7.4.1] Sent frames are collected by whoever polls: they interrupt nobody. */
+/* [7.4] Sent frames are collected by whoever polls: they interrupt nobody. */
 static void assign_vectors(const struct intel_nic *card)
 {
     uint32_t vectors = E1000E_IVAR_VALID << E1000E_IVAR_RXQ0_SHIFT | E1000E_IVAR_VALID
@@ -57,7 +57,7 @@ static void assign_vectors(const struct intel_nic *card)
 
 /* ---- Opening [4.6] -------------------------------------------------------------------------- */
 
-/* [4.6.5, 7.1.11] RSS wants extended descriptors, and a hash in them. */
+/* [7.1] RSS wants extended descriptors, and a hash in them. */
 static void start_receiving(const struct intel_nic *card)
 {
     unsigned queue_count = card->nic.queue_count;
@@ -73,7 +73,6 @@ static void start_receiving(const struct intel_nic *card)
                 E1000_RCTL_EN | E1000_RCTL_MPE | E1000_RCTL_BAM | E1000_RCTL_SECRC);
 }
 
-/* [4.6.6] */
 static void start_transmitting(const struct intel_nic *card)
 {
     for (unsigned i = 0; i < card->nic.queue_count; i++)

@@ -8,7 +8,7 @@
 #include "drivers/intel_nic.h"
 
 enum {
-    /* With long frames off the card takes 1522 bytes, FCS included [8.10.1]. */
+    /* With long frames off the card takes 1522 bytes, FCS included [8.10]. */
     FRAME_MAX_BYTES = 1518,
     TCP_CHECKSUM_OFFSET = 16,
     UDP_CHECKSUM_OFFSET = 6,
@@ -18,7 +18,7 @@ enum {
 
 /* ---- Transmitting [7.2] --------------------------------------------------------------------- */
 
-/* [7.2.2.2] The card has to be told the protocol, and knows where its checksum is. */
+/* [7.2] The card has to be told the protocol, and knows where its checksum is. */
 static bool write_context(const struct packet *packet, struct e1000_transmit_descriptor *descriptor)
 {
     uint32_t start = packet->checksum_start;
@@ -59,7 +59,7 @@ static uint32_t causes_of(unsigned queue)
     return (uint32_t)1 << queue;
 }
 
-/* Where the receive queue's byte of IVAR is [8.8.14]: the 82576 has queues n and n + 8 in a word,
+/* Where the receive queue's byte of IVAR is [8.8]: the 82576 has queues n and n + 8 in a word,
  * the others 2n and 2n + 1. */
 static unsigned ivar_shift(const struct intel_nic *card, unsigned queue, unsigned *offset)
 {
@@ -68,7 +68,7 @@ static unsigned ivar_shift(const struct intel_nic *card, unsigned queue, unsigne
     return first_kind || queue % 2 == 0 ? 0 : 16;
 }
 
-/* [7.3.2] Sent frames are collected by whoever polls: they interrupt nobody. The link's changes
+/* [7.3] Sent frames are collected by whoever polls: they interrupt nobody. The link's changes
  * come with the first vector. */
 static void assign_vectors(const struct intel_nic *card)
 {
@@ -88,7 +88,7 @@ static void assign_vectors(const struct intel_nic *card)
     intel_write(card, E1000_IMS, E1000_INTERRUPT_LSC);
 }
 
-/* [7.3.4.5] ICR keeps a change of the link until it is read, and tells of no other until then. */
+/* ICR keeps a change of the link until it is read, and tells of no other until then. */
 static bool igb_link_up(struct nic *nic)
 {
     struct intel_nic *card = intel_card(nic);
@@ -99,7 +99,7 @@ static bool igb_link_up(struct nic *nic)
 
 /* ---- Opening [4.5] -------------------------------------------------------------------------- */
 
-/* [4.5.9] A queue takes descriptors once it says that it is enabled. */
+/* [4.5] A queue takes descriptors once it says that it is enabled. */
 static enum error enable_queue(const struct intel_nic *card, unsigned ring)
 {
     intel_write(card, ring + E1000_RING_DCTL,
@@ -109,7 +109,7 @@ static enum error enable_queue(const struct intel_nic *card, unsigned ring)
                : fail(ERROR_TIMEOUT);
 }
 
-/* [4.5.9, 7.1.1.7] RSS wants a hash in the descriptors. */
+/* [7.1] RSS wants a hash in the descriptors. */
 static enum error start_receiving(const struct intel_nic *card)
 {
     unsigned queue_count = card->nic.queue_count;
@@ -134,7 +134,6 @@ static enum error start_receiving(const struct intel_nic *card)
     return OK;
 }
 
-/* [4.5.10] */
 static enum error start_transmitting(const struct intel_nic *card)
 {
     intel_write(card, E1000_TCTL, E1000_TCTL_EN | E1000_TCTL_PSP | E1000_TCTL_CT | E1000_TCTL_COLD);
@@ -174,7 +173,7 @@ failed:
 
 /* ---- What is asked now and then ------------------------------------------------------------- */
 
-/* [8.18.78] With Drop_En each queue counts for itself what it has no descriptor for; cleared by
+/* [8.18] With Drop_En each queue counts for itself what it has no descriptor for; cleared by
  * reading, or on the I210 by writing. */
 static void igb_stats(struct nic *nic, struct nic_stats *stats)
 {

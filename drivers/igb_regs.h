@@ -36,10 +36,10 @@ enum {
     IGB_RING_RQDPC = 0x30, /* dropped by this queue */
 };
 
-/* EERD [8.4.2] */
+/* EERD [8.4] */
 enum { IGB_EERD_DONE = 1 << 1, IGB_EERD_ADDRESS_SHIFT = 2 };
 
-/* GPIE [8.8.13] */
+/* GPIE [8.8] */
 enum {
     IGB_GPIE_NSICR = 1 << 0, /* ICR is cleared by reading it */
     IGB_GPIE_MULTIPLE_MSIX = 1 << 4,
@@ -47,20 +47,20 @@ enum {
 };
 #define IGB_GPIE_PBA_SUPPORT (1u << 31)
 
-/* IVAR [8.8.14], IVAR_MISC: a byte for each cause. */
+/* IVAR [8.8], IVAR_MISC: a byte for each cause. */
 enum {
     IGB_IVAR_VALID = 1 << 7,
     IGB_IVAR_MISC_OTHER_SHIFT = 8,
 };
 
-/* SRRCTL [8.10.2] */
+/* SRRCTL [8.10] */
 enum {
     IGB_SRRCTL_BSIZEPACKET_2K = 2,     /* KiB */
     IGB_SRRCTL_ADVANCED_ONE = 1 << 25, /* advanced descriptors with one buffer */
 };
 #define IGB_SRRCTL_DROP_EN (1u << 31) /* a full queue holds up no other */
 
-/* RXDCTL [8.10.8], TXDCTL [8.12.13]: written back one by one. */
+/* RXDCTL [8.10], TXDCTL [8.12]: written back one by one. */
 enum {
     IGB_DCTL_PTHRESH = 8 << 0,
     IGB_DCTL_HTHRESH = 8 << 8,
@@ -68,7 +68,7 @@ enum {
     IGB_DCTL_ENABLE = 1 << 25,
 };
 
-/* MRQC [8.10.18] */
+/* MRQC [8.10] */
 enum {
     IGB_MRQC_RSS = 2 << 0,
     IGB_MRQC_TCPIPV6 = 1 << 21,
@@ -76,11 +76,11 @@ enum {
     IGB_MRQC_UDPIPV6 = 1 << 23,
 };
 
-/* Advanced transmit descriptors [7.2.2.3], DTYP beside E1000_TRANSMIT_DATA. */
+/* Advanced transmit descriptors [7.2], DTYP beside E1000_TRANSMIT_DATA. */
 #define IGB_TRANSMIT_ADVANCED (1ull << 21)
 enum { IGB_TRANSMIT_PAYLEN_SHIFT = 46 };
 
-/* Context descriptor [7.2.2.2]: lengths of headers in the first half, TUCMD in the second. */
+/* Context descriptor [7.2]: lengths of headers in the first half, TUCMD in the second. */
 enum {
     IGB_CONTEXT_MACLEN_SHIFT = 9,
     IGB_CONTEXT_MACLEN_MAX = 0x7f,

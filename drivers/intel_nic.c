@@ -36,8 +36,8 @@ bool intel_wait(const struct intel_nic *card, unsigned offset, uint32_t mask, ui
     return false;
 }
 
-/* [82574 5.6.1.2.2] Before a reset, no transfer may be under way on PCI Express. One that does not
- * end is no reason to go without. */
+/* Before a reset, no transfer may be under way on PCI Express. One that does not end is no reason
+ * to go without. */
 static void end_transfers(const struct intel_nic *card, uint32_t control)
 {
     intel_write(card, E1000_CTRL, control);
@@ -73,8 +73,7 @@ enum error intel_reset(const struct intel_nic *card)
         (void)intel_read(card, E1000_CTRL);
     if (!intel_wait(card, E1000_CTRL, E1000_CTRL_RST, 0))
         return fail(ERROR_TIMEOUT);
-    /* [82574 4.6.1] The EEPROM is read once more. QEMU's igb never says so, nor a card without one.
-     */
+    /* The EEPROM is read once more. QEMU's igb never says so, nor a card without one. */
     if (tells_of_eeprom && !intel_wait(card, E1000_EECD, E1000_EECD_AUTO_RD, E1000_EECD_AUTO_RD))
         log_warning(card->family->name, "%s does not read its EEPROM", card->nic.location);
     mask_interrupts(card);
@@ -221,10 +220,8 @@ void intel_write_addresses(const struct intel_nic *card)
         intel_write(card, E1000_MTA + i * 4, 0);
 }
 
-/* [82574 4.6.3, 82576 4.5.7] A PHY that has a link keeps it over a reset of the MAC; another one
- * may have been left without power, or without a wish to negotiate. A card without a PHY takes no
- * notice.
- */
+/* A PHY that has a link keeps it over a reset of the MAC; another one may have been left without
+ * power, or without a wish to negotiate. A card without a PHY takes no notice. */
 void intel_set_link_up(const struct intel_nic *card)
 {
     uint32_t control = intel_read(card, E1000_CTRL) & ~(uint32_t)E1000_CTRL_GIO_MASTER_DISABLE;

@@ -2,7 +2,7 @@
  * intel_nic.h: each driver makes its own of that.
  *
  * Receiving here is for cards with extended or advanced descriptors, whose answers are alike
- * [82574 7.1.5, 82576 7.1.5.2]; the 8254x has neither, and e1000.c its own way. Descriptor i has
+ * [82574 7.1, 82576 7.1]; the 8254x has neither, and e1000.c its own way. Descriptor i has
  * the packet received[i] behind it, into which the card writes. A used one is replaced by a fresh
  * one before it goes up, or offered again where the pool is empty: the ring is always full. It is
  * filled by the first receive, on the core that owns the pool.

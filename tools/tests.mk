@@ -126,6 +126,8 @@ bench-qemu: all
 	tests/bench/forward_bench.sh nic=virtio attach=vhost table=1
 	tests/bench/forward_bench.sh nic=virtio table=1
 	tests/bench/forward_bench.sh nic=e1000 table=1
+	tests/bench/forward_bench.sh nic=e1000e table=1
+	tests/bench/forward_bench.sh nic=igb table=1
 
 -include $(TEST_LIB:.o=.d) $(TSAN_LIB:.o=.d) $(TSAN_UNIT:.o=.d) $(TSAN_HOST:.o=.d) $(UNIT_OBJECTS:.o=.d) $(UNIT_CLANG_OBJECTS:.o=.d) $(HOST_OBJECTS:.o=.d) $(COMPARE_UNIT:.o=.d) $(BENCH_OBJECTS:.o=.d) $(FIB_BENCH:.o=.d) $(FUZZ_LIB:.o=.d) \
          $(FUZZERS:build/fuzz/%=build/fuzz/tests/fuzz/%.d)

@@ -2,7 +2,7 @@
 # Guest instructions per forwarded packet, beside Linux and DPDK's testpmd in the same QEMU, by the packet rig (a generator and a
 # QEMU plugin that counts instructions). The count hardly jitters, so it can be compared on a busy machine.
 #
-#   tests/bench/forward_bench.sh [nic=virtio|e1000] [attach=stream] [runs=5] [table=0] [peers=1]
+#   tests/bench/forward_bench.sh [nic=virtio|e1000|e1000e|igb] [attach=stream] [runs=5] [table=0] [peers=1]
 #
 # TSUJI_RIG names the folder of the rig (default ../shared/rig); it is copied to the cache and built there.
 # table=1: with the full table of TSUJI_DATA (default ../shared/data) in force, less 16/8 and 48/8, where the
@@ -43,10 +43,28 @@ for size in 60 1514; do
         commands+=("run size=$size win=128 secs=1 warm=1 tag=size$size")
     done
 done
+# Only a newer QEMU has an igb, and plugins of its own kind. An igb's virtual functions take the slots behind its own.
+qemu=qemu-system-x86_64 plugin=insncount.so
+if [ "$nic" = igb ]; then
+    newer=$(tools/newer_qemu)
+    qemu=$work/qemu plugin=insncount4.so
+    cat > "$qemu" <<QEMU
+#!/bin/bash
+slot=2 words=()
+for word in "\$@"; do
+    case \$word in igb,*) word=\$word,addr=\$slot slot=\$((slot + 4)) ;; esac
+    words+=("\$word")
+done
+exec "$newer" "\${words[@]}"
+QEMU
+    chmod +x "$qemu"
+    [ "$rig/$plugin" -nt "$rig/insncount.c" ] ||
+        gcc -O2 -shared -fPIC -fvisibility=hidden -w -DAPI=4 -o "$rig/$plugin" "$rig/insncount.c"
+fi
 devopt=
 # QEMU 7.2 crashes with vhost-user and MSI-X.
 [ "$attach" != vhost ] || devopt=,vectors=0
-measure() { (cd "$rig" && ./qemu-forward.sh "nic=$nic" "attach=$attach" "devopt=$devopt" count=1 "$@" "out=$work/rig" -- "${commands[@]}" | grep SUMMARY | grep insn); }
+measure() { (cd "$rig" && ./qemu-forward.sh "qemu=$qemu" "plugin=$plugin" "nic=$nic" "attach=$attach" "devopt=$devopt" count=1 "$@" "out=$work/rig" -- "${commands[@]}" | grep SUMMARY | grep insn); }
 echo "tsuji, $nic, $attach:"
 measure os=custom "kernel=$router" "initrd=$config" "extra=$extra"
 if [ "$peers" = 1 ]; then

@@ -5,7 +5,7 @@
 
 enum {
     VECTORS = 5,
-    BUFFER_BYTES = 2048, /* RCTL's field for it is 0 [10.2.5.1] */
+    BUFFER_BYTES = 2048, /* RCTL's field for it is 0 [10.2.5] */
     RCTL_BUFFER_FIELDS = 3 << 16 | 1 << 25 | 0xf << 27,
     OTHER_CAUSES = E1000_INTERRUPT_LSC | E1000_INTERRUPT_RXO,
     VECTOR_FIELD = 0xf,
@@ -61,7 +61,7 @@ static uint32_t check_receiver(const struct intel_model *model, unsigned queue)
     return BUFFER_BYTES;
 }
 
-/* [10.2.5.28] Only the highest bit of an entry counts. */
+/* [10.2.5] Only the highest bit of an entry counts. */
 static unsigned queue_of_hash(const struct intel_model *model, uint32_t hash)
 {
     unsigned entry = hash % E1000_RETA_ENTRIES;

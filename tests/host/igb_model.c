@@ -67,7 +67,7 @@ static void deliver(struct intel_model *model)
         cause_by(model, get(model, IGB_IVAR_MISC) >> IGB_IVAR_MISC_OTHER_SHIFT & VECTOR_FIELD);
 }
 
-/* [8.8.14] */
+/* [8.8] */
 static uint32_t ivar_of(const struct intel_model *model, unsigned queue)
 {
     if (model->device == IGB_82576)
@@ -108,7 +108,7 @@ static bool hashes_udp(const struct intel_model *model)
     return (get(model, E1000_MRQC) & IGB_MRQC_UDPIPV4) != 0;
 }
 
-/* [7.2.2.2] */
+/* [7.2] */
 static void read_context(uint64_t first, uint64_t second, unsigned *start, unsigned *field)
 {
     unsigned protocol = second & CONTEXT_PROTOCOL;
@@ -119,7 +119,7 @@ static void read_context(uint64_t first, uint64_t second, unsigned *start, unsig
     *field = *start + (protocol == IGB_CONTEXT_L4T_TCP ? TCP_FIELD : UDP_FIELD);
 }
 
-/* [8.10.8, 8.12.13] A tail holds from when the queue is enabled, so it is written after that. */
+/* [8.10, 8.12] A tail holds from when the queue is enabled, so it is written after that. */
 static bool write_own(struct intel_model *model, unsigned offset, uint32_t value)
 {
     for (unsigned queue = 0; queue < QUEUES; queue++) {

@@ -140,7 +140,7 @@ static struct e1000_receive_descriptor *next_receive(struct intel_model *model, 
     uint32_t *head = at(model, ring + E1000_RING_HEAD);
     struct e1000_receive_descriptor *descriptor = intel_model_descriptor(model, queue, *head);
     *head = (*head + 1) % entries_of(model, ring);
-    /* [7.1.4] The second half is 0 when it is given: the bit that says DD is in there. */
+    /* [7.1] The second half is 0 when it is given: the bit that says DD is in there. */
     CHECK(descriptor->state == 0);
     return descriptor;
 }
@@ -159,7 +159,7 @@ void intel_model_complete(struct intel_model *model, unsigned queue, uint64_t st
     complete(model, queue, next_receive(model, queue), state);
 }
 
-/* [7.1.11.3] Toeplitz, over the bytes of the frame from `from` on. */
+/* [7.1] Toeplitz, over the bytes of the frame from `from` on. */
 static uint32_t hash_bytes(const struct intel_model *model, uint32_t hash, unsigned *bit,
                            const uint8_t *bytes, unsigned count)
 {
@@ -366,7 +366,7 @@ static void write_phy(struct intel_model *model, uint32_t value)
     *at(model, E1000_MDIC) = value | E1000_MDIC_READY;
 }
 
-/* [82574 5.6.1.2.2] Reset only when no transfer is under way. */
+/* Reset only when no transfer is under way. */
 static void write_control(struct intel_model *model, uint32_t value)
 {
     *at(model, E1000_CTRL) = value;
