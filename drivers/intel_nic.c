@@ -235,17 +235,15 @@ void intel_set_link_up(const struct intel_nic *card)
         log_warning(card->family->name, "%s: the PHY does not answer", card->nic.location);
 }
 
-/* Key and table are those of virtio_net.c, where the reasons stand: both directions of a flow come
- * to one queue, and flows in a row are spread evenly. */
 void intel_write_rss(const struct intel_nic *card, unsigned queue_count, unsigned queue_shift)
 {
-    enum { KEY_WORD = 0x5a6d5a6d };
+    const uint32_t key = NIC_RSS_KEY_EVEN * 0x00010001u | NIC_RSS_KEY_ODD * 0x01000100u;
     for (unsigned i = 0; i < E1000_RSS_KEY_BYTES; i += 4)
-        intel_write(card, E1000_RSSRK + i, KEY_WORD);
+        intel_write(card, E1000_RSSRK + i, key);
     for (unsigned i = 0; i < E1000_RETA_ENTRIES; i += 4) {
         uint32_t word = 0;
         for (unsigned j = i; j < i + 4; j++)
-            word |= (j ^ j >> 2) % queue_count << queue_shift << 8 * (j - i);
+            word |= nic_rss_queue(j, queue_count) << queue_shift << 8 * (j - i);
         intel_write(card, E1000_RETA + i, word);
     }
 }
