@@ -11,7 +11,7 @@ from pathlib import Path
 TREE = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TREE / "tests/system"))
 
-from lab import CARDS, Lab  # noqa: E402 -- found by the line above
+from lab import CARDS, Lab, Skip, card_place, qemu_program  # noqa: E402 -- found by the line above
 
 CONFIG_WITH_HOSTS = """system name tsuji
 ip eth0 address 10.1.0.1/24
@@ -45,14 +45,14 @@ def kvm_works():
 def qemu(ports, config, cores, nic, files=()):
     """Runs QEMU on this terminal until it ends. Control-C belongs to the router."""
     device = f"{CARDS[nic]},romfile="
-    command = ["qemu-system-x86_64", "-nodefaults", "-no-reboot", "-display", "none", "-machine", "q35",
+    command = [qemu_program(nic), "-nodefaults", "-no-reboot", "-display", "none", "-machine", "q35",
                "-accel", "kvm" if kvm_works() else "tcg", "-smp", str(cores), "-m", os.environ.get("MEMORY_MIB", "256"),
                "-kernel", str(TREE / "build/tsuji.elf"), "-append", "console=com1",
                "-chardev", "stdio,id=console,mux=on,signal=off", "-serial", "chardev:console",
                "-mon", "chardev=console"]
     for index, (netdev, options) in enumerate(ports):
-        command += ["-netdev", f"{netdev},id=net{index}",
-                    "-device", f"{device},netdev=net{index},mac=52:54:00:00:00:{index + 1:02x}{options}"]
+        options += f",mac=52:54:00:00:00:{index + 1:02x}{card_place(nic, index)}"
+        command += ["-netdev", f"{netdev},id=net{index}", "-device", f"{device},netdev=net{index}{options}"]
     with tempfile.NamedTemporaryFile("w", prefix="tsuji-config-") as file:
         file.write(config)
         file.flush()
@@ -111,7 +111,11 @@ def main():
         print(f"NIC={nic}: one of {', '.join(CARDS)}")
         return 2
     root = os.geteuid() == 0 and os.path.exists("/dev/net/tun")
-    return with_hosts(cores, nic) if root else alone(cores, nic)
+    try:
+        return with_hosts(cores, nic) if root else alone(cores, nic)
+    except Skip as reason:
+        print(reason)
+        return 2
 
 
 if __name__ == "__main__":

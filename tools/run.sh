@@ -5,7 +5,7 @@
 #        h1 10.1.0.2 ---- eth0 10.1.0.1 [ Tsuji ] 10.2.0.1 eth1 ---- h2 10.2.0.2
 #
 # As another user than root there are no hosts: both ports are on QEMU's own user networks.
-# CORES=2, MEMORY_MIB=256 and NIC=virtio-net|e1000 may be set. Everything is removed at the end.
+# CORES=2, MEMORY_MIB=256 and NIC=virtio-net|e1000|e1000e|igb may be set. Everything is removed at the end.
 set -eu
 cd "$(dirname "$0")/.."
 

@@ -83,12 +83,19 @@ def wait_until(condition, limit_s, what, step_s=0.1):
         time.sleep(step_s)
 
 
-def newer_qemu():
-    """The program that has an igb."""
+def qemu_program(nic):
+    """The QEMU that has such cards."""
+    if nic != "igb":
+        return "qemu-system-x86_64"
     try:
         return run(str(TREE / "tools/newer_qemu"), "--have").strip()
     except Failure:
         raise Skip("no newer QEMU, which has an igb: tools/newer_qemu") from None
+
+
+def card_place(nic, index):
+    """Where card number `index` is to be, as a property of its device."""
+    return f",addr={2 + IGB_SLOTS * index}" if nic == "igb" else ""
 
 
 def run(*command, limit_s=20, check=True):
@@ -259,8 +266,7 @@ class Router:
         lab.undo.callback(self.monitor.close)
         self.events = []
 
-        program = newer_qemu() if nic == "igb" else "qemu-system-x86_64"
-        command = [program, "-nodefaults", "-no-reboot", "-display", "none", "-vga", vga,
+        command = [qemu_program(nic), "-nodefaults", "-no-reboot", "-display", "none", "-vga", vga,
                    "-accel", "tcg", "-machine", machine, "-smp", str(cores), "-m", str(memory_mib),
                    "-chardev", f"socket,id=console,path={self.folder}/console", "-serial", "chardev:console",
                    "-chardev", f"socket,id=monitor,path={self.folder}/monitor",
@@ -314,11 +320,9 @@ class Router:
     @staticmethod
     def _port_options(index, host, nic):
         mac = f"52:54:00:00:00:{index + 1:02x}"
-        device = f"{CARDS[nic]},id=card{index},netdev=net{index},mac={mac},romfile="
+        device = f"{CARDS[nic]},id=card{index},netdev=net{index},mac={mac},romfile={card_place(nic, index)}"
         if host is None:
             return ["-netdev", f"hubport,id=net{index},hubid={100 + index}", "-device", device]
-        if nic == "igb":
-            device += f",addr={2 + IGB_SLOTS * index}"
         files = ":".join(str(file) for file in host.tap_files)
         queue_count = len(host.tap_files)
         if queue_count == 1:
