@@ -38,7 +38,6 @@ enum {
     E1000_ECOL = 0x4018,
     E1000_LATECOL = 0x401c,
     E1000_RLEC = 0x4040,
-    E1000_RUC = 0x40a4,
     E1000_ROC = 0x40ac,
 };
 

@@ -378,10 +378,10 @@ static uint64_t read_counter(const struct intel_nic *card, unsigned offset)
     return value == (uint32_t)E1000_MUTE ? 0 : value;
 }
 
+/* Without RUC, frames that are too short: QEMU counts there what it pads and delivers. */
 void intel_stats(struct nic *nic, struct nic_stats *stats)
 {
-    static const uint16_t error_counters[] = { E1000_CRCERRS, E1000_RXERRC, E1000_RLEC, E1000_RUC,
-                                               E1000_ROC };
+    static const uint16_t error_counters[] = { E1000_CRCERRS, E1000_RXERRC, E1000_RLEC, E1000_ROC };
     struct intel_nic *card = intel_card(nic);
     if (nic->queue_count == 0) {
         *stats = card->past;

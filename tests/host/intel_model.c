@@ -336,7 +336,6 @@ static uint64_t read_model(void *context, uint64_t offset, unsigned size)
     case E1000_ECOL:
     case E1000_LATECOL:
     case E1000_RLEC:
-    case E1000_RUC:
     case E1000_ROC:
         *at(model, (unsigned)offset) = 0;
         if (offset == E1000_ICR)
