@@ -178,7 +178,8 @@ static bool interface_equal(const void *a, const void *b)
 
     return strcmp(first->name, second->name) == 0 && first->down == second->down &&
            first->mtu_bytes == second->mtu_bytes && first->has_mac == second->has_mac &&
-           memcmp(first->mac, second->mac, sizeof(first->mac)) == 0;
+           memcmp(first->mac, second->mac, sizeof(first->mac)) == 0 &&
+           memcmp(&first->advertising, &second->advertising, sizeof(first->advertising)) == 0;
 }
 
 static bool interface_address_equal(const void *a, const void *b)
@@ -534,13 +535,32 @@ enum error config_set_login(struct config *config, const struct config_login *lo
     return list_set(&list, login);
 }
 
+static bool advertising_is_good(const struct config_advertising *advertising)
+{
+    if (advertising->prefix_count > ADVERTISED_PREFIX_MAX ||
+        advertising->server_count > ADVERTISED_SERVER_MAX)
+        return false;
+    for (unsigned i = 0; i < advertising->prefix_count; i++) {
+        const struct prefix *prefix = &advertising->prefixes[i];
+        struct prefix network = prefix_network(prefix);
+        if (!prefix_equal(&network, prefix) || !address_is_unicast(&prefix->address) ||
+            address_is_link_local(&prefix->address))
+            return false;
+    }
+    for (unsigned i = 0; i < advertising->server_count; i++)
+        if (!address_is_unicast(&advertising->servers[i]))
+            return false;
+    return true;
+}
+
 enum error config_set_interface(struct config *config, const struct config_interface *interface)
 {
     bool mtu_is_good = interface->mtu_bytes == 0 ||
                        (interface->mtu_bytes >= MTU_MIN && interface->mtu_bytes <= MTU_MAX);
 
     if (!name_is_good(interface->name, sizeof(interface->name)) || !mtu_is_good ||
-        (interface->has_mac && !mac_is_unicast(interface->mac)))
+        (interface->has_mac && !mac_is_unicast(interface->mac)) ||
+        !advertising_is_good(&interface->advertising))
         return fail(ERROR_BAD_VALUE);
     const void *start;
     struct list list = interfaces_of(config, &start);

@@ -19,6 +19,8 @@ enum {
     CONFIG_ROUTES_PER_PREFIX_MAX = 6, /* at different distances */
     CONFIG_ROUTE_FILE_MAX = 8,        /* of each family */
     CONFIG_ARP_MAX = 4096,
+    ADVERTISED_PREFIX_MAX = 8, /* on a port: ND_PREFIXES_MAX, ND_SERVERS_MAX */
+    ADVERTISED_SERVER_MAX = 4,
     ROUTE_GATEWAY_MAX = 8, /* equal-cost gateways of one route */
     MTU_MIN = 576,         /* RFC 1122 3.3.3; with an IPv6 address, IPV6_MINIMUM_MTU */
     MTU_MAX = 9216,
@@ -32,12 +34,21 @@ struct config_login {
     uint8_t role;     /* enum role, shell/command.h */
 };
 
+/* Router advertisements: net/ra.h. */
+struct config_advertising {
+    bool on;
+    uint8_t prefix_count, server_count;
+    struct prefix prefixes[ADVERTISED_PREFIX_MAX]; /* in ascending order; none: the port's own */
+    struct address servers[ADVERTISED_SERVER_MAX]; /* of names, in the order of the statements */
+};
+
 struct config_interface {
     char name[PORT_NAME_BYTES];
     bool down;
     uint16_t mtu_bytes; /* 0: not stated */
     bool has_mac;
     uint8_t mac[6];
+    struct config_advertising advertising;
 };
 
 struct config_address {

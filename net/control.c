@@ -26,6 +26,7 @@
 #include "net/forwarding.h"
 #include "net/ipv6_addresses.h"
 #include "net/neighbor.h"
+#include "net/ra.h"
 #include "net/rib.h"
 #include "net/router.h"
 #include "net/routes.h"
@@ -53,6 +54,15 @@ static const char *family_keyword(unsigned family)
     return family == FAMILY_IPV6 ? "ipv6" : "ip";
 }
 
+static bool has_address(const struct config *config, const char *interface, enum family family)
+{
+    for (unsigned i = 0; i < config->address_count; i++)
+        if (config->addresses[i].prefix.address.family == family &&
+            strcmp(config->addresses[i].interface, interface) == 0)
+            return true;
+    return false;
+}
+
 static enum error check_interfaces(struct router *router, const struct config *next,
                                    struct commit_report *report)
 {
@@ -64,6 +74,9 @@ static enum error check_interfaces(struct router *router, const struct config *n
             return problem(report, "interface %s: there is no such interface", interface->name);
         if (!port->nic && (interface->down || interface->has_mac))
             return problem(report, "interface %s: the loopback is always up and has no MAC address",
+                           interface->name);
+        if (interface->advertising.on && !has_address(next, interface->name, FAMILY_IPV6))
+            return problem(report, "ipv6 %s ra on: the interface has no IPv6 address",
                            interface->name);
         if (interface->mtu_bytes > port->mtu_max_bytes)
             return problem(report, "interface %s mtu %u: the card can send %u at most",
@@ -581,6 +594,7 @@ static enum error apply(struct router *router, const struct config *next,
     publish(router, &plan);
     neighbor_reconfigure(router->neighbors, next, now_ns);
     ipv6_addresses_reconfigure(router->ipv6_addresses, next, now_ns);
+    ra_reconfigure(router->ra, next, now_ns);
     announce_new_addresses(router, router->config, next, now_ns);
     report->swap_ns = clock_ns() - prepared_ns;
     return OK;

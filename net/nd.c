@@ -157,6 +157,24 @@ void nd_announce(struct nd *nd, uint16_t port, const struct address *address)
     send_advertisement(nd, &envelope, address->bytes, false);
 }
 
+void nd_advertise_router(struct nd *nd, uint16_t port,
+                         const struct nd_router_advertisement *advertisement)
+{
+    uint8_t message[IPV6_MINIMUM_MTU - IPV6_HEADER_BYTES];
+    struct address source;
+
+    if (!forwarding_link_local(nd->core->forwarding, port, &source))
+        return;
+    const struct envelope envelope = { port, source.bytes, ipv6_all_nodes, NULL };
+    size_t length_bytes = nd_router_advertisement_write(advertisement, message, sizeof(message));
+    CHECK(length_bytes > 0);
+    struct packet *packet = make_frame(nd, &envelope, (uint32_t)length_bytes);
+    if (!packet)
+        return;
+    memcpy(packet->data + HEADERS_BYTES, message, length_bytes);
+    send_frame(nd, &envelope, packet);
+}
+
 /* ---- Input --------------------------------------------------------------------------------- */
 
 /* Only who is on this link speaks for himself: RFC 4861 11.2. */
@@ -248,16 +266,38 @@ static enum verdict input_advertisement(struct nd *nd, const struct packet *pack
     return neighbor_learn(nd->neighbors, port, &target, &news, now_ns) ? PASS : DROP_ND_NOT_FOR_US;
 }
 
+/* RFC 4861 6.2.6. */
+static enum verdict input_router_solicitation(struct nd *nd, const struct packet *packet,
+                                              const struct ipv6_header *header,
+                                              const struct nd_router_solicitation *solicitation,
+                                              uint64_t now_ns)
+{
+    const struct address sender = address_of_ipv6(header->source);
+    uint16_t port = packet->port_in;
+
+    if (solicitation->has_source_mac && is_on_link(nd, port, &sender) &&
+        !forwarding_is_own_on(nd->core->forwarding, port, &sender)) {
+        const struct neighbor_news news = { .mac = solicitation->source_mac, .overrides = true };
+        neighbor_learn(nd->neighbors, port, &sender, &news, now_ns);
+    }
+    return nd->uses.router_solicited(nd->core, port) ? PASS : DROP_ND_IGNORED;
+}
+
 enum verdict nd_input(struct nd *nd, const struct packet *packet, uint32_t message_offset,
                       uint64_t now_ns)
 {
     const struct ipv6_header *header = (const void *)(packet->data + packet->network_offset);
     const void *message = (const uint8_t *)header + message_offset;
     size_t length_bytes = packet->network_length_bytes - message_offset;
+    struct nd_router_solicitation router_solicitation;
     struct nd_neighbor_solicitation solicitation;
     struct nd_neighbor_advertisement advertisement;
 
     switch (*(const uint8_t *)message) {
+    case ICMP6_ROUTER_SOLICITATION:
+        if (nd_router_solicitation_read(header, message, length_bytes, &router_solicitation) != OK)
+            return DROP_BAD_ND;
+        return input_router_solicitation(nd, packet, header, &router_solicitation, now_ns);
     case ICMP6_NEIGHBOR_SOLICITATION:
         if (nd_neighbor_solicitation_read(header, message, length_bytes, &solicitation) != OK)
             return DROP_BAD_ND;

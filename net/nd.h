@@ -9,13 +9,16 @@
 
 struct core;
 struct ipv6_addresses;
+struct nd_router_advertisement;
 struct neighbor_table;
 struct packet;
 
 enum { ND_CONFLICT_LOG_MS = 10000 }; /* a conflict is told to the operator this often */
 
-/* datapath_originate_frame(), which takes the packet. */
 struct nd_uses {
+    /* A host on that port asks for a router; false: there is none. */
+    bool (*router_solicited)(struct core *core, uint16_t port);
+    /* datapath_originate_frame(), which takes the packet. */
     void (*originate_frame)(struct core *core, uint16_t port, struct packet *packet);
 };
 
@@ -32,6 +35,9 @@ void nd_solicit(struct nd *nd, uint16_t port, const struct address *address, con
 void nd_probe(struct nd *nd, uint16_t port, const struct address *address);
 /* Says that it is ours: RFC 4861 7.2.6. */
 void nd_announce(struct nd *nd, uint16_t port, const struct address *address);
+/* Tells all nodes; nothing without a link-local address, which hosts know a router by. */
+void nd_advertise_router(struct nd *nd, uint16_t port,
+                         const struct nd_router_advertisement *advertisement);
 
 /* Borrows an ICMPv6 message of neighbor discovery, whole and in one segment, its checksum good,
  * message_offset from the IPv6 header. PASS: it was for us. */

@@ -12,6 +12,7 @@
 #include "net/mld.h"
 #include "net/nd.h"
 #include "net/neighbor.h"
+#include "net/ra.h"
 
 enum {
     /* Rings are as long as drivers make them, two per port; the rest is for mailboxes, for what
@@ -50,13 +51,29 @@ static void listen_on(struct core *core, uint16_t port)
 static void announce_address(struct core *core, uint16_t port, const struct address *address)
 {
     nd_announce(core->router->nd, port, address);
+    ra_address_valid(core->router->ra, port, core->now_ns);
 }
 
 static const struct ipv6_addresses_uses ipv6_addresses_uses = { .listen = listen_on,
                                                                 .probe = probe_address,
                                                                 .announce = announce_address };
 static const struct mld_uses mld_uses = { .originate_frame = datapath_originate_frame };
-static const struct nd_uses nd_uses = { .originate_frame = datapath_originate_frame };
+
+static bool router_solicited(struct core *core, uint16_t port)
+{
+    return ra_solicited(core->router->ra, port, core->now_ns);
+}
+
+static const struct nd_uses nd_uses = { .router_solicited = router_solicited,
+                                        .originate_frame = datapath_originate_frame };
+
+static void advertise_router(struct core *core, uint16_t port,
+                             const struct nd_router_advertisement *advertisement)
+{
+    nd_advertise_router(core->router->nd, port, advertisement);
+}
+
+static const struct ra_uses ra_uses = { .advertise = advertise_router };
 
 static const struct neighbor_uses neighbor_uses = {
     .solicit = solicit,
@@ -159,6 +176,9 @@ struct router *router_create(const struct router_setup *setup)
         nd_create(router->cores[CONTROL_CORE], router->neighbors, router->ipv6_addresses, &nd_uses);
     if (!router->nd)
         goto undo;
+    router->ra = ra_create(router->cores[CONTROL_CORE], router->ipv6_addresses, &ra_uses);
+    if (!router->ra)
+        goto undo;
     router->mld = mld_create(router->cores[CONTROL_CORE], router->ipv6_addresses, &mld_uses);
     if (!router->mld)
         goto undo;
@@ -180,6 +200,7 @@ void router_destroy(struct router *router)
     if (router->local)
         local_destroy(router->local);
     mld_destroy(router->mld);
+    ra_destroy(router->ra);
     nd_destroy(router->nd);
     arp_destroy(router->arp);
     ipv6_addresses_destroy(router->ipv6_addresses);

@@ -23,6 +23,7 @@ struct forwarding;
 struct ipv6_addresses;
 struct mld;
 struct nd;
+struct ra;
 struct local;
 struct neighbor_table;
 struct nic;
@@ -116,6 +117,7 @@ struct router {
     struct arp *arp;
     struct mld *mld;
     struct nd *nd;
+    struct ra *ra;
     struct ipv6_addresses *ipv6_addresses;
     struct local *local; /* echo waiters, UDP sockets, reassembly */
     struct coroutine *control;

@@ -108,7 +108,9 @@ static struct config_interface interface_of(const struct config *config,
 static enum error set_interface(struct config *config, const struct config_interface *interface,
                                 const struct argument *name, struct problem *problem)
 {
-    if (interface->down || interface->mtu_bytes != 0 || interface->has_mac)
+    static const struct config_advertising nothing;
+    if (interface->down || interface->mtu_bytes != 0 || interface->has_mac ||
+        memcmp(&interface->advertising, &nothing, sizeof(nothing)) != 0)
         return refused(config_set_interface(config, interface), name, problem);
     enum error error = config_remove_interface(config, interface->name);
     return error == ERROR_NOT_FOUND ? OK : error;
@@ -167,6 +169,53 @@ static enum error apply_address(struct config *config, const struct parsed_line 
         return error;
     }
     return refused(error, address, problem);
+}
+
+static enum error apply_advertising(struct config *config, const struct parsed_line *line,
+                                    struct problem *problem)
+{
+    const struct argument *name = line_argument(line, "interface");
+    struct config_interface interface = interface_of(config, name);
+    interface.advertising.on = line_has(line, "on");
+    return set_interface(config, &interface, name, problem);
+}
+
+static enum error apply_advertised_prefix(struct config *config, const struct parsed_line *line,
+                                          struct problem *problem)
+{
+    const struct argument *prefix = line_argument(line, "prefix");
+    const struct argument *name = line_argument(line, "interface");
+    struct config_interface interface = interface_of(config, name);
+    struct config_advertising *advertising = &interface.advertising;
+    unsigned at = 0;
+    while (at < advertising->prefix_count &&
+           prefix_compare(&advertising->prefixes[at], &prefix->prefix) < 0)
+        at++;
+    if (at < advertising->prefix_count && prefix_equal(&advertising->prefixes[at], &prefix->prefix))
+        return OK;
+    if (advertising->prefix_count == ADVERTISED_PREFIX_MAX)
+        return refused(ERROR_FULL, prefix, problem);
+    memmove(&advertising->prefixes[at + 1], &advertising->prefixes[at],
+            (advertising->prefix_count - at) * sizeof(advertising->prefixes[0]));
+    advertising->prefixes[at] = prefix->prefix;
+    advertising->prefix_count++;
+    return set_interface(config, &interface, prefix, problem);
+}
+
+static enum error apply_advertised_server(struct config *config, const struct parsed_line *line,
+                                          struct problem *problem)
+{
+    const struct argument *server = line_argument(line, "server");
+    const struct argument *name = line_argument(line, "interface");
+    struct config_interface interface = interface_of(config, name);
+    struct config_advertising *advertising = &interface.advertising;
+    for (unsigned i = 0; i < advertising->server_count; i++)
+        if (address_equal(&advertising->servers[i], &server->prefix.address))
+            return OK;
+    if (advertising->server_count == ADVERTISED_SERVER_MAX)
+        return refused(ERROR_FULL, server, problem);
+    advertising->servers[advertising->server_count++] = server->prefix.address;
+    return set_interface(config, &interface, server, problem);
 }
 
 static uint8_t distance_of(const struct parsed_line *line)
@@ -379,6 +428,25 @@ static bool print_interfaces(const struct config *config, struct line_sink *sink
     return true;
 }
 
+static bool print_advertising(const struct config_interface *interface, struct line_sink *sink)
+{
+    const struct config_advertising *advertising = &interface->advertising;
+    char text[PREFIX_TEXT_MAX];
+    if (advertising->on && !put_line(sink, "ipv6 %s ra on", interface->name))
+        return false;
+    for (unsigned i = 0; i < advertising->prefix_count; i++) {
+        if (!put_line(sink, "ipv6 %s ra prefix %s", interface->name,
+                      prefix_text(&advertising->prefixes[i], text)))
+            return false;
+    }
+    for (unsigned i = 0; i < advertising->server_count; i++) {
+        if (!put_line(sink, "ipv6 %s ra dns %s", interface->name,
+                      address_text(&advertising->servers[i], text)))
+            return false;
+    }
+    return true;
+}
+
 static bool print_route(const struct config_route *route, struct line_sink *sink)
 {
     char line[LINE_BYTES_MAX], shown[PREFIX_TEXT_MAX];
@@ -400,6 +468,10 @@ static bool print_statements(const struct config *config, struct line_sink *sink
 {
     if (!print_system(config, sink) || !print_interfaces(config, sink))
         return false;
+    for (unsigned i = 0; i < config->interface_count; i++) {
+        if (!print_advertising(&config->interfaces[i], sink))
+            return false;
+    }
     for (unsigned i = 0; i < config->route_count; i++) {
         if (!print_route(&config->routes[i], sink))
             return false;
@@ -446,6 +518,12 @@ static const struct command statements[] = {
       .help = "a table of routes, as lines PREFIX NEXT-HOP" },
     { STATEMENT, .grammar = "ipv6 <interface:IFNAME> address <address:ADDRLEN6>", .apply = apply_address,
       .help = "an address of an interface, which then has a link-local one too" },
+    { STATEMENT, .grammar = "ipv6 <interface:IFNAME> ra {on|off}", .apply = apply_advertising,
+      .help = "tell hosts that this is their router, and their prefixes" },
+    { STATEMENT, .grammar = "ipv6 <interface:IFNAME> ra prefix <prefix:PREFIX6>", .apply = apply_advertised_prefix,
+      .help = "a prefix to tell, instead of those of the addresses" },
+    { STATEMENT, .grammar = "ipv6 <interface:IFNAME> ra dns <server:ADDR6>", .apply = apply_advertised_server,
+      .help = "a server of names to tell" },
     { STATEMENT, .grammar = "ipv6 route <prefix:PREFIX6|default> {gateway <gateway:ADDR6> "
                  "[gateway <gateway:ADDR6>]* [interface <interface:IFNAME>]|blackhole|reject} [distance <distance:1-255>]",
       .apply = apply_route, .remove = remove_route,

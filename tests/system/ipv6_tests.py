@@ -156,3 +156,44 @@ def test_ipv6_snooping_bridge_lets_neighbor_discovery_through(mld):
         # An address that comes later is told without being asked for.
         router.configure("ipv6 eth0 address 2001:db8:1::abc/64")
         wait_until(lambda: "ff02::1:ff00:abc" in groups(), 5, "the bridge to know the new group")
+
+
+@matrix(nic=CARDS)
+def test_ipv6_hosts_make_their_addresses_from_our_advertisements(nic):
+    with Lab() as lab:
+        h1, router, _ = two_sided(lab, nic, 1, CONFIG + "ipv6 eth0 ra dns 2001:db8::53\n")
+        h1.ip("link", "set", "eth0", "down")
+        h1.run("sh", "-c", "echo 2 > /proc/sys/net/ipv6/conf/eth0/accept_ra")
+        h1.ip("address", "flush", "dev", "eth0")
+        h1.ip("link", "set", "eth0", "up")
+
+        def own_address():
+            found = re.search(r"inet6 (2001:db8:1:\S+)/64 scope global dynamic mngtmpaddr",
+                              h1.ip("-6", "address", "show", "dev", "eth0", "-tentative"))
+            return found and found.group(1)
+
+        expect(not own_address(), "an address before there are advertisements")
+        router.configure("ipv6 eth0 ra on")
+        wait_until(own_address, 15, "the host to make its address")
+        routes = h1.ip("-6", "route", "show", "default")
+        expect("via fe80::5054:ff:fe00:1 dev eth0 proto ra" in routes, "routes:", routes)
+        h1.expect_ping(H2)
+        told = h1.run("rdisc6", "-1", "-w", "5000", "eth0", check=False, limit_s=20)
+        for line in (r"Prefix +: 2001:db8:1::/64", r"Recursive DNS server +: 2001:db8::53", r"MTU +: +1500 bytes",
+                     r"from fe80::5054:ff:fe00:1"):
+            expect(re.search(line, told), f"no {line} in what rdisc6 says:\n{told}")
+        router.configure("ipv6 eth0 ra off")
+        wait_until(lambda: "default" not in h1.ip("-6", "route", "show", "default"), 5, "the host to forget its router")
+        router.check_books()
+
+
+@matrix(nic=CARDS)
+def test_ipv6_neighbor_solicitations_of_ndisc6_are_answered(nic):
+    with Lab() as lab:
+        h1, router, _ = two_sided(lab, nic, 1)
+        told = h1.run("ndisc6", "-1", "-m", ROUTER, "eth0")
+        expect("52:54:00:00:00:01" in told.lower(), f"ndisc6 said:\n{told}")
+        nobody = h1.run("ndisc6", "-1", "-r", "1", "-w", "500", "2001:db8:1::77", "eth0", check=False)
+        expect("52:54:00" not in nobody, f"ndisc6 said:\n{nobody}")
+        hops = re.findall(r"^\s*\d+\s+(\S+)", h1.run("rltraceroute6", "-n", "-q", "1", H2, limit_s=30), re.MULTILINE)
+        expect_equal(hops, [ROUTER, H2], "hops of rltraceroute6")

@@ -64,10 +64,21 @@ static const char everything[] =
     "interface eth1 mtu 9000\n"
     "ip eth0 address 192.0.2.1/24\n"
     "ip eth0 address 192.0.2.2/24 secondary\n"
+    "ipv6 eth0 address 2001:db8::1/64\n"
+    "ipv6 eth0 ra on\n"
+    "ipv6 eth0 ra prefix 2001:db8::/64\n"
+    "ipv6 eth0 ra prefix 2001:db8:0:1::/64\n"
+    "ipv6 eth0 ra dns 2001:db8::53\n"
+    "ipv6 eth0 ra dns 2001:db8::52\n"
     "ip route default gateway 192.0.2.254\n"
     "ip route 10.0.0.0/8 gateway 192.0.2.7 gateway 192.0.2.8 distance 7\n"
     "ip route 10.1.0.0/16 blackhole\n"
     "ip route 10.2.0.0/16 reject\n"
+    "ipv6 route default gateway fe80::1 gateway fe80::2 interface eth0\n"
+    "ipv6 route 2001:db8:8::/48 gateway 2001:db8::7 distance 7\n"
+    "ipv6 route 2001:db8:9::/48 blackhole\n"
+    "ip route file full\n"
+    "ipv6 route file full\n"
     "arp 192.0.2.7 02:00:00:00:00:07 eth0\n";
 
 TEST(config_text_round_trips_every_statement)
@@ -81,12 +92,14 @@ TEST(config_text_takes_any_order_and_defaults_away)
     EXPECT_TEXT(round_trip("arp 192.0.2.8 02:00:00:00:00:08 eth0\r\n"
                            "# a comment\n\n   ! another\n"
                            "arp 192.0.2.7 02:00:00:00:00:07 eth0\n"
+                           "ipv6 route ::/0 gateway 2001:DB8:0:0:0::1\n"
                            "interface eth0 up\ninterface eth1 down\ninterface eth1 up\n"
                            "system watchdog off\nsystem name r1\nsystem name r2\n"
                            "ip route 10.0.0.0/8 gateway 192.0.2.8\n"
                            "ip route 10.0.0.0/8 gateway 192.0.2.7"),
                 "system name r2\n"
                 "ip route 10.0.0.0/8 gateway 192.0.2.7 gateway 192.0.2.8\n"
+                "ipv6 route default gateway 2001:db8::1\n"
                 "arp 192.0.2.7 02:00:00:00:00:07 eth0\n"
                 "arp 192.0.2.8 02:00:00:00:00:08 eth0\n");
 }
@@ -129,8 +142,17 @@ TEST(config_text_no_takes_back_what_it_names)
                                   "no system console com1\nno arp 192.0.2.7\n"
                                   "no ip route default\nno ip route 10.0.0.0/8\n"
                                   "no ip route 10.1.0.0/16\nno ip route 10.2.0.0/16\n"
+                                  "no ip route file full\nno ipv6 route file full\n"
+                                  "no ipv6 eth0 ra dns 2001:db8::52\n"
+                                  "no ipv6 eth0 ra prefix 2001:db8::/64\nno ipv6 eth0\n"
+                                  "no ipv6 route default gateway fe80::2\n"
+                                  "no ipv6 route 2001:db8:8::/48\n"
+                                  "no ipv6 route 2001:db8:9::/48\n"
                                   "no system watchdog 10s\n"),
-                "system name r1\ninterface eth1 mtu 9000\n");
+                "system name r1\ninterface eth1 mtu 9000\n"
+                "ipv6 route default gateway fe80::1 interface eth0\n");
+    EXPECT_TEXT(after("ipv6 eth0 ra on\nipv6 eth0 ra dns 2001:db8::1\n", "ipv6 eth0 ra off"),
+                "ipv6 eth0 ra dns 2001:db8::1\n");
 }
 
 TEST(config_text_names_the_bad_line)
@@ -149,6 +171,15 @@ TEST(config_text_names_the_bad_line)
         { "system login bob password $s$1$2$3", "bad-value", 1, 26 },
         { "system login aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa password x", "bad-value", 1, 13 },
         { "system watchdog 2d", "bad-value", 1, 16 },
+        { "ipv6 eth0 address ff02::1/64", "bad-value", 1, 18 },
+        { "ipv6 eth0 address 2001:db8::1", "bad-value", 1, 18 },
+        { "ipv6 eth0 address 10.0.0.1/8", "bad-value", 1, 18 },
+        { "ipv6 eth0 ra prefix fe80::/64", "bad-value", 1, 20 },
+        { "ipv6 route 2001:db8::1/64 blackhole", "bad-value", 1, 11 },
+        { "ipv6 route default gateway fe80::1", "bad-value", 1, 27 },
+        { "ipv6 route default gateway fe80::1 interface eth0\n"
+          "ipv6 route default gateway fe80::2 interface eth1",
+          "bad-value", 2, 45 },
         { "no system name", "not-found", 1, -1 },
         { "ip route default gateway 1.1.1.1 gateway 1.1.1.2 gateway 1.1.1.3 gateway 1.1.1.4 "
           "gateway 1.1.1.5 gateway 1.1.1.6 gateway 1.1.1.7 gateway 1.1.1.8 gateway 1.1.1.9",
