@@ -2,9 +2,12 @@
 machines, firmwares and monitor."""
 import os
 import re
+import shutil
+import tempfile
+from pathlib import Path
 
 from cases import Skip, matrix
-from lab import Lab, expect, expect_equal
+from lab import KERNEL, TREE, Lab, expect, expect_equal, run
 
 TEXT_CONFIG = "system name lab\nip eth0 address 10.1.0.1/24\n"
 
@@ -74,6 +77,31 @@ def test_configuration_from_fw_cfg():
     with Lab() as lab:
         router = lab.router([None], memory_mib=256, config=TEXT_CONFIG, boot="iso-bios")
         expect("10.1.0.1/24" in router.interface("eth0")["addresses"], "address not configured")
+
+
+def test_image_has_the_configuration_it_was_made_with_and_no_older_one():
+    """In a folder of its own, around the kernel that is there."""
+    with Lab() as lab:
+        out = Path(tempfile.mkdtemp(prefix=f"tsuji-image-{os.getpid()}-"))
+        lab.undo.callback(shutil.rmtree, out, True)
+        shutil.copy(KERNEL, out)
+        iso = out / "tsuji.iso"
+
+        def make_image(text):
+            (out / "wanted").write_text(text or "")
+            run("make", "-C", str(TREE), "-o", str(out / "tsuji.elf"), f"OUT={out}", "image",
+                *([f"CONFIG={out}/wanted"] if text else []), limit_s=60)
+            return iso.read_bytes()
+
+        expect(b"10.6.0.1/24" in make_image("ip eth0 address 10.6.0.1/24\n"), "CONFIG is not in the image")
+        router = lab.router([None], memory_mib=256, boot="iso-bios", iso=iso)
+        expect_equal(router.interface("eth0")["addresses"], ["10.6.0.1/24"], "addresses")
+        image = make_image("ip eth0 address 10.7.0.1/24\n")
+        expect((b"10.6.0.1" in image, b"10.7.0.1" in image) == (False, True), "another text under the same name")
+        expect(b"10.7.0.1" not in make_image(None), "the image without CONFIG has that of the one before")
+        made = iso.stat().st_mtime_ns
+        make_image(None)
+        expect_equal(iso.stat().st_mtime_ns, made, "made again for nothing, at")
 
 
 def test_bad_configuration_names_the_line_and_applies_nothing():

@@ -254,8 +254,8 @@ class Router:
     can open, by name: text, bytes, or the Path of a file."""
 
     def __init__(self, lab, hosts=(), nic="virtio-net", cores=1, memory_mib=128, config="", files=None, words="",
-                 boot="kernel", kernel=KERNEL, machine="q35", vga="none", cpu=None, extra=(), wait=True,
-                 balanced=True):
+                 boot="kernel", kernel=KERNEL, iso=ISO, machine="q35", vga="none", cpu=None, extra=(),
+                 wait=True, balanced=True):
         self.lab = lab
         self.folder = Path(tempfile.mkdtemp(prefix=f"tsuji-lab-{os.getpid()}-"))
         lab.undo.callback(shutil.rmtree, self.folder, True)
@@ -274,7 +274,7 @@ class Router:
                    "-device", "isa-debug-exit,iobase=0xf4,iosize=4"]
         if cpu:
             command += ["-cpu", cpu]
-        command += self._boot_options(boot, kernel, config, words)
+        command += self._boot_options(boot, kernel, iso, config, words)
         for file in self._place_files(files):
             command += ["-fw_cfg", f"name=opt/tsuji/{file.name},file={file}"]
         tap_files = []
@@ -301,14 +301,14 @@ class Router:
                 (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
         return sorted(folder.iterdir())
 
-    def _boot_options(self, boot, kernel, config, words):
+    def _boot_options(self, boot, kernel, iso, config, words):
         if boot == "kernel":
             options = ["-kernel", str(kernel), "-append", f"console=com1 test {words}".strip()]
             if config:
                 (self.folder / "config").write_text(config)
                 options += ["-initrd", str(self.folder / "config")]
             return options
-        options = ["-cdrom", str(ISO)]
+        options = ["-cdrom", str(iso)]
         if config:
             (self.folder / "config").write_text(config)
             options += ["-fw_cfg", f"name=opt/tsuji/config,file={self.folder}/config"]
