@@ -232,7 +232,6 @@ static void account_time(struct core *core)
     uint64_t slept_ns = MIN_OF(core->slept_ns, passed_ns);
 
     counter_add(&core->stats.busy_ns, passed_ns - slept_ns);
-    counter_add(&core->stats.idle_ns, slept_ns);
     if (core->worked)
         counter_add(&core->stats.worked_ns, passed_ns);
     core->stepped_ns = core->now_ns;

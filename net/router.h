@@ -50,7 +50,7 @@ enum mail_purpose {
 /* Counters (kernel/base/counter.h). */
 struct core_stats {
     uint64_t packets, batches;
-    uint64_t busy_ns, idle_ns; /* awake, and asleep */
+    uint64_t busy_ns;          /* awake; the rest of the time it was asleep, or still is */
     uint64_t worked_ns;        /* of it, steps that found something to do */
     uint64_t longest_slice_ns; /* of the control coroutine */
     struct histogram latency;  /* of forwarded packets: from the step that received them until the

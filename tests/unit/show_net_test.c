@@ -163,6 +163,22 @@ TEST(show_arp_cores_drops_version_and_log_have_their_shapes)
     stop();
 }
 
+TEST(show_cores_counts_a_sleep_that_has_not_ended)
+{
+    start();
+    uint64_t busy_ns = lab.router->cores[1]->stats.busy_ns; /* so far: this clock does not run on */
+    EXPECT(busy_ns > 0);                                    /* while a core sleeps */
+    host_clock_virtual(lab.now_ns = lab.router->created_ns + 4 * busy_ns);
+    shown_length = 0;
+    typed = "show cores | json\r";
+    for (unsigned i = 0; i < 50; i++)
+        core_step(lab.router->cores[0]);
+    const char *row = strstr(shown, "{\"core\":1,");
+    EXPECT(row != NULL);
+    expect_in(row, "\"busy_percent\":25.0,");
+    stop();
+}
+
 TEST(show_drops_tells_what_was_dropped)
 {
     start();
