@@ -18,6 +18,8 @@ static void write_heap(struct record *record, const struct memory_stats *stats)
     record_end(record);
 }
 
+/* A core that went to sleep before its cards had sent the last frames frees them when it wakes. So
+ * it is woken: who asks twice sees all that is free. */
 static void write_packets(struct record *record, const struct router *router)
 {
     static const struct record_column columns[] = {
@@ -30,6 +32,8 @@ static void write_packets(struct record *record, const struct router *router)
     for (unsigned core = 0; router && router->pools && core < router->core_count; core++) {
         struct packet_pool_stats pool;
         packet_pool_stats(packet_pool(router->pools, core), &pool);
+        if (router->cores[core])
+            core_wake(core);
         record_row(record);
         record_u64(record, "core", core);
         record_u64(record, "total", pool.total);

@@ -214,6 +214,7 @@ struct nic *link_nic_create(struct link *link)
     card->link = link;
     card->nic.ops = &ops;
     card->nic.driver = link->kind;
+    card->nic.ring_entries_rx = PACKET_SEGMENT_MAX; /* the spare packets */
     card->nic.queue_max = link->queue_count;
     card->nic.frame_max_bytes = LINK_FRAME_MAX;
     card->nic.polled = link->ops->file(link, 0) < 0;

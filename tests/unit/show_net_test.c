@@ -7,9 +7,9 @@
 #include "shell/shell.h"
 #include "tests/unit/lab.h"
 
-static const struct command_table *const tables[] = { &session_commands, &statement_commands,
-                                                      &show_net_commands, &route_commands,
-                                                      &action_commands };
+static const struct command_table *const tables[] = { &session_commands,     &statement_commands,
+                                                      &show_net_commands,    &route_commands,
+                                                      &show_memory_commands, &action_commands };
 
 static struct lab lab;
 static struct shell *shell;
@@ -176,6 +176,15 @@ TEST(show_cores_counts_a_sleep_that_has_not_ended)
     const char *row = strstr(shown, "{\"core\":1,");
     EXPECT(row != NULL);
     expect_in(row, "\"busy_percent\":25.0,");
+    stop();
+}
+
+TEST(show_memory_wakes_those_who_may_have_something_to_free)
+{
+    start();
+    uint64_t before = host_wake_count(1);
+    ask("show memory");
+    EXPECT_EQUAL(host_wake_count(1), before + 1);
     stop();
 }
 
