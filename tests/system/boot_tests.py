@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from cases import Skip, matrix
+from debugger import Debugger
 from lab import KERNEL, TREE, Lab, expect, expect_equal, run
 
 TEXT_CONFIG = "system name lab\nip eth0 address 10.1.0.1/24\n"
@@ -58,6 +59,32 @@ def test_boots_without_cards_or_screen():
 def test_boots_with_sixteen_cores():
     with Lab() as lab:
         expect_equal(lab.router([None], cores=16, memory_mib=256).ready[1], 16, "cores")
+
+
+def test_core_that_comes_late_stays_out():
+    """The third is held by the debugger until the router goes on without it; then it finds its place withdrawn, and
+    comes neither to its stack nor to any other memory that somebody else has by now."""
+    with Lab() as lab:
+        debugger = Debugger(lab)
+        router = lab.router([None], cores=3, extra=debugger.arguments, wait=False)
+        router.balanced = True
+        debugger.attach()
+        # Not earlier: the firmware wants all of them.
+        debugger.breakpoint("kernel_main")
+        debugger.go()
+        expect_equal(debugger.stopped(), (0, "kernel_main"), "processor and place")
+        debugger.breakpoint("kernel_main", there=False)
+        debugger.go(0, 1)
+        expect_equal(router.wait_ready()[1], 2, "cores")
+        expect(re.search(r"APIC id 2 did not start", router.command("show log")), "the log does not name it")
+        debugger.pause()
+        for place in ("core_main", "core_refused"):
+            debugger.breakpoint(place)
+        debugger.go()
+        expect_equal(debugger.stopped(), (2, "core_refused"), "processor and place")
+        debugger.breakpoint("core_refused", there=False)
+        debugger.go()
+        expect_equal([core["core"] for core in router.show("cores")["cores"]], [0, 1], "cores")
 
 
 def test_command_line_limits_cores():
