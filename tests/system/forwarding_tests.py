@@ -17,7 +17,7 @@ ip eth1 address 10.2.0.1/24
 REACHABLE_S = 30          # as long as a neighbor is believed, RFC 4861's ReachableTime
 
 
-def two_sided(lab, nic="virtio-net", cores=1, config=CONFIG, mtu2=1500, queue_count=None, **more):
+def two_sided(lab, nic="virtio-net", cores=1, config=CONFIG, mtu2=1500, queue_count=None, polled=False, **more):
     """h1 10.1.0.2 - eth0 router eth1 - h2 10.2.0.2, links up."""
     queue_count = queue_count or (cores if nic.startswith("virtio") else 1)
     h1 = lab.host("h1", "10.1.0.2/24", gateway="10.1.0.1", queue_count=queue_count)
@@ -25,6 +25,7 @@ def two_sided(lab, nic="virtio-net", cores=1, config=CONFIG, mtu2=1500, queue_co
     router = lab.router([h1, h2], nic=nic, cores=cores, config=config, **more)
     for port in ("eth0", "eth1"):
         wait_until(lambda name=port: router.interface(name)["link"] == "up", 10, f"link of {port}")
+        expect_equal(router.interface(port)["polled"], polled, f"{port} is polled")
     # QEMU's e1000 takes no frame in the first second after its receiver was enabled (flush_queue_timer).
     for host in (h1, h2):
         wait_until(lambda host=host: host.ping(host.gateway, count=1), 10, f"{host.name} to reach its gateway")
@@ -63,6 +64,19 @@ def test_router_pings_and_traces(nic):
         expect(re.search(r"^received +3$", answer, re.MULTILINE), f"ping said:\n{answer}")
         answer = router.command("traceroute 10.1.0.2", limit_s=30)
         expect(h1.address in answer, f"traceroute said:\n{answer}")
+
+
+@matrix(interrupts=["pin", "none"])
+def test_card_without_message_signals(interrupts):
+    """virtio-net then has its pin. Without a control queue either nothing can be asked of the card that would make it
+    raise the pin, so whether it arrives cannot be known: it is polled, and says so."""
+    nic = "virtio-net-pci,vectors=0" + (",ctrl_vq=off" if interrupts == "none" else "")
+    with Lab() as lab:
+        h1, router, h2 = two_sided(lab, nic, 1, polled=interrupts == "none")
+        h1.expect_ping("10.2.0.2")
+        h2.expect_ping("10.1.0.2")
+        polled = re.findall(r"no interrupt reaches us, so it is polled", router.command("show log"))
+        expect_equal(len(polled), 2 if interrupts == "none" else 0, "cards that are polled")
 
 
 @matrix(**EVERYWHERE)

@@ -251,8 +251,8 @@ class Stream:
 
 
 class Router:
-    """A router in QEMU. boot: kernel, iso-bios or iso-uefi; hosts: one per port, None for an empty one; files: what it
-    can open, by name: text, bytes, or the Path of a file."""
+    """A router in QEMU. boot: kernel, iso-bios or iso-uefi; hosts: one per port, None for an empty one; nic: of CARDS, or
+    what QEMU calls it; files: what it can open, by name: text, bytes, or the Path of a file."""
 
     def __init__(self, lab, hosts=(), nic="virtio-net", cores=1, memory_mib=128, config="", files=None, words="",
                  boot="kernel", kernel=KERNEL, iso=ISO, machine="q35", vga="none", cpu=None, extra=(),
@@ -278,11 +278,11 @@ class Router:
         command += self._boot_options(boot, kernel, iso, config, words)
         for file in self._place_files(files):
             command += ["-fw_cfg", f"name=opt/tsuji/{file.name},file={file}"]
+        command += extra    # before the cards, which may be on a bridge of it
         tap_files = []
         for index, host in enumerate(hosts):
             command += self._port_options(index, host, nic)
             tap_files += host.tap_files if host else []
-        command += extra
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.STDOUT, pass_fds=tap_files)
         lab.undo.callback(self._end)
@@ -321,7 +321,7 @@ class Router:
     @staticmethod
     def _port_options(index, host, nic):
         mac = f"52:54:00:00:00:{index + 1:02x}"
-        device = f"{CARDS[nic]},id=card{index},netdev=net{index},mac={mac},romfile={card_place(nic, index)}"
+        device = f"{CARDS.get(nic, nic)},id=card{index},netdev=net{index},mac={mac},romfile={card_place(nic, index)}"
         if host is None:
             return ["-netdev", f"hubport,id=net{index},hubid={100 + index}", "-device", device]
         files = ":".join(str(file) for file in host.tap_files)
