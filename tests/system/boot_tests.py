@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cases import Skip, matrix
 from debugger import Debugger
-from lab import KERNEL, TREE, Lab, expect, expect_equal, run
+from lab import KERNEL, TREE, Lab, expect, expect_equal, run, wait_until
 
 TEXT_CONFIG = "system name lab\nip eth0 address 10.1.0.1/24\n"
 
@@ -54,6 +54,29 @@ def test_boots_with_memory(memory_mib):
 def test_boots_without_cards_or_screen():
     with Lab() as lab:
         expect_equal(lab.router([], vga="none").ready[2], 0, "interfaces")
+
+
+def test_cards_behind_bridges_and_unknown_ones_are_listed():
+    """e1000 behind a PCI bridge, whose pin goes through it; virtio-net behind a PCI Express port; a card that nobody
+    drives."""
+    bridges = ["-device", "pci-bridge,id=bridge,chassis_nr=1", "-device", "pcie-root-port,id=express,chassis=2"]
+    cards = ["-netdev", "hubport,id=near,hubid=1", "-netdev", "hubport,id=far,hubid=2",
+             "-device", "rtl8139,netdev=near,romfile=", "-device", "virtio-net-pci,netdev=far,bus=express,romfile="]
+    with Lab() as lab:
+        host = lab.host("h1", "10.1.0.2/24")
+        router = lab.router([host], nic="e1000,bus=bridge,addr=3", extra=bridges + cards)
+        expect_equal(router.ready[2], 2, "interfaces")
+        devices = {device["id"]: device for device in router.show("pci")["devices"]}
+        for identity, driver in (("8086:100e", "e1000"), ("1af4:1041", "virtio-net")):
+            expect_equal(devices[identity]["driver"], driver, f"driver of {identity}")
+            expect(not devices[identity]["address"].startswith("0000:00:"), devices[identity], "is behind no bridge")
+        unknown = devices["10ec:8139"]
+        expect_equal((unknown["class"], unknown["driver"]), ("ethernet", None), "class and driver of the unknown card")
+        mine = next(interface for interface in router.show("interfaces")["interfaces"]
+                    if interface["mac"] == "52:54:00:00:00:01")
+        expect_equal(mine["polled"], False, "the card behind the bridge is polled")
+        router.configure(f"ip {mine['name']} address 10.1.0.1/24")
+        wait_until(lambda: host.ping("10.1.0.1", count=1), 10, "the card behind the bridge to answer")
 
 
 def test_boots_with_sixteen_cores():

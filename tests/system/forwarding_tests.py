@@ -56,7 +56,7 @@ def test_ping_through_both_ways_and_router(nic, cores):
         expect(router.interface("eth0")["rx_packets"] > 0, "eth0 counted nothing")
 
 
-@matrix(nic=CARDS)
+@matrix(nic=CARDS + ["e1000-82545em"])
 def test_router_pings_and_traces(nic):
     with Lab() as lab:
         h1, router, _ = two_sided(lab, nic, 2)
