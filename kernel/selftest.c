@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "boot/entry.h"
+#include "kernel/base/trace.h"
 #include "kernel/platform.h"
 #include "kernel/x86/apic.h"
 #include "kernel/x86/cpu.h"
@@ -147,7 +148,9 @@ void selftest_run(const struct boot_info *info)
         !boot_option(info, "selftest", word, sizeof(word)))
         return;
     for (unsigned i = 0; i < ARRAY_COUNT(selftests); i++) {
-        if (strcmp(word, selftests[i].word) == 0)
-            selftests[i].run();
+        if (strcmp(word, selftests[i].word) != 0)
+            continue;
+        trace("selftest", i); /* the panic shows it */
+        selftests[i].run();
     }
 }

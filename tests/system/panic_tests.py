@@ -36,7 +36,15 @@ def test_panic_names_cause_and_functions(mistake):
         backtrace = text[text.index("backtrace:"):].split("core ")[0] if mistake not in ("stall", "deaf") else text
         places = [backtrace.find(function) for function in functions]
         expect(-1 not in places and places == sorted(places), f"the backtrace does not name {functions}")
-        expect("core 0" in text or "core 1" in text, "nothing of the other core")
+        panicking = int(re.match(r" (\d):", text).group(1))
+        expect(re.search(rf"^core {1 - panicking} was at:\n  [0-9a-f]{{16}} \w+\+0x", text, re.MULTILINE),
+               "the other core's place is not named")
+        # The self-test leaves an event before it begins; a CHECK that fails leaves one on its own core.
+        events = dict(re.findall(r"^last events of core (\d):\n((?:  .*\n)+)", text, re.MULTILINE))
+        expect(re.search(r"us ago  selftest 0x", events.get("0", "")), "core 0 has no events:", events)
+        if mistake in ("panic", "other-core"):
+            expect(re.search(r"us ago  core_count\(\) == 0 .* kernel/selftest\.c:\d+", events.get(str(panicking), "")),
+                   "the core that panics has no events:", events)
 
 
 def test_watchdog_follows_the_configuration():
