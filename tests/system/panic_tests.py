@@ -47,6 +47,19 @@ def test_panic_names_cause_and_functions(mistake):
                    "the core that panics has no events:", events)
 
 
+@matrix(mistake=["panic", "other-core"])
+def test_protections_of_the_processor_are_on(mistake):
+    """As the panic shows the control registers of its core. Intel SDM volume 3, 2.5."""
+    wanted = {"cr0": {"WP": 16}, "cr4": {"UMIP": 11, "SMEP": 20, "SMAP": 21}}
+    with Lab() as lab:
+        router = lab.router([], cores=2, cpu="max", words=f"selftest={mistake}", wait=False)
+        expect_equal(router.wait_end(40), PANIC_STATUS, "QEMU's status after a panic")
+        for register, bits in wanted.items():
+            value = int(re.search(rf"\b{register} ([0-9a-f]{{16}})", router.console.all).group(1), 16)
+            for name, bit in bits.items():
+                expect(value >> bit & 1, f"{register}.{name} is off: {value:x}")
+
+
 def test_watchdog_follows_the_configuration():
     with Lab() as lab:
         router = lab.router([], words="selftest=stall", config="system watchdog 2s\n", wait=False)
