@@ -44,7 +44,7 @@ endif
 ABOVE_SEAM  := $(wildcard kernel/base/*.c drivers/*.c jit/*.c net/wire/*.c net/*.c shell/*.c)
 # Bare-metal code that is pure (bytes in, values out), so that it is unit-tested and fuzzed as well.
 PURE_KERNEL := $(wildcard boot/boot_info.c kernel/x86/acpi_tables.c kernel/page_allocator.c \
-                 kernel/heap.c kernel/debug_allocator.c kernel/cmos_time.c \
+                 kernel/heap.c kernel/debug_allocator.c kernel/cmos_time.c kernel/clock_measure.c \
                  kernel/random_generator.c)
 KERNEL_C    := $(sort $(ABOVE_SEAM) $(wildcard boot/*.c kernel/*.c kernel/x86/*.c kernel/libc/*.c))
 KERNEL_S    := $(wildcard boot/*.S kernel/x86/*.S kernel/libc/*.S)

@@ -1,25 +1,11 @@
 /* See clock_sources.h. Two ways to be told the rate, then three clocks of known rate to measure
- * against.
- *
- * Measuring: a look at the other clock takes long and may be interrupted by the host, so each look
- * is between two readings of the TSC, and of several tries the tightest counts.
- *
- *      tries          MEASURE_NS of waiting          tries
- *   |[..][.][...]|------------------------------|[...][.][..]|
- *         ^ tightest                                  ^ tightest
- */
+ * against (kernel/clock_measure.c). */
 #include "kernel/x86/clock_sources.h"
 
-#include "kernel/clock.h"
+#include "kernel/clock_measure.h"
 #include "kernel/platform.h"
 #include "kernel/x86/acpi.h"
 #include "kernel/x86/cpuid.h"
-
-enum {
-    MEASURE_NS = 4 * NS_PER_MS,
-    TRIES = 5,
-    READS_MAX = 1000000, /* of a clock that perhaps stands still */
-};
 
 /* ---- Being told ----------------------------------------------------------------------------- */
 
@@ -40,48 +26,14 @@ static uint64_t hypervisor_hz(void)
 
 /* ---- Measuring ------------------------------------------------------------------------------ */
 
-/* A counter of known rate that wraps at mask + 1; counts upwards. */
-struct counter {
-    uint64_t (*read)(void);
-    uint64_t hz;
-    uint64_t mask;
-};
-
-struct look {
-    uint64_t cycles;
-    uint64_t count;
-};
-
-static struct look look_at(const struct counter *counter)
+static uint64_t read_cycles(void)
 {
-    struct look best = { 0, 0 };
-    uint64_t best_width = UINT64_MAX;
-    for (unsigned i = 0; i < TRIES; i++) {
-        uint64_t before = clock_cycles();
-        uint64_t count = counter->read();
-        uint64_t width = clock_cycles() - before;
-        if (width < best_width) {
-            best_width = width;
-            best = (struct look){ before + width / 2, count };
-        }
-    }
-    return best;
+    return clock_cycles();
 }
 
-static uint64_t measure(const struct counter *counter)
+static uint64_t measure(uint64_t (*read)(void), uint64_t hz, uint64_t mask)
 {
-    uint64_t wanted = clock_ns_to_cycles(counter->hz, MEASURE_NS);
-    struct look start = look_at(counter);
-    unsigned reads = 0;
-    while (((counter->read() - start.count) & counter->mask) < wanted)
-        if (++reads == READS_MAX)
-            return 0;
-    struct look end = look_at(counter);
-    uint64_t counted = (end.count - start.count) & counter->mask;
-    uint64_t cycles = end.cycles - start.cycles;
-    if (counted < wanted || cycles > UINT64_MAX / counter->hz)
-        return 0; /* it wrapped meanwhile, or we slept for minutes */
-    return cycles * counter->hz / counted;
+    return clock_measure(&(struct clock_counter){ read, hz, mask, read_cycles });
 }
 
 /* ---- HPET: IA-PC HPET Specification 1.0a, 2.3 ------------------------------------------------ */
@@ -115,7 +67,7 @@ static uint64_t hpet_hz(void)
 
     uint64_t configuration = mmio_read64(hpet + HPET_CONFIGURATION);
     mmio_write64(hpet + HPET_CONFIGURATION, configuration | HPET_ENABLE);
-    uint64_t hz = measure(&(struct counter){ hpet_read, FS_PER_S / period_fs, UINT32_MAX });
+    uint64_t hz = measure(hpet_read, FS_PER_S / period_fs, UINT32_MAX);
     mmio_write64(hpet + HPET_CONFIGURATION, configuration);
     return hz;
 }
@@ -148,7 +100,7 @@ static uint64_t pit_hz(void)
     port_write8(PIT_COMMAND, PIT_COMMAND_COUNT_2);
     port_write8(PIT_CHANNEL_2, 0); /* 65,536: 55 ms a round */
     port_write8(PIT_CHANNEL_2, 0);
-    uint64_t hz = measure(&(struct counter){ pit_read, PIT_HZ, UINT16_MAX });
+    uint64_t hz = measure(pit_read, PIT_HZ, UINT16_MAX);
     port_write8(SPEAKER_PORT, speaker);
     return hz;
 }
@@ -170,7 +122,7 @@ static uint64_t pm_timer_hz(void)
         timer->address > UINT16_MAX)
         return 0;
     uint64_t mask = acpi->fadt_flags & ACPI_PM_TIMER_32_BITS ? UINT32_MAX : (1u << 24) - 1;
-    return measure(&(struct counter){ pm_timer_read, PM_TIMER_HZ, mask });
+    return measure(pm_timer_read, PM_TIMER_HZ, mask);
 }
 
 const struct clock_source clock_sources[] = {

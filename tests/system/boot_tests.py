@@ -38,6 +38,15 @@ def test_boots_from_iso(boot):
         expect_equal(router.ready[1:], (2, 2), "cores and interfaces")
 
 
+@matrix(machine=["q35", "q35,hpet=off", "q35,hpet=off,pit=off"])
+def test_finds_a_clock_to_measure_the_tsc_against(machine):
+    """No processor of QEMU's tells the rate of its TSC."""
+    sources = {"q35": "hpet", "q35,hpet=off": "pit", "q35,hpet=off,pit=off": "acpi-pm"}
+    with Lab() as lab:
+        boot = lab.router([None], machine=machine).show("boot")
+        expect_equal(boot["tsc_source"], sources[machine], "what the TSC was measured against")
+
+
 def huge_pages(router):
     """How many pages of 1 GiB map the RAM, by the page tables themselves. Intel SDM volume 3, 4.5.4."""
     registers = router.qmp("human-monitor-command", **{"command-line": "info registers"})
