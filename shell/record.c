@@ -592,6 +592,32 @@ void record_mac(struct record *record, const char *name, const uint8_t value[6])
     record_format(record, name, "%pM", (const void *)value);
 }
 
+static bool leap_year(unsigned year)
+{
+    return year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+}
+
+static unsigned month_days(unsigned year, unsigned month)
+{
+    static const uint8_t days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
+    return days[month] + (month == 1 && leap_year(year) ? 1u : 0u);
+}
+
+void record_time(struct record *record, const char *name, int64_t unix_ns)
+{
+    unsigned long long seconds = (uint64_t)MAX_OF(unix_ns, 0) / NS_PER_S;
+    unsigned long long days = seconds / (24 * 60 * 60);
+    unsigned year = 1970, month = 0;
+
+    /* 64 bits of nanoseconds end in 2262. */
+    for (; days >= 365u + leap_year(year); year++)
+        days -= 365u + leap_year(year);
+    for (; days >= month_days(year, month); month++)
+        days -= month_days(year, month);
+    record_format(record, name, "%04u-%02u-%02lluT%02llu:%02llu:%02lluZ", year, month + 1, days + 1,
+                  seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+}
+
 void record_seconds(struct record *record, const char *name, uint64_t value_ns)
 {
     unsigned long long seconds = value_ns / NS_PER_S;

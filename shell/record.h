@@ -60,6 +60,8 @@ void record_address(struct record *record, const char *name, const struct addres
 void record_prefix(struct record *record, const char *name, const struct prefix *value);
 void record_mac(struct record *record, const char *name, const uint8_t value[6]);
 void record_seconds(struct record *record, const char *name, uint64_t value_ns); /* 75 / 1m15s */
+/* ISO 8601, UTC, to the second: 2031-02-03T04:05:06Z. Before 1970 there is nothing. */
+void record_time(struct record *record, const char *name, int64_t unix_ns);
 
 /* A sentence that is the whole answer: {"message": ...}. */
 void record_message(struct record *record, const char *format, ...) PRINTF_LIKE(2, 3);

@@ -28,6 +28,8 @@ static enum command_result show_version(struct command_call *call)
     record_text(record, "build", tsuji_build());
     record_text(record, "platform", platform_name());
     record_seconds(record, "uptime_s", call->now_ns);
+    record_time(record, "time", clock_unix_ns());
+    record_time(record, "booted", clock_unix_ns() - (int64_t)clock_ns());
     return COMMAND_DONE;
 }
 

@@ -5,6 +5,7 @@ import re
 import shutil
 import struct
 import tempfile
+from datetime import datetime
 from pathlib import Path
 
 from cases import Skip, matrix
@@ -45,6 +46,16 @@ def test_finds_a_clock_to_measure_the_tsc_against(machine):
     with Lab() as lab:
         boot = lab.router([None], machine=machine).show("boot")
         expect_equal(boot["tsc_source"], sources[machine], "what the TSC was measured against")
+
+
+def test_shows_the_calendar_clock_as_utc():
+    base = "2031-02-03T04:05:06"
+    with Lab() as lab:
+        version = lab.router([None], extra=("-rtc", f"base={base}")).show("version")
+        for field in ("time", "booted"):
+            passed = datetime.fromisoformat(version[field]) - datetime.fromisoformat(base + "Z")
+            # Later than QEMU began, and not later than this test may take.
+            expect(-1 <= passed.total_seconds() <= 120, f"{field} is", version[field])
 
 
 def huge_pages(router):

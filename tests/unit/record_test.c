@@ -1,4 +1,5 @@
 /* The two printers of a record: the same calls, as text and as JSON. */
+#include <stdio.h>
 #include <string.h>
 
 #include "kernel/base/bytes.h"
@@ -48,6 +49,35 @@ static void every_value(struct record *record)
     record_prefix(record, "prefix", &prefix);
     record_mac(record, "mac", mac);
     record_seconds(record, "age_s", 75ull * NS_PER_S);
+}
+
+static int64_t unix_s;
+
+static void the_time(struct record *record)
+{
+    record_time(record, "time", unix_s * (int64_t)NS_PER_S);
+}
+
+/* Around leap days, of which 2100 has none, and the last that fits. */
+TEST(record_prints_utc)
+{
+    static const struct {
+        int64_t unix_s;
+        const char *text;
+    } times[] = {
+        { -5, "1970-01-01T00:00:00Z" },         { 0, "1970-01-01T00:00:00Z" },
+        { 951782399, "2000-02-28T23:59:59Z" },  { 951782400, "2000-02-29T00:00:00Z" },
+        { 1709251199, "2024-02-29T23:59:59Z" }, { 1709251200, "2024-03-01T00:00:00Z" },
+        { 1735689599, "2024-12-31T23:59:59Z" }, { 1735689600, "2025-01-01T00:00:00Z" },
+        { 4107542399, "2100-02-28T23:59:59Z" }, { 4107542400, "2100-03-01T00:00:00Z" },
+        { 9223372035, "2262-04-11T23:47:15Z" },
+    };
+    char expected[64];
+    for (unsigned i = 0; i < ARRAY_COUNT(times); i++) {
+        unix_s = times[i].unix_s;
+        snprintf(expected, sizeof(expected), "{\"time\":\"%s\"}", times[i].text);
+        EXPECT_TEXT(print(RECORD_FORMAT_JSON, the_time), expected);
+    }
 }
 
 TEST(record_prints_every_value)
