@@ -258,6 +258,9 @@ void smp_start(const struct boot_info *info)
         else if (offer(&core_slots[slot_count], id, slot_count + 1))
             slot_count++;
     }
+    if (wanted == CORE_MAX && acpi->processor_count > CORE_MAX)
+        log_warning("boot", "of %u cores the first %u are started, the others stay parked",
+                    acpi->processor_count, CORE_MAX);
     for (unsigned i = 0; i < slot_count; i++)
         apic_send_init(core_slots[i].apic_id);
     if (slot_count > 0)

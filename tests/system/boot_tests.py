@@ -148,6 +148,16 @@ def test_core_that_comes_late_stays_out():
         expect_equal([core["core"] for core in router.show("cores")["cores"]], [0, 1], "cores")
 
 
+@matrix(words=["", "cores=3"])
+def test_says_which_cores_it_has_no_room_for(words):
+    """CORE_MAX is 64. Not where the operator wants fewer."""
+    with Lab() as lab:
+        router = lab.router([], cores=66, memory_mib=512, words=words)
+        expect_equal(router.ready[1], 3 if words else 64, "cores")
+        told = re.search(r"of 66 cores the first 64 are started", router.command("show log"))
+        expect_equal(told is not None, not words, "told that cores stay parked")
+
+
 def test_command_line_limits_cores():
     with Lab() as lab:
         expect_equal(lab.router([None], cores=4, words="cores=2").ready[1], 2, "cores")
