@@ -323,7 +323,9 @@ class Router:
         mac = f"52:54:00:00:00:{index + 1:02x}"
         device = f"{CARDS.get(nic, nic)},id=card{index},netdev=net{index},mac={mac},romfile={card_place(nic, index)}"
         if host is None:
-            return ["-netdev", f"hubport,id=net{index},hubid={100 + index}", "-device", device]
+            # A hub with nobody else takes no frame, and they would stay in the transmit ring.
+            return ["-netdev", f"hubport,id=net{index},hubid={100 + index}",
+                    "-netdev", f"hubport,id=nobody{index},hubid={100 + index}", "-device", device]
         files = ":".join(str(file) for file in host.tap_files)
         queue_count = len(host.tap_files)
         if queue_count == 1:
