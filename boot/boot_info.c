@@ -29,7 +29,7 @@ enum multiboot2_tag {
     TAG_ACPI_NEW = 15, /* 36 bytes */
 };
 
-enum { FRAMEBUFFER_RGB = 1, FRAMEBUFFER_TEXT = 2 };
+enum { FRAMEBUFFER_PALETTE = 0, FRAMEBUFFER_RGB = 1, FRAMEBUFFER_TEXT = 2 };
 enum { FRAMEBUFFER_SIDE_MAX = 16384 }; /* pixels; 16K screens do not exist yet */
 enum { RSDP_OLD_BYTES = 20 };
 
@@ -308,6 +308,10 @@ static void read_framebuffer(struct boot_info *info, struct reader *tag)
     read_le16(tag); /* reserved; GRUB writes 16 bits here, the specification draws 8 */
     framebuffer.text = kind == FRAMEBUFFER_TEXT;
 
+    /* Nothing wrong, and nothing for us. GRUB tells one where it found no screen: 640 pixels wide,
+     * of 1 bit each. */
+    if (kind == FRAMEBUFFER_PALETTE && !tag->failed)
+        return;
     bool known = kind == FRAMEBUFFER_TEXT
                      ? framebuffer.bits_per_pixel == 16
                      : kind == FRAMEBUFFER_RGB && read_colors(&framebuffer, tag);

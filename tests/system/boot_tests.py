@@ -37,6 +37,7 @@ def test_boots_from_iso(boot):
         router.balanced = True
         router.wait_ready(limit_s=60)
         expect_equal(router.ready[1:], (2, 2), "cores and interfaces")
+        expect_equal(router.show("boot")["rejected"], 0, "what the loader told wrongly")
 
 
 @matrix(machine=["q35", "q35,hpet=off", "q35,hpet=off,pit=off"])
@@ -173,7 +174,8 @@ def test_configuration_from_initrd():
 
 def test_configuration_from_fw_cfg():
     with Lab() as lab:
-        router = lab.router([None], memory_mib=256, config=TEXT_CONFIG, boot="iso-bios")
+        router = lab.router([None], memory_mib=256, config=TEXT_CONFIG, boot="iso-bios", vga="none")
+        expect_equal(router.show("boot")["rejected"], 0, "what the loader told wrongly, without a screen")
         expect("10.1.0.1/24" in router.interface("eth0")["addresses"], "address not configured")
 
 
