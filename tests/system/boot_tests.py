@@ -211,9 +211,10 @@ def test_bad_configuration_names_the_line_and_applies_nothing():
         expect_equal(router.interface("eth0")["addresses"], [], "addresses")
 
 
-def test_power_button_halts():
+def test_power_button_interrupts_and_halts():
     with Lab() as lab:
         router = lab.router([None], cores=2)
+        expect("only looked at" not in router.command("show log"), "the power button does not interrupt")
         router.qmp("system_powerdown")
         expect_equal(router.wait_end(), 0, "QEMU's status")
 
@@ -225,13 +226,19 @@ def test_halt_powers_off():
         expect_equal(router.wait_end(), 0, "QEMU's status")
 
 
-def test_reboot_restarts():
+# By the reset register alone; by the keyboard controller alone; by neither, which leaves the triple fault.
+@matrix(machine=["q35,i8042=off", "pc", "pc,i8042=off"])
+def test_reboot_restarts(machine):
     with Lab() as lab:
-        router = lab.router([None], cores=2)
+        log = Path(tempfile.mkdtemp(prefix=f"tsuji-reset-{os.getpid()}-")) / "log"
+        lab.undo.callback(shutil.rmtree, log.parent, True)
+        router = lab.router([None], cores=2, machine=machine, extra=("-d", "cpu_reset", "-D", str(log)))
+        expect_equal(router.show("acpi")["reset_register"], machine.startswith("q35"), "reset register")
         router.send("reboot")
         expect_equal(router.wait_end(), 0, "QEMU's status")  # -no-reboot: a reset ends it
         router.monitor.receive(0.5)
         expect('"guest-reset"' in router.monitor.all or '"RESET"' in router.monitor.all, "no reset seen")
+        expect_equal("Triple fault" in log.read_text(), machine == "pc,i8042=off", "by a triple fault")
 
 
 def test_exit_gives_its_status():
