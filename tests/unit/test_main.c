@@ -1,7 +1,7 @@
 /* Runs the tests: `unit [WORD]` runs those whose name or file contains the word.
  *
  * A test is a child process with its output in a file, which is shown when it fails. Why it failed
- * or was skipped comes back through a page that both share. */
+ * or was skipped comes back through memory that both share. Two run at a time. */
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -14,6 +14,7 @@
 #include "tests/unit/test.h"
 
 enum {
+    RUNNING_MAX = 2,
     TIMEOUT_S = 60,
     TEXT_BYTES = 1024,
     REASON_BYTES = 512, /* of a skip, with room for more words */
@@ -25,8 +26,16 @@ enum {
 
 enum outcome { PASSED, FAILED, SKIPPED, OUTCOME_COUNT };
 
+/* A test that runs. */
+struct running {
+    const struct test *test; /* NULL: nobody has this place */
+    pid_t child;
+    FILE *output;
+    char *reason; /* TEXT_BYTES, shared between the runner and the test */
+};
+
 static struct test *tests;
-static char *reason; /* shared between the runner and the test */
+static char *reason; /* of this test */
 
 void test_register(struct test *test)
 {
@@ -127,21 +136,21 @@ static bool may_skip(const char *why)
     return listed;
 }
 
-static enum outcome judge(int status)
+static enum outcome judge(int status, char *why)
 {
     if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS)
         return PASSED;
     bool skipped = WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SKIPPED;
-    if (skipped && may_skip(reason))
+    if (skipped && may_skip(why))
         return SKIPPED;
     if (skipped)
-        strcat(reason, " (skipped, but not for a reason in tests/skips.txt)");
+        strcat(why, " (skipped, but not for a reason in tests/skips.txt)");
     else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
-        snprintf(reason, TEXT_BYTES, "not finished after %d s", TIMEOUT_S);
+        snprintf(why, TEXT_BYTES, "not finished after %d s", TIMEOUT_S);
     else if (WIFSIGNALED(status))
-        snprintf(reason, TEXT_BYTES, "%s", strsignal(WTERMSIG(status)));
-    else if (reason[0] == '\0')
-        snprintf(reason, TEXT_BYTES, "exit status %d", WEXITSTATUS(status));
+        snprintf(why, TEXT_BYTES, "%s", strsignal(WTERMSIG(status)));
+    else if (why[0] == '\0')
+        snprintf(why, TEXT_BYTES, "exit status %d", WEXITSTATUS(status));
     return FAILED;
 }
 
@@ -154,57 +163,91 @@ static void show(FILE *output)
         fwrite(buffer, 1, length, stdout);
 }
 
-static enum outcome run(const struct test *test)
+static void start(struct running *running, const struct test *test)
 {
-    FILE *output = tmpfile();
-    if (output == NULL) {
+    running->test = test;
+    running->output = tmpfile();
+    if (running->output == NULL) {
         perror("tmpfile");
         exit(EXIT_FAILURE);
     }
-    reason[0] = '\0';
+    running->reason[0] = '\0';
     fflush(NULL);
-    pid_t child = fork();
-    if (child < 0) {
+    running->child = fork();
+    if (running->child < 0) {
         perror("fork");
         exit(EXIT_FAILURE);
     }
-    if (child == 0)
-        run_child(test, output);
+    if (running->child == 0) {
+        reason = running->reason;
+        run_child(test, running->output);
+    }
+}
 
-    int status;
-    waitpid(child, &status, 0);
-    kill(-child, SIGKILL); /* what the test itself may have started */
-    enum outcome outcome = judge(status);
+static enum outcome finish(struct running *running, int status)
+{
+    kill(-running->child, SIGKILL); /* what the test itself may have started */
+    enum outcome outcome = judge(status, running->reason);
     switch (outcome) {
     case PASSED:
-        printf("ok %s\n", test->name);
+        printf("ok %s\n", running->test->name);
         break;
     case SKIPPED:
-        printf("skip %s: %s\n", test->name, reason);
+        printf("skip %s: %s\n", running->test->name, running->reason);
         break;
     default:
-        printf("FAIL %s %s\n", test->name, reason);
-        show(output);
+        printf("FAIL %s %s\n", running->test->name, running->reason);
+        show(running->output);
         break;
     }
     fflush(stdout);
-    fclose(output);
+    fclose(running->output);
+    running->test = NULL;
     return outcome;
+}
+
+/* The place of a child that has ended. */
+static struct running *wait_for_one(struct running *running, int *status)
+{
+    pid_t child = waitpid(-1, status, 0);
+    for (unsigned i = 0; i < RUNNING_MAX; i++)
+        if (running[i].test != NULL && running[i].child == child)
+            return &running[i];
+    perror("waitpid");
+    exit(EXIT_FAILURE);
 }
 
 int main(int argc, char **argv)
 {
     const char *word = argc > 1 ? argv[1] : "";
     unsigned counts[OUTCOME_COUNT] = { 0 };
+    struct running running[RUNNING_MAX] = { { NULL } };
+    unsigned running_count = 0;
+    int status;
 
-    reason = mmap(NULL, TEXT_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (reason == MAP_FAILED) {
+    char *shared = mmap(NULL, RUNNING_MAX * TEXT_BYTES, PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (shared == MAP_FAILED) {
         perror("mmap");
         return EXIT_FAILURE;
     }
+    for (unsigned i = 0; i < RUNNING_MAX; i++)
+        running[i].reason = shared + i * TEXT_BYTES;
     for (const struct test *test = tests; test != NULL; test = test->next) {
-        if (strstr(test->name, word) != NULL || strstr(test->file, word) != NULL)
-            counts[run(test)]++;
+        if (strstr(test->name, word) == NULL && strstr(test->file, word) == NULL)
+            continue;
+        struct running *place = &running[running_count];
+        if (running_count == RUNNING_MAX) {
+            place = wait_for_one(running, &status);
+            counts[finish(place, status)]++;
+        } else {
+            running_count++;
+        }
+        start(place, test);
+    }
+    for (; running_count > 0; running_count--) {
+        struct running *place = wait_for_one(running, &status);
+        counts[finish(place, status)]++;
     }
     printf("%u passed, %u failed, %u skipped\n", counts[PASSED], counts[FAILED], counts[SKIPPED]);
     return counts[FAILED] > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
