@@ -71,7 +71,7 @@ endif
 SANITIZE    := -fsanitize=address,undefined -fno-sanitize-recover=all
 
 .PHONY: all image host run test check bench bench-qemu soak fuzz format format-check layers debug clean help \
-        unit unit-clang tsan fuzzers compilers
+        unit unit-clang tsan fuzzers compilers reference reference-check
 all: $(OUT)/tsuji.elf
 
 help:
@@ -82,6 +82,7 @@ help:
 	@echo "make run        boots it here between two live hosts (tools/run.sh)"
 	@echo "make test       all tests; T=word runs those whose name has the word (tools/test.sh)"
 	@echo "make check      formatting, layers, both compilers, quick tests: what a commit wants"
+	@echo "make reference  shell/COMMANDS.md, the reference of all commands, from their tables"
 	@echo "make tsan       the tests with threads, and two cores that forward, watched by ThreadSanitizer"
 	@echo "make fuzz       the fuzzers for longer; make soak: the long versions of all tests"
 	@echo "make bench      figures beside those of peers; make bench-qemu: guest instructions"
@@ -108,6 +109,7 @@ test:
 check: format-check
 	@$(MAKE) --no-print-directory compilers
 	@$(MAKE) --no-print-directory layers
+	@$(MAKE) --no-print-directory reference-check
 	@$(MAKE) --no-print-directory unit
 # Not asked of git: the tree may have come without it.
 SOURCES = $(shell find $(wildcard boot drivers jit kernel net shell tests) -name '*.[ch]')
@@ -117,6 +119,13 @@ format-check:
 	@$(CLANG_FORMAT) --dry-run -Werror $(SOURCES)
 layers:
 	@$(PYTHON) tools/check_layers.py --self-test
+# What there is to type, for people, from the command tables.
+reference: $(HOST)/tsuji
+	$(PYTHON) tools/make_reference.py $< > $(OUT)/COMMANDS.md
+	cp $(OUT)/COMMANDS.md shell/COMMANDS.md
+reference-check: $(HOST)/tsuji
+	@$(PYTHON) tools/make_reference.py $< | diff shell/COMMANDS.md - || \
+	  { echo "shell/COMMANDS.md does not say what the tables do: make reference"; exit 1; }
 # Each compiler builds everything from the same sources without a warning.
 compilers:
 	@$(MAKE) --no-print-directory CC=gcc all host build/host/datapath_bench

@@ -3,7 +3,7 @@ serial line of a router in QEMU, byte by byte."""
 import json
 import re
 
-from lab import PROMPT, Lab, expect, expect_equal
+from lab import PROMPT, TREE, Lab, expect, expect_equal
 
 CONFIG = """system name lab
 ip eth0 address 10.1.0.1/24
@@ -88,6 +88,17 @@ def test_documents_have_the_fields_that_rigs_read():
             for table, columns in wanted.items():
                 expect(document[table], f"show {what}: no {table}")
                 expect(columns <= set(document[table][0]), f"show {what} lacks {columns - set(document[table][0])}")
+
+
+def test_reference_has_every_command_of_the_image():
+    """make check compares it with those of the process, which has fewer."""
+    rows = re.findall(r"^\| `(.*)` \| (\w+) \| (.*?)(?: \(not as a process\))? \|$",
+                      (TREE / "shell/COMMANDS.md").read_text(), re.MULTILINE)
+    written = {tuple(word.replace("\\|", "|") for word in row) for row in rows}
+    with Lab() as lab:
+        commands = lab.router([]).show("commands")["commands"]
+        there = {(command["grammar"], command["role"], command["help"]) for command in commands}
+        expect_equal(there ^ written, set(), "commands that are in one of them")
 
 
 def test_pipes():
