@@ -120,7 +120,11 @@ def test_cards_behind_bridges_and_unknown_ones_are_listed():
 
 def test_boots_with_sixteen_cores():
     with Lab() as lab:
-        expect_equal(lab.router([None], cores=16, memory_mib=256).ready[1], 16, "cores")
+        router = lab.router([None], cores=16, memory_mib=256)
+        expect_equal(router.ready[1], 16, "cores")
+        stacks = {stack["stack"]: stack for stack in router.show("memory stacks")["stacks"]}
+        for name in [f"core {number}" for number in range(16)] + ["coroutine"]:
+            expect(0 < stacks[name]["most_used_bytes"] < stacks[name]["size_bytes"], "high-water mark of", stacks[name])
 
 
 def test_core_that_comes_late_stays_out():
