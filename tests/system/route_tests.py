@@ -12,6 +12,7 @@ from queue_tests import run_flows
 
 DATA = Path(os.environ.get("TSUJI_DATA", TREE.parent / "shared/data"))
 TABLE, LOOKUPS = DATA / "dfz-2023-02-v4.txt.gz", DATA / "dfz-2023-02-v4.lookups.gz"
+TABLE6, LOOKUPS6 = DATA / "dfz-2023-02-v6.txt.gz", DATA / "dfz-2023-02-v6.lookups.gz"
 NETS = "ip eth0 address 10.1.0.1/24\nip eth1 address 10.2.0.1/24\n"
 LOAD_LIMIT_S = 100
 PACKETS = 60000
@@ -22,16 +23,20 @@ def next_hop(number):
     return f"10.{2 - number % 2}.0.{10 + number}" if number else "none"
 
 
-def with_next_hops(path):
+def next_hop6(number):
+    return f"fd00:{2 - number % 2}::{10 + number:x}" if number else "none"
+
+
+def with_next_hops(path, name=next_hop):
     with gzip.open(path, "rt") as lines:
         for line in lines:
             what, number = line.split()
-            yield f"{what} {next_hop(int(number))}\n"
+            yield f"{what} {name(int(number))}\n"
 
 
-def need_table():
-    if not TABLE.exists():
-        raise Skip("no routing table: TSUJI_DATA names no folder with dfz-2023-02-v4.txt.gz")
+def need_table(path=TABLE):
+    if not path.exists():
+        raise Skip(f"no routing table: TSUJI_DATA names no folder with {path.name}")
 
 
 def some_routes(count):
@@ -69,6 +74,32 @@ def test_the_real_table_answers_as_was_computed_elsewhere(kernel, memory_mib):
 
 
 test_the_real_table_answers_as_was_computed_elsewhere.limit_s = 300
+
+
+@matrix(kernel=["release", "debug"])
+def test_the_real_ipv6_table_answers_as_was_computed_elsewhere(kernel):
+    need_table(TABLE6)
+    with Lab() as lab:
+        files = {"full": "".join(with_next_hops(TABLE6, next_hop6)), "lookups": "".join(with_next_hops(LOOKUPS6, next_hop6))}
+        router = lab.router([None, None], cores=2, memory_mib=256, files=files, wait=False,
+                            kernel=KERNEL if kernel == "release" else DEBUG_KERNEL,
+                            config="ipv6 eth0 address fd00:1::1/64\nipv6 eth1 address fd00:2::1/64\n"
+                                   "ipv6 route file full\n")
+        router.wait_ready(limit_s=LOAD_LIMIT_S)
+        router.command("terminal length 0")
+        routes, lookups = (files[name].count("\n") for name in ("full", "lookups"))
+        summary = router.show("ipv6 route summary")
+        expect_equal(summary["routes"], routes + 2, "routes")
+        expect(summary["fib_bytes"] <= 16 << 20, f"the FIB is too large: {summary}")
+        for reading in ("first", "second"):
+            expect(f"{lookups} looked up, 0 differ" in
+                   router.command("load ipv6 routes full check lookups", limit_s=LOAD_LIMIT_S),
+                   f"answers after the {reading} reading")
+            if reading == "first":
+                expect(f"{routes} routes in" in router.command("load ipv6 routes full", limit_s=LOAD_LIMIT_S), "again")
+
+
+test_the_real_ipv6_table_answers_as_was_computed_elsewhere.limit_s = 300
 
 
 def test_a_table_that_does_not_fit_leaves_the_old_one_in_force():
