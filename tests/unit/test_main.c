@@ -221,7 +221,7 @@ int main(int argc, char **argv)
 {
     const char *word = argc > 1 ? argv[1] : "";
     unsigned counts[OUTCOME_COUNT] = { 0 };
-    struct running running[RUNNING_MAX] = { { NULL } };
+    struct running running[RUNNING_MAX] = { 0 };
     unsigned running_count = 0;
     int status;
 
