@@ -36,17 +36,31 @@ uint32_t ipv4_of(const char *text)
     return address_be;
 }
 
+struct address address_of(const char *text)
+{
+    struct address address = { .family = FAMILY_IPV6 };
+
+    if (!strchr(text, ':'))
+        return address_of_ipv4(ipv4_of(text));
+    if (!text_to_ipv6(text, strlen(text), address.bytes))
+        test_fail(__FILE__, __LINE__, "%s is no address", text);
+    return address;
+}
+
 static struct prefix prefix_of(const char *text)
 {
     const char *slash = strchr(text, '/');
-    uint32_t address_be;
-    uint64_t length = 32;
-    size_t address_length = slash ? (size_t)(slash - text) : strlen(text);
+    char address[ADDRESS_TEXT_MAX];
+    uint64_t length;
 
-    EXPECT(text_to_ipv4(text, address_length, &address_be));
+    snprintf(address, sizeof(address), "%.*s", (int)(slash ? slash - text : (int)strlen(text)),
+             text);
+    struct prefix prefix = { .address = address_of(address) };
+    length = address_bits(&prefix.address);
     if (slash)
-        EXPECT(text_to_u64(slash + 1, strlen(slash + 1), 32, &length));
-    return prefix_of_ipv4(address_be, (unsigned)length);
+        EXPECT(text_to_u64(slash + 1, strlen(slash + 1), length, &length));
+    prefix.length = (uint8_t)length;
+    return prefix;
 }
 
 /* ---- Building ---------------------------------------------------------------------------------
@@ -124,7 +138,7 @@ void lab_route(struct lab *lab, const char *prefix, const char *gateway)
                                   .kind = ROUTE_GATEWAY,
                                   .distance = DISTANCE_STATIC,
                                   .gateway_count = 1,
-                                  .gateways = { address_of_ipv4(ipv4_of(gateway)) } };
+                                  .gateways = { address_of(gateway) } };
 
     EXPECT_EQUAL(config_set_route(lab->config, &route), OK);
 }

@@ -44,7 +44,8 @@ void lab_expect_books(struct lab *lab);
 uint64_t lab_dropped(struct lab *lab, unsigned port, enum verdict why);
 struct port_counters lab_counters(struct lab *lab, unsigned port);
 
-uint32_t ipv4_of(const char *text); /* wire order */
+uint32_t ipv4_of(const char *text);          /* wire order */
+struct address address_of(const char *text); /* of either family */
 /* The MAC address of host number `host` behind that port, and of the port itself. */
 const uint8_t *lab_host_mac(unsigned port, unsigned host);
 const uint8_t *lab_port_mac(unsigned port);
