@@ -174,6 +174,17 @@ void batch_set_aside(struct core *core, struct packet *packet, enum verdict verd
     core->taken.packets[core->taken.count++] = packet;
 }
 
+/* Both families' destinations lie in the same place. */
+static void move_destination(struct findings *findings, const struct packet *packet, unsigned to,
+                             unsigned from)
+{
+    if (packet->network_protocol == PACKET_IPV6)
+        memmove(findings->destinations[to], findings->destinations[from],
+                sizeof(findings->destinations[to]));
+    else
+        findings->destinations_be[to] = findings->destinations_be[from];
+}
+
 void batch_close_gaps(struct batch *batch, struct findings *findings)
 {
     uint64_t unusual = 0;
@@ -184,7 +195,7 @@ void batch_close_gaps(struct batch *batch, struct findings *findings)
             continue;
         unusual |= (findings->unusual >> i & 1) << stayed;
         batch->packets[stayed] = batch->packets[i];
-        findings->destinations_be[stayed] = findings->destinations_be[i];
+        move_destination(findings, batch->packets[i], stayed, i);
         findings->next_hops[stayed] = findings->next_hops[i];
         findings->adjacencies[stayed] = findings->adjacencies[i];
         stayed++;

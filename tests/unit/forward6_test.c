@@ -521,3 +521,32 @@ TEST(forward6_own_packet_that_is_too_long_is_fragmented)
     EXPECT(memcmp(whole + 8, message + 8, end - 8) == 0);
     finish(&lab);
 }
+
+/* One that falls out of a batch must not shift where the others go. */
+TEST(forward6_batch_with_gaps_leads_each_packet_where_it_wants)
+{
+    struct lab lab = lab6_create(1, 3);
+    struct lab_frame frames[6], out;
+
+    for (unsigned port = 0; port < 3; port++) {
+        static const char *const hosts[] = { HOST_0, HOST_1, "2001:db8:2::2" };
+        lab6_meet(&lab, port, hosts[port], 2);
+    }
+    for (unsigned i = 0; i < 6; i++) {
+        frames[i] = lab6_frame(0, &(struct lab6_packet){ HOST_0, i % 2 ? HOST_1 : "2001:db8:2::2",
+                                                         .payload_bytes = (uint16_t)(10 + i) });
+        if (i == 0 || i == 3)
+            frames[i].bytes[14] = 0x50; /* version 5 */
+        lab_put(&lab, 0, &frames[i]);
+    }
+    lab_step(&lab, 4);
+    EXPECT_EQUAL(lab_dropped(&lab, 0, DROP_BAD_IPV6_HEADER), 2);
+    for (unsigned i = 0; i < 6; i++) {
+        if (i == 0 || i == 3)
+            continue;
+        EXPECT(lab_take(&lab, i % 2 ? 1 : 2, &out));
+        EXPECT_EQUAL(out.length_bytes, frames[i].length_bytes);
+    }
+    lab6_expect_silence(&lab);
+    finish(&lab);
+}
