@@ -355,10 +355,13 @@ struct address forwarding_source(const struct forwarding *view, uint16_t port,
                                  const struct address *toward)
 {
     struct address first = { .family = FAMILY_NONE };
+    bool link_local = address_is_link_local(toward);
 
     for (unsigned i = 0; i < view->address_count; i++) {
         const struct own_address *own = &view->addresses[i];
         if (own->port != port || own->address.family != toward->family)
+            continue;
+        if (address_is_link_local(&own->address) != link_local) /* RFC 6724 5, rule 2 */
             continue;
         if (is_in_net_of(own, toward))
             return own->address;

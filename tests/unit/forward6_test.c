@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "kernel/base/bytes.h"
+#include "net/forwarding.h"
 #include "net/icmp.h"
 #include "net/icmp6.h"
 #include "net/neighbor.h"
@@ -548,5 +549,18 @@ TEST(forward6_batch_with_gaps_leads_each_packet_where_it_wants)
         EXPECT_EQUAL(out.length_bytes, frames[i].length_bytes);
     }
     lab6_expect_silence(&lab);
+    finish(&lab);
+}
+
+/* A far station could not answer to a link-local address, nor would the next router pass it. */
+TEST(forward6_source_has_the_scope_of_the_destination)
+{
+    struct lab lab = start();
+    const struct forwarding *view = lab.router->cores[0]->forwarding;
+    const struct address far = address_of("2001:db8:aaaa::5"), near = address_of("fe80::5");
+
+    lab6_expect_address(forwarding_source(view, 0, &far).bytes, US_0);
+    lab6_expect_address(forwarding_source(view, 0, &near).bytes, "fe80::ff:fe00:0");
+    EXPECT_EQUAL(forwarding_source(view, 2, &far).family, FAMILY_NONE);
     finish(&lab);
 }
