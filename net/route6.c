@@ -211,7 +211,8 @@ void route6_batch(struct core *core, struct batch *batch, struct findings *findi
         struct packet *packet = batch->packets[i];
         struct adjacency *adjacency = next_hop_adjacency(&view->ipv6, findings->next_hops[i]);
 
-        if (UNLIKELY(!adjacency || adjacency->port == packet->port_in)) {
+        /* Not plain: what is ours may say by which port it must leave. */
+        if (UNLIKELY(!adjacency || adjacency->port == packet->port_in || (others & bit_of(i)))) {
             others |= bit_of(i);
             continue;
         }

@@ -564,3 +564,35 @@ TEST(forward6_source_has_the_scope_of_the_destination)
     EXPECT_EQUAL(forwarding_source(view, 2, &far).family, FAMILY_NONE);
     finish(&lab);
 }
+
+/* What we send to far away goes to the gateway, known or not, and comes from a global address. */
+TEST(forward6_error_to_a_far_sender_goes_by_the_gateway)
+{
+    struct lab lab = start();
+    struct lab_frame frame = lab6_frame(
+        0, &(struct lab6_packet){ "2001:db8:aaaa::5", "2001:db8:99::1", .hop_limit = 64 });
+
+    lab_route(&lab, "2001:db8:aaaa::/48", HOST_0);
+    lab_commit(&lab);
+    lab_step(&lab, 2);
+    for (unsigned i = 0; i < 2; i++) {
+        send(&lab, &frame);
+        lab6_expect_error(&lab, 0, &frame, US_0, ICMP6_UNREACHABLE, ICMP6_NO_ROUTE);
+    }
+    finish(&lab);
+}
+
+/* Asymmetric: the packet came by one port, the way back is another. */
+TEST(forward6_error_comes_from_the_port_where_the_packet_came)
+{
+    struct lab lab = start();
+    struct lab_frame frame = lab6_frame(
+        0, &(struct lab6_packet){ "2001:db8:aaaa::5", "2001:db8:99::1", .hop_limit = 64 });
+
+    lab_route(&lab, "2001:db8:aaaa::/48", HOST_1);
+    lab_commit(&lab);
+    lab_step(&lab, 2);
+    send(&lab, &frame);
+    lab6_expect_error(&lab, 1, &frame, US_0, ICMP6_UNREACHABLE, ICMP6_NO_ROUTE);
+    finish(&lab);
+}
