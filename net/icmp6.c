@@ -76,14 +76,20 @@ static struct address error_source(const struct core *core, const struct packet 
     return source.family != FAMILY_NONE ? source : datagram6_source(core, &sender, PORT_NONE);
 }
 
-/* Sends `head` with as much of the packet behind it as fits. */
+/* How much of the packet fits behind a head of that length. */
+static uint32_t quote_room(const struct packet *packet, uint32_t head_bytes)
+{
+    uint32_t room = IPV6_MINIMUM_MTU - IPV6_HEADER_BYTES - head_bytes;
+
+    return MIN_OF((uint32_t)packet->network_length_bytes, room);
+}
+
+/* Sends `head` with so much of the packet behind it. */
 static void send_about(struct core *core, const struct packet *packet,
                        const struct icmp6_header *icmp, const void *head, uint32_t head_bytes,
-                       const struct address *source)
+                       uint32_t quote_bytes, const struct address *source)
 {
     const struct ipv6_header *header = header_of(packet);
-    uint32_t room = IPV6_MINIMUM_MTU - IPV6_HEADER_BYTES - head_bytes;
-    uint32_t quote_bytes = MIN_OF((uint32_t)packet->network_length_bytes, room);
     bool to_link_local = ipv6_is_link_local(header->source);
     bool is_redirect = icmp->type == ICMP6_REDIRECT;
 
@@ -129,7 +135,7 @@ void icmp6_send_error(struct core *core, const struct packet *packet, enum verdi
         icmp.code = verdict == DROP_IPV6_EXTENSION ? packet->error_code : reason->icmp6_code;
         icmp.pointer_be = __builtin_bswap32(packet->error_offset);
     }
-    send_about(core, packet, &icmp, &icmp, sizeof(icmp), &source);
+    send_about(core, packet, &icmp, &icmp, sizeof(icmp), quote_room(packet, sizeof(icmp)), &source);
 }
 
 /* RFC 4861 8.2, with the better next hop's MAC address where it is known. */
@@ -155,15 +161,13 @@ void icmp6_send_redirect(struct core *core, const struct packet *packet)
         memcpy(redirect.target_mac, adjacency->header, sizeof(redirect.target_mac));
     size_t head_bytes = nd_redirect_write(&redirect, head, sizeof(head));
     CHECK(head_bytes > 0);
-    uint32_t quote_bytes =
-        MIN_OF((uint32_t)packet->network_length_bytes,
-               IPV6_MINIMUM_MTU - IPV6_HEADER_BYTES - (uint32_t)head_bytes - 8u) /
-        8 * 8;
-    /* The option of the redirected packet: type, length in units of 8, six zeros (4.6.3). */
+    /* The option of the redirected packet: type, length in units of 8, six zeros (4.6.3). Nothing
+     * may follow it that is no option. */
+    uint32_t quote_bytes = quote_room(packet, (uint32_t)head_bytes + 8) / 8 * 8;
     memset(head + head_bytes, 0, 8);
     head[head_bytes] = ND_OPTION_REDIRECTED_HEADER;
     head[head_bytes + 1] = (uint8_t)(1 + quote_bytes / 8);
-    send_about(core, packet, &icmp, head, (uint32_t)head_bytes + 8, &source);
+    send_about(core, packet, &icmp, head, (uint32_t)head_bytes + 8, quote_bytes, &source);
 }
 
 /* ---- Echo ----------------------------------------------------------------------------------- */

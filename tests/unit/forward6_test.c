@@ -596,3 +596,41 @@ TEST(forward6_error_comes_from_the_port_where_the_packet_came)
     lab6_expect_error(&lab, 1, &frame, US_0, ICMP6_UNREACHABLE, ICMP6_NO_ROUTE);
     finish(&lab);
 }
+
+TEST(forward6_redirect_names_the_better_way_and_can_be_read)
+{
+    struct lab lab = start();
+    struct lab_frame out;
+
+    lab6_meet(&lab, 0, "2001:db8:0::3", 2);
+    for (uint16_t payload_bytes = 0; payload_bytes <= 1460;
+         payload_bytes += payload_bytes < 40 ? 1 : 71) {
+        struct lab_frame frame = lab6_frame(
+            0, &(struct lab6_packet){ "2001:db8:0::3", HOST_0, .payload_bytes = payload_bytes });
+        struct nd_redirect redirect;
+        send(&lab, &frame);
+        bool found = false, passed = false;
+        while (lab_take(&lab, 0, &out)) {
+            if (lab6_header(&out)->next_header != PROTOCOL_ICMP6) {
+                passed = true;
+                continue;
+            }
+            found = true;
+            lab6_expect_address(lab6_header(&out)->source, "fe80::ff:fe00:0");
+            lab6_expect_address(lab6_header(&out)->destination, "2001:db8:0::3");
+            EXPECT_EQUAL(nd_redirect_read(lab6_header(&out), lab6_payload(&out),
+                                          lab6_payload_bytes(&out), &redirect),
+                         OK);
+            lab6_expect_address(redirect.target, HOST_0);
+            lab6_expect_address(redirect.destination, HOST_0);
+            EXPECT(redirect.has_target_mac);
+            EXPECT(mac_equal(redirect.target_mac, lab_host_mac(0, 2)));
+            EXPECT(lab6_payload_bytes(&out) <= 1240);
+            EXPECT_EQUAL(redirect.redirected_bytes, MIN_OF((40 + payload_bytes) / 8 * 8, 1184));
+            EXPECT(memcmp(redirect.redirected, frame.bytes + 14, 40) == 0);
+        }
+        EXPECT(found && passed);
+        lab_wait(&lab, 10);
+    }
+    finish(&lab);
+}
