@@ -29,7 +29,9 @@ static bool is_about_icmp_error(const struct packet *packet)
 
     if (ipv6_headers_walk(header_of(packet), packet->length_bytes - packet->network_offset,
                           IPV6_TO_QUOTE, &headers) != IPV6_CHAIN_GOOD)
-        return true;
+        /* Else the packet ends before any message begins, and its sender shall know. */
+        return headers.problem_code == ICMP6_CHAIN_TOO_LONG ||
+               headers.problem_code == ICMP6_TOO_MANY_EXTENSIONS;
     if (headers.protocol != PROTOCOL_ICMP6 || ipv6_is_later_fragment(&headers))
         return false;
     if (!packet_copy_out(packet, packet->network_offset + (uint32_t)headers.upper_offset, &type, 1))

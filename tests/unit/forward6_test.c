@@ -634,3 +634,29 @@ TEST(forward6_redirect_names_the_better_way_and_can_be_read)
     }
     finish(&lab);
 }
+
+/* RFC 4443 3.4, code 0: its sender is told where a length runs over the end. */
+TEST(forward6_option_that_runs_over_its_header_is_an_erroneous_field)
+{
+    static const uint8_t option_too_long[8] = { UDP, 0, 0x1e, 5 };
+    static const uint8_t header_too_long[8] = { UDP, 9, 1, 4 };
+    struct lab lab = start();
+    struct lab6_packet packet = { HOST_0,
+                                  HOST_1,
+                                  .protocol = HBH,
+                                  .extensions = option_too_long,
+                                  .extension_bytes = 8,
+                                  .payload_bytes = 20 };
+    struct lab_frame frame = lab6_frame(0, &packet);
+
+    send(&lab, &frame);
+    struct icmp6_header icmp =
+        lab6_expect_error(&lab, 0, &frame, US_0, ICMP6_PARAMETER_PROBLEM, ICMP6_ERRONEOUS_FIELD);
+    EXPECT_EQUAL(__builtin_bswap32(icmp.pointer_be), 43);
+    packet.extensions = header_too_long;
+    frame = lab6_frame(0, &packet);
+    send(&lab, &frame);
+    icmp = lab6_expect_error(&lab, 0, &frame, US_0, ICMP6_PARAMETER_PROBLEM, ICMP6_ERRONEOUS_FIELD);
+    EXPECT_EQUAL(__builtin_bswap32(icmp.pointer_be), 41);
+    finish(&lab);
+}
