@@ -94,6 +94,8 @@ static void send_about(struct core *core, const struct packet *packet,
     const struct ipv6_header *header = header_of(packet);
     bool to_link_local = ipv6_is_link_local(header->source);
     bool is_redirect = icmp->type == ICMP6_REDIRECT;
+    /* About a packet of ours it goes to ourselves, by the link for which that was meant. */
+    uint16_t port = packet->flags & PACKET_LOCAL ? packet->port_out : packet->port_in;
 
     if (source->family == FAMILY_NONE || is_forbidden(core, packet, icmp))
         return;
@@ -107,7 +109,7 @@ static void send_about(struct core *core, const struct packet *packet,
         core, &(struct datagram6_setup){
                   .source = source->bytes,
                   .destination = header->source,
-                  .port = to_link_local || is_redirect ? packet->port_in : (uint16_t)PORT_NONE,
+                  .port = to_link_local || is_redirect ? port : (uint16_t)PORT_NONE,
                   .protocol = PROTOCOL_ICMP6,
                   .hop_limit = is_redirect ? ND_HOP_LIMIT : ICMP6_HOP_LIMIT,
                   .payload_bytes = head_bytes + quote_bytes,

@@ -121,7 +121,10 @@ static void consider_redirect(struct core *core, const struct packet *packet)
 static enum verdict route_on_link(const struct core *core, struct packet *packet)
 {
     const uint8_t *destination = header_of(packet)->destination;
+    const struct address address = address_of_ipv6(destination);
 
+    if (forwarding_is_own_on(core->forwarding, packet->port_out, &address))
+        return to_us(packet);
     if (!core->forwarding->ports[packet->port_out].up)
         return DROP_PORT_DOWN;
     if (ipv6_is_multicast(destination))

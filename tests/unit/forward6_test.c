@@ -660,3 +660,32 @@ TEST(forward6_option_that_runs_over_its_header_is_an_erroneous_field)
     EXPECT_EQUAL(__builtin_bswap32(icmp.pointer_be), 41);
     finish(&lab);
 }
+
+/* An answer to a link-local station that is not there: the error is about a packet of ours, and
+ * comes to ourselves. */
+TEST(forward6_own_packet_to_a_link_local_address_may_fail)
+{
+    struct lab lab = start();
+    uint8_t message[16] = { ICMP6_ECHO_REQUEST };
+    struct lab_frame out;
+
+    lab_address(&lab, "lo", "2001:db8:ff::1/128");
+    lab_commit(&lab);
+    lab_step(&lab, 2);
+    struct lab_frame frame =
+        lab6_icmp(0, &(struct lab6_packet){ "fe80::77", "fe80::ff:fe00:0", .hop_limit = 64 },
+                  message, sizeof(message));
+    send(&lab, &frame);
+    lab_wait(&lab, 8000);
+    while (lab_take(&lab, 0, &out))
+        EXPECT_EQUAL(lab6_payload(&out)[0], ICMP6_NEIGHBOR_SOLICITATION);
+    EXPECT_EQUAL(lab_dropped(&lab, 2, DROP_NEIGHBOR_FAILED), 1);
+    struct port_counters own = lab_counters(&lab, 2);
+    uint64_t dropped = 0;
+    for (unsigned why = 0; why < VERDICT_COUNT; why++)
+        dropped += own.dropped[why];
+    /* The answer, and the error where nobody waits for it. */
+    EXPECT_EQUAL(dropped - own.dropped[DROP_ICMP_IGNORED], 1);
+    EXPECT_EQUAL(own.delivered + own.dropped[DROP_ICMP_IGNORED], 1);
+    finish(&lab);
+}
