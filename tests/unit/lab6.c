@@ -130,7 +130,7 @@ struct lab_frame lab6_solicitation(unsigned port, const char *source, const char
     size_t length = nd_neighbor_solicitation_write(&solicitation, message, sizeof(message));
     struct lab_frame frame = lab6_icmp(port, &packet, message, length);
     if (mac)
-        memcpy(frame.bytes + MAC_BYTES, mac, MAC_BYTES);
+        memcpy(frame.bytes + MAC_BYTES, solicitation.source_mac, MAC_BYTES);
     return frame;
 }
 
