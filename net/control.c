@@ -639,7 +639,12 @@ static void check_links(struct router *router, uint64_t now_ns)
     struct text problem_text = text_of(why, sizeof(why));
     struct plan plan;
 
-    if (now_ns < router->link_check_ns)
+    /* At once: the group of an address must be heard before it is probed, and the address itself
+     * when it has been announced. */
+    bool addresses_changed = ipv6_addresses_take_change(router->ipv6_addresses);
+    if (addresses_changed)
+        router->links_changed = true;
+    else if (now_ns < router->link_check_ns)
         return;
     router->link_check_ns = now_ns + (uint64_t)LINK_CHECK_MS * NS_PER_MS;
     for (unsigned i = 0; i < router->port_count; i++) {
@@ -649,8 +654,6 @@ static void check_links(struct router *router, uint64_t now_ns)
         log_info(port->name, "link is %s", port->link_up ? "up" : "down");
         router->links_changed = true;
     }
-    if (ipv6_addresses_take_change(router->ipv6_addresses))
-        router->links_changed = true;
     if (!router->links_changed ||
         plan_make(router, router->config, NULL, &plan, &problem_text) != OK)
         return;

@@ -207,6 +207,19 @@ static void collect_ipv6_addresses(struct forwarding *view, struct own_address *
     }
 }
 
+/* Behind the others. */
+static void collect_tentative_addresses(struct forwarding *view, struct own_address *addresses,
+                                        const struct ipv6_addresses *known)
+{
+    for (unsigned i = 0; i < ipv6_addresses_count(known); i++) {
+        const struct ipv6_address *own = ipv6_addresses_at(known, i);
+        if (own->state != IPV6_ADDRESS_TENTATIVE)
+            continue;
+        addresses[view->address_count + view->tentative_count++] =
+            (struct own_address){ .address = own->address, .port = own->port };
+    }
+}
+
 /* ---- The whole --------------------------------------------------------------------------------
  */
 
@@ -243,8 +256,10 @@ struct forwarding *forwarding_create(const struct forwarding_plan *plan)
     suspect_first_bytes(view);
     copy_ports(view, plan->ports, plan->port_count);
     collect_ipv4_addresses(view, addresses, plan->config, plan->ports);
-    if (plan->ipv6_addresses)
+    if (plan->ipv6_addresses) {
         collect_ipv6_addresses(view, addresses, plan->ipv6_addresses);
+        collect_tentative_addresses(view, addresses, plan->ipv6_addresses);
+    }
     if (create_table(view, &view->ipv4, plan->ribs[FAMILY_IPV4]) &&
         create_table(view, &view->ipv6, plan->ribs[FAMILY_IPV6]))
         return view;
@@ -333,7 +348,7 @@ bool forwarding_is_own_group(const struct forwarding *view, uint16_t port, const
 
     if (ipv6_equal(group, ipv6_all_nodes) || ipv6_equal(group, ipv6_all_routers))
         return true;
-    for (unsigned i = 0; i < view->address_count; i++) {
+    for (unsigned i = 0; i < view->address_count + view->tentative_count; i++) {
         const struct own_address *own = &view->addresses[i];
         if (own->port != port || own->address.family != FAMILY_IPV6)
             continue;

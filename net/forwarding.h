@@ -66,6 +66,7 @@ struct forwarding {
     struct next_hop_table ipv4, ipv6;
     unsigned address_count;
     const struct own_address *addresses; /* by port, primary first */
+    unsigned tentative_count;            /* of IPv6 ones behind those: not to be used yet */
     unsigned port_count;                 /* the loopback is the last */
     struct forwarding_port ports[PORT_MAX + 1];
     uint32_t plain_length_max; /* of a frame that fits every port */
@@ -93,8 +94,8 @@ uint16_t forwarding_gateway_port(const struct forwarding *view, const struct rib
 /* The link-local address of that port; false: it has none that is valid. */
 bool forwarding_link_local(const struct forwarding *view, uint16_t port,
                            struct address *address) MUST_CHECK;
-/* Is that IPv6 group one in which we are, on that port: all nodes, all routers, an address of
- * ours? */
+/* Is that IPv6 group one in which we are, on that port: all nodes, all routers, that of an address
+ * of ours, or of one that shall be ours (RFC 4862 5.4.2)? */
 bool forwarding_is_own_group(const struct forwarding *view, uint16_t port, const uint8_t *group);
 /* Is the address in a net that is connected to that port? */
 bool forwarding_is_connected(const struct forwarding *view, uint16_t port,

@@ -55,11 +55,8 @@ static struct entry *find(const struct ipv6_addresses *addresses, uint16_t port,
 
 static void set_state(struct entry *entry, enum ipv6_address_state state)
 {
-    bool was_valid = entry->public.state == IPV6_ADDRESS_VALID;
-
     entry->public.state = (uint8_t)state;
-    if (was_valid || state == IPV6_ADDRESS_VALID)
-        entry->owner->changed = true;
+    entry->owner->changed = true;
 }
 
 static void set_timer(struct entry *entry, uint64_t deadline_ns)

@@ -6,7 +6,7 @@
  *
  * A port that has an address by the configuration also has a link-local one, made of its MAC
  * address (RFC 4291 2.5.6, RFC 2464 5). Belongs to the control core; the view has those that are
- * valid, and is made anew when that changes. */
+ * valid and the groups of those that are tentative, and is made anew when that changes. */
 #pragma once
 
 #include "kernel/base/types.h"
@@ -69,5 +69,5 @@ enum ipv6_address_state ipv6_addresses_state(const struct ipv6_addresses *addres
 unsigned ipv6_addresses_count(const struct ipv6_addresses *addresses);
 const struct ipv6_address *ipv6_addresses_at(const struct ipv6_addresses *addresses,
                                              unsigned index);
-/* One has become valid, or is no longer, since it was asked last. */
+/* One has come, gone or changed its state, since it was asked last. */
 bool ipv6_addresses_take_change(struct ipv6_addresses *addresses);

@@ -619,3 +619,26 @@ TEST(neighbor6_commit_without_memory_leaves_the_books_in_order)
         finish(&lab);
     }
 }
+
+/* RFC 4862 5.4.3: somebody else asks at the same time. */
+TEST(neighbor6_probe_of_a_tentative_address_makes_it_a_duplicate)
+{
+    struct lab_frame frame = lab6_solicitation(0, "::", GROUP_0, US_0, NULL);
+
+    expect_duplicate(&frame);
+}
+
+/* From the first moment: the other's probe comes right behind ours. */
+TEST(neighbor6_tentative_address_is_listened_for_when_it_is_probed)
+{
+    struct lab lab = begin();
+    struct lab_frame out, probe = lab6_solicitation(0, "::", GROUP_0, US_0, NULL);
+
+    do
+        lab_step(&lab, 100);
+    while (!lab_take(&lab, 0, &out));
+    send(&lab, 0, &probe);
+    EXPECT_EQUAL(state_of(&lab, 0, US_0), IPV6_ADDRESS_DUPLICATE);
+    lab_wait(&lab, 2000);
+    finish(&lab);
+}
