@@ -283,6 +283,15 @@ static enum verdict input_router_solicitation(struct nd *nd, const struct packet
     return nd->uses.router_solicited(nd->core, port) ? PASS : DROP_ND_IGNORED;
 }
 
+/* RFC 6980 5: not even as the only fragment. */
+static bool has_fragment_header(const struct ipv6_header *header, uint32_t message_offset)
+{
+    struct ipv6_headers headers;
+
+    return ipv6_headers_walk(header, message_offset, IPV6_TO_QUOTE, &headers) != IPV6_CHAIN_GOOD ||
+           headers.fragment_offset != 0;
+}
+
 enum verdict nd_input(struct nd *nd, const struct packet *packet, uint32_t message_offset,
                       uint64_t now_ns)
 {
@@ -293,6 +302,8 @@ enum verdict nd_input(struct nd *nd, const struct packet *packet, uint32_t messa
     struct nd_neighbor_solicitation solicitation;
     struct nd_neighbor_advertisement advertisement;
 
+    if (has_fragment_header(header, message_offset))
+        return DROP_BAD_ND;
     switch (*(const uint8_t *)message) {
     case ICMP6_ROUTER_SOLICITATION:
         if (nd_router_solicitation_read(header, message, length_bytes, &router_solicitation) != OK)

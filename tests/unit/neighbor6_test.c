@@ -642,3 +642,25 @@ TEST(neighbor6_tentative_address_is_listened_for_when_it_is_probed)
     lab_wait(&lab, 2000);
     finish(&lab);
 }
+
+/* RFC 6980 5: not even a packet that is one fragment. */
+TEST(neighbor6_message_behind_a_fragment_header_is_ignored)
+{
+    static const uint8_t fragment[8] = { PROTOCOL_ICMP6, 0, 0, 0, 1, 2, 3, 4 };
+    struct lab lab = lab6_create(1, 2);
+    struct lab_frame plain = lab6_solicitation(0, HOST_0, GROUP_0, US_0, lab_host_mac(0, 2));
+    struct lab6_packet packet = { HOST_0,
+                                  GROUP_0,
+                                  .hop_limit = ND_HOP_LIMIT,
+                                  .protocol = PROTOCOL_FRAGMENT,
+                                  .extensions = fragment,
+                                  .extension_bytes = 8 };
+    struct lab_frame frame =
+        lab6_icmp(0, &packet, lab6_payload(&plain), lab6_payload_bytes(&plain));
+
+    send(&lab, 0, &frame);
+    EXPECT_EQUAL(lab_dropped(&lab, 0, DROP_BAD_ND), 1);
+    lab6_expect_silence(&lab);
+    EXPECT_EQUAL(neighbor_of(&lab, 0, HOST_0).state, NEIGHBOR_NONE);
+    finish(&lab);
+}
