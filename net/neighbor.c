@@ -475,8 +475,10 @@ static void entry_learn(struct neighbor *entry, const struct neighbor_news *news
     struct neighbor_table *table = entry->table;
     bool known = entry->adjacency != NULL;
     bool same = known && (!news->mac || mac_equal(entry->mac, news->mac));
-    /* Only what we have asked for confirms. */
-    bool asked = entry->state == NEIGHBOR_INCOMPLETE || entry->state == NEIGHBOR_PROBE;
+    /* Only what we have asked for confirms. Neighbor discovery says so itself, and in every state;
+     * an ARP reply is an answer where there was a question. */
+    bool asked = entry->address.family == FAMILY_IPV6 || entry->state == NEIGHBOR_INCOMPLETE ||
+                 entry->state == NEIGHBOR_PROBE;
 
     if (entry->state == NEIGHBOR_STATIC || (!known && !news->mac))
         return;

@@ -664,3 +664,76 @@ TEST(neighbor6_message_behind_a_fragment_header_is_ignored)
     EXPECT_EQUAL(neighbor_of(&lab, 0, HOST_0).state, NEIGHBOR_NONE);
     finish(&lab);
 }
+
+TEST(neighbor6_advertisement_changes_the_state_as_the_rfc_says)
+{
+    enum {
+        NONE = NEIGHBOR_NONE,
+        INCOMPLETE = NEIGHBOR_INCOMPLETE,
+        REACHABLE = NEIGHBOR_REACHABLE,
+        STALE = NEIGHBOR_STALE,
+        DELAY = NEIGHBOR_DELAY,
+        PROBE = NEIGHBOR_PROBE
+    };
+    static const struct {
+        uint8_t before, solicited, override, mac, after, mac_after;
+    } cases[] = {
+        /* INCOMPLETE: without a MAC address nothing; else the override flag does not matter. */
+        { INCOMPLETE, 0, 0, NO_MAC, INCOMPLETE, NO_MAC },
+        { INCOMPLETE, 1, 1, NO_MAC, INCOMPLETE, NO_MAC },
+        { INCOMPLETE, 0, 0, NEW, STALE, NEW },
+        { INCOMPLETE, 0, 1, NEW, STALE, NEW },
+        { INCOMPLETE, 1, 0, NEW, REACHABLE, NEW },
+        { INCOMPLETE, 1, 1, NEW, REACHABLE, NEW },
+        /* Another MAC address without override: REACHABLE becomes STALE, else nothing. */
+        { REACHABLE, 0, 0, NEW, STALE, OLD },
+        { REACHABLE, 1, 0, NEW, STALE, OLD },
+        { STALE, 0, 0, NEW, STALE, OLD },
+        { STALE, 1, 0, NEW, STALE, OLD },
+        { DELAY, 0, 0, NEW, DELAY, OLD },
+        { DELAY, 1, 0, NEW, DELAY, OLD },
+        { PROBE, 0, 0, NEW, PROBE, OLD },
+        { PROBE, 1, 0, NEW, PROBE, OLD },
+        /* With override: taken; solicited is reachable, else it must be found out. */
+        { REACHABLE, 0, 1, NEW, STALE, NEW },
+        { REACHABLE, 1, 1, NEW, REACHABLE, NEW },
+        { STALE, 0, 1, NEW, STALE, NEW },
+        { STALE, 1, 1, NEW, REACHABLE, NEW },
+        { DELAY, 0, 1, NEW, STALE, NEW },
+        { DELAY, 1, 1, NEW, REACHABLE, NEW },
+        { PROBE, 0, 1, NEW, STALE, NEW },
+        { PROBE, 1, 1, NEW, REACHABLE, NEW },
+        /* The same one, or none: solicited confirms, else nothing. */
+        { REACHABLE, 0, 0, OLD, REACHABLE, OLD },
+        { REACHABLE, 0, 1, OLD, REACHABLE, OLD },
+        { REACHABLE, 1, 0, NO_MAC, REACHABLE, OLD },
+        { STALE, 0, 1, OLD, STALE, OLD },
+        { STALE, 1, 0, OLD, REACHABLE, OLD },
+        { STALE, 1, 0, NO_MAC, REACHABLE, OLD },
+        { DELAY, 0, 0, OLD, DELAY, OLD },
+        { DELAY, 1, 0, OLD, REACHABLE, OLD },
+        { PROBE, 0, 1, OLD, PROBE, OLD },
+        { PROBE, 0, 0, NO_MAC, PROBE, OLD },
+        { PROBE, 1, 0, OLD, REACHABLE, OLD },
+        { PROBE, 1, 1, NO_MAC, REACHABLE, OLD },
+    };
+
+    for (unsigned i = 0; i < 2 * ARRAY_COUNT(cases); i++) { /* the router flag changes nothing */
+        unsigned at = i / 2;
+        struct lab lab = lab_with_neighbor((enum neighbor_state)cases[at].before);
+        EXPECT_EQUAL(neighbor_of(&lab, 1, HOST_1).state, cases[at].before);
+        answer(&lab, HOST_1, cases[at].mac,
+               (struct advertised){ .router = i % 2,
+                                    .solicited = cases[at].solicited,
+                                    .override = cases[at].override });
+        struct neighbor_info info = neighbor_of(&lab, 1, HOST_1);
+        static const uint8_t none[6];
+        const uint8_t *mac = cases[at].mac_after ? lab_host_mac(1, cases[at].mac_after) : none;
+        if (info.state != cases[at].after || !mac_equal(info.mac, mac))
+            test_fail(__FILE__, __LINE__, "case %u: %s after %s, mac ends in %u", at,
+                      neighbor_state_name(info.state),
+                      neighbor_state_name((enum neighbor_state)cases[at].before), info.mac[5]);
+        lab_wait(&lab, 8000);
+        finish(&lab);
+    }
+}
