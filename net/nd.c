@@ -230,7 +230,9 @@ static enum verdict input_solicitation(struct nd *nd, const struct packet *packe
                                             .is_worth_an_entry = true };
         neighbor_learn(nd->neighbors, port, &sender, &news, now_ns);
     }
-    const struct envelope back = { port, target.bytes, sender.bytes, sender_mac };
+    /* 7.2.4: by unicast to the sender, who may have sent the frame by another card. */
+    const uint8_t *mac = solicitation->has_source_mac ? solicitation->source_mac : sender_mac;
+    const struct envelope back = { port, target.bytes, sender.bytes, mac };
     send_advertisement(nd, &back, target.bytes, true);
     return PASS;
 }

@@ -737,3 +737,19 @@ TEST(neighbor6_advertisement_changes_the_state_as_the_rfc_says)
         finish(&lab);
     }
 }
+
+/* RFC 4861 7.2.4: he says where he wants it; who does not say is where the frame came from. */
+TEST(neighbor6_answer_goes_to_the_mac_address_that_the_sender_tells)
+{
+    struct lab lab = lab6_create(1, 2);
+    struct lab_frame frame = lab6_solicitation(0, HOST_0, GROUP_0, US_0, lab_host_mac(0, 7));
+
+    memcpy(frame.bytes + MAC_BYTES, lab_host_mac(0, 8), MAC_BYTES);
+    send(&lab, 0, &frame);
+    expect_answer(&lab, US_0, HOST_0, lab_host_mac(0, 7), true);
+    frame = lab6_solicitation(0, "2001:db8:0::3", US_0, US_0, NULL);
+    send(&lab, 0, &frame);
+    expect_answer(&lab, US_0, "2001:db8:0::3", lab_host_mac(0, 2), true);
+    EXPECT_EQUAL(neighbor_of(&lab, 0, "2001:db8:0::3").state, NEIGHBOR_NONE);
+    finish(&lab);
+}
