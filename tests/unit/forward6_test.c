@@ -689,3 +689,139 @@ TEST(forward6_own_packet_to_a_link_local_address_may_fail)
     EXPECT_EQUAL(own.delivered + own.dropped[DROP_ICMP_IGNORED], 1);
     finish(&lab);
 }
+
+/* RFC 7112 5: a first fragment must hold all headers. */
+TEST(forward6_first_fragment_without_its_upper_header_is_an_incomplete_chain)
+{
+    static const uint8_t fragment[8] = { PROTOCOL_ICMP6, 0, 0, 1, 1, 2, 3, 4 };
+    struct lab lab = start();
+    struct lab_frame frame = lab6_frame(0, &(struct lab6_packet){ .source = HOST_0,
+                                                                  .destination = US_0,
+                                                                  .protocol = PROTOCOL_FRAGMENT,
+                                                                  .extensions = fragment,
+                                                                  .extension_bytes = 8,
+                                                                  .payload_bytes = 4 });
+
+    send(&lab, &frame);
+    struct icmp6_header icmp =
+        lab6_expect_error(&lab, 0, &frame, US_0, ICMP6_PARAMETER_PROBLEM, ICMP6_INCOMPLETE_CHAIN);
+    EXPECT_EQUAL(icmp.pointer_be, 0);
+    finish(&lab);
+}
+
+/* Frames in several buffers: on their way, quoted, answered. */
+TEST(forward6_frames_of_several_segments)
+{
+    struct lab lab = start();
+    uint8_t message[1400] = { ICMP6_ECHO_REQUEST };
+    struct lab_frame out,
+        frame = lab6_frame(0, &(struct lab6_packet){
+                                  .source = HOST_0, .destination = HOST_1, .payload_bytes = 1400 });
+
+    wire_nic_set_segment(lab.cards[0], 333);
+    send(&lab, &frame);
+    expect_forwarded(&lab, 1, &frame);
+    lab6_header(&frame)->hop_limit = 1;
+    send(&lab, &frame);
+    lab6_expect_error(&lab, 0, &frame, US_0, ICMP6_TIME_EXCEEDED, ICMP6_HOP_LIMIT_EXPIRED);
+    for (unsigned i = 8; i < sizeof(message); i++)
+        message[i] = (uint8_t)(i * 5);
+    frame = lab6_icmp(0, &(struct lab6_packet){ HOST_0, US_0, .hop_limit = 64 }, message,
+                      sizeof(message));
+    send(&lab, &frame);
+    EXPECT(lab_take(&lab, 0, &out));
+    EXPECT_EQUAL(lab6_payload_bytes(&out), sizeof(message));
+    EXPECT_EQUAL(lab6_payload(&out)[0], ICMP6_ECHO_REPLY);
+    EXPECT(memcmp(lab6_payload(&out) + 4, message + 4, sizeof(message) - 4) == 0);
+    EXPECT(icmp6_is_good(lab6_payload(&out), sizeof(message), address_of(US_0).bytes,
+                         address_of(HOST_0).bytes));
+    finish(&lab);
+}
+
+/* A gateway that the statement names by its link-local address: the only target of a redirect that
+ * is not the destination itself (RFC 4861 4.5). */
+TEST(forward6_goes_by_a_link_local_gateway_and_redirects_to_it)
+{
+    struct lab lab = start();
+    struct config_route route = { .prefix = { address_of("2001:db8:bbbb::"), 48 },
+                                  .interface = "eth0",
+                                  .kind = ROUTE_GATEWAY,
+                                  .distance = DISTANCE_STATIC,
+                                  .gateway_count = 1,
+                                  .gateways = { address_of("fe80::9") } };
+    struct nd_redirect redirect;
+    struct lab_frame out;
+    bool redirected = false, passed = false;
+
+    EXPECT_EQUAL(config_set_route(lab.config, &route), OK);
+    lab_commit(&lab);
+    lab_step(&lab, 2);
+    lab6_meet(&lab, 0, "fe80::9", 9);
+    struct lab_frame frame = lab6_frame(0, &(struct lab6_packet){ .source = HOST_0,
+                                                                  .destination = "2001:db8:bbbb::1",
+                                                                  .payload_bytes = 20 });
+    send(&lab, &frame);
+    while (lab_take(&lab, 0, &out)) {
+        if (lab6_header(&out)->next_header != PROTOCOL_ICMP6) {
+            EXPECT(mac_equal(out.bytes, lab_host_mac(0, 9)));
+            passed = true;
+            continue;
+        }
+        EXPECT_EQUAL(nd_redirect_read(lab6_header(&out), lab6_payload(&out),
+                                      lab6_payload_bytes(&out), &redirect),
+                     OK);
+        lab6_expect_address(redirect.target, "fe80::9");
+        lab6_expect_address(redirect.destination, "2001:db8:bbbb::1");
+        redirected = true;
+    }
+    EXPECT(redirected && passed);
+    /* From the other side it passes, and nobody is redirected. */
+    frame = lab6_frame(1, &(struct lab6_packet){ .source = HOST_1,
+                                                 .destination = "2001:db8:bbbb::1",
+                                                 .payload_bytes = 20 });
+    lab_put(&lab, 1, &frame);
+    lab_step(&lab, 4);
+    EXPECT(lab_take(&lab, 0, &out));
+    EXPECT(mac_equal(out.bytes, lab_host_mac(0, 9)));
+    lab6_expect_silence(&lab);
+    finish(&lab);
+}
+
+/* Two cores: what only the control core may do arrives on the other one. */
+TEST(forward6_on_a_core_that_is_not_the_control_core)
+{
+    struct lab lab = lab6_create(2, 2);
+    uint8_t message[16] = { ICMP6_ECHO_REQUEST };
+    struct lab_frame out;
+    struct lab_frame asked =
+        lab6_solicitation(0, HOST_0, "ff02::1:ff00:1", US_0, lab_host_mac(0, 2));
+    struct lab_frame echo = lab6_icmp(0, &(struct lab6_packet){ HOST_0, US_0, .hop_limit = 64 },
+                                      message, sizeof(message));
+    struct lab_frame far =
+        lab6_frame(0, &(struct lab6_packet){ .source = HOST_0, .destination = HOST_1 });
+    struct lab_frame lost =
+        lab6_frame(0, &(struct lab6_packet){ .source = HOST_0, .destination = "2001:db8:99::1" });
+
+    EXPECT(wire_nic_put(lab.cards[0], 1, asked.bytes, asked.length_bytes));
+    lab_step(&lab, 6);
+    EXPECT(lab_take(&lab, 0, &out));
+    EXPECT_EQUAL(lab6_payload(&out)[0], ICMP6_NEIGHBOR_ADVERTISEMENT);
+    EXPECT(wire_nic_put(lab.cards[0], 1, echo.bytes, echo.length_bytes));
+    lab_step(&lab, 6);
+    EXPECT(lab_take(&lab, 0, &out));
+    EXPECT_EQUAL(lab6_payload(&out)[0], ICMP6_ECHO_REPLY);
+    EXPECT(wire_nic_put(lab.cards[0], 1, lost.bytes, lost.length_bytes));
+    lab_step(&lab, 6);
+    lab6_expect_error(&lab, 0, &lost, US_0, ICMP6_UNREACHABLE, ICMP6_NO_ROUTE);
+    EXPECT(wire_nic_put(lab.cards[0], 1, far.bytes, far.length_bytes));
+    lab_step(&lab, 6);
+    EXPECT(lab_take(&lab, 1, &out));
+    EXPECT_EQUAL(lab6_payload(&out)[0], ICMP6_NEIGHBOR_SOLICITATION);
+    struct lab_frame answer =
+        lab6_advertisement(1, HOST_1, "2001:db8:1::1", HOST_1, lab_host_mac(1, 2),
+                           (struct advertised){ .solicited = true, .override = true });
+    EXPECT(wire_nic_put(lab.cards[1], 1, answer.bytes, answer.length_bytes));
+    lab_step(&lab, 6);
+    expect_forwarded(&lab, 1, &far);
+    finish(&lab);
+}
