@@ -641,8 +641,7 @@ static void check_links(struct router *router, uint64_t now_ns)
 
     /* At once: the group of an address must be heard before it is probed, and the address itself
      * when it has been announced. */
-    bool addresses_changed = ipv6_addresses_take_change(router->ipv6_addresses);
-    if (addresses_changed)
+    if (ipv6_addresses_take_change(router->ipv6_addresses))
         router->links_changed = true;
     else if (now_ns < router->link_check_ns)
         return;
@@ -657,10 +656,13 @@ static void check_links(struct router *router, uint64_t now_ns)
     if (!router->links_changed ||
         plan_make(router, router->config, NULL, &plan, &problem_text) != OK)
         return;
-    if (can_retire(router, &plan))
-        publish(router, &plan);
-    else
+    if (!can_retire(router, &plan)) {
         plan_drop(router, &plan);
+        return;
+    }
+    publish(router, &plan);
+    /* The view of a commit still has the addresses that it took away. */
+    neighbor_reconfigure(router->neighbors, router->config, now_ns);
 }
 
 /* ---- The coroutine ----------------------------------------------------------------------------

@@ -753,3 +753,16 @@ TEST(neighbor6_answer_goes_to_the_mac_address_that_the_sender_tells)
     EXPECT_EQUAL(neighbor_of(&lab, 0, "2001:db8:0::3").state, NEIGHBOR_NONE);
     finish(&lab);
 }
+
+TEST(neighbor6_of_a_net_that_is_gone_is_forgotten)
+{
+    struct lab lab = lab_with_neighbor(NEIGHBOR_REACHABLE);
+    struct prefix prefix = { .address = address_of(US_1), .length = 64 };
+
+    EXPECT_EQUAL(config_remove_address(lab.config, "eth1", &prefix), OK);
+    lab_commit(&lab);
+    lab_wait(&lab, 200);
+    EXPECT_EQUAL(neighbor_of(&lab, 1, HOST_1).state, NEIGHBOR_NONE);
+    EXPECT_EQUAL(neighbor_of(&lab, 0, HOST_0).state, NEIGHBOR_STALE);
+    finish(&lab);
+}
