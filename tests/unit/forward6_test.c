@@ -471,9 +471,6 @@ TEST(forward6_errors_are_limited_in_rate)
     finish(&lab);
 }
 
-/* ---- Ourselves behind a gateway ---------------------------------------------------------------
- */
-
 /* ---- Long packets of our own ------------------------------------------------------------------
  */
 
@@ -522,6 +519,9 @@ TEST(forward6_own_packet_that_is_too_long_is_fragmented)
     EXPECT(memcmp(whole + 8, message + 8, end - 8) == 0);
     finish(&lab);
 }
+
+/* ---- Batches, and what is sent by ourselves ----------------------------------------------------
+ */
 
 /* One that falls out of a batch must not shift where the others go. */
 TEST(forward6_batch_with_gaps_leads_each_packet_where_it_wants)
