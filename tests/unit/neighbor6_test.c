@@ -766,3 +766,22 @@ TEST(neighbor6_of_a_net_that_is_gone_is_forgotten)
     EXPECT_EQUAL(neighbor_of(&lab, 0, HOST_0).state, NEIGHBOR_STALE);
     finish(&lab);
 }
+
+/* RFC 8200 5: a packet too big with less would be ignored, and nothing would ever pass. */
+TEST(neighbor6_address_wants_a_port_that_carries_1280_bytes)
+{
+    struct lab lab = lab_create(1, 2);
+    struct commit_report report;
+
+    lab_interface(&lab, "eth0", false, 1279);
+    lab_address(&lab, "eth0", "2001:db8:0::1/64");
+    EXPECT_EQUAL(lab_try_commit(&lab, &report), ERROR_BAD_VALUE);
+    EXPECT_TEXT(report.problem,
+                "ipv6 eth0 address 2001:db8::1/64: IPv6 wants an MTU of 1280 at least, not 1279");
+    lab_interface(&lab, "eth0", false, 1280);
+    lab_address(&lab, "eth1", "7f00::1/64"); /* begins like 127.0.0.0/8, but is no loopback */
+    lab_commit(&lab);
+    lab_wait(&lab, 2000);
+    lab6_forget_frames(&lab);
+    finish(&lab);
+}
