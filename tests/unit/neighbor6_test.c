@@ -785,3 +785,48 @@ TEST(neighbor6_address_wants_a_port_that_carries_1280_bytes)
     lab6_forget_frames(&lab);
     finish(&lab);
 }
+
+/* A scan of a net with more addresses than there is memory for. */
+TEST(neighbor6_scan_of_a_net_holds_a_bounded_number_of_packets)
+{
+    struct lab lab = lab6_create(1, 2);
+    uint64_t held_most = 0;
+
+    lab6_meet(&lab, 0, HOST_0, 2);
+    for (unsigned i = 0; i < 3000; i++) {
+        struct lab_frame frame =
+            lab6_frame(0, &(struct lab6_packet){ .source = HOST_0, .destination = HOST_1 });
+        store_be32(lab6_header(&frame)->destination + 8, 0x10000 + i);
+        lab_put(&lab, 0, &frame);
+        lab_step(&lab, 1);
+        held_most = MAX_OF(held_most, lab_counters(&lab, 0).held);
+        lab6_forget_frames(&lab);
+    }
+    EXPECT_EQUAL(held_most, NEIGHBOR_HELD_MAX);
+    EXPECT_EQUAL(lab_dropped(&lab, 0, DROP_NEIGHBOR_QUEUE_FULL), 3000 - NEIGHBOR_HELD_MAX);
+    for (unsigned i = 0; i < 400; i++) {
+        lab_wait(&lab, 10);
+        lab6_forget_frames(&lab);
+    }
+    EXPECT_EQUAL(lab_dropped(&lab, 0, DROP_NEIGHBOR_FAILED), NEIGHBOR_HELD_MAX);
+    finish(&lab);
+}
+
+TEST(neighbor6_packets_in_wait_go_down_with_the_link)
+{
+    struct lab lab = lab6_create(1, 2);
+    struct lab_frame out;
+
+    lab6_meet(&lab, 0, HOST_0, 2);
+    forward(&lab, HOST_1, 20);
+    forward(&lab, "2001:db8:1::3", 20);
+    EXPECT_EQUAL(lab_counters(&lab, 0).held, 2);
+    wire_nic_set_link(lab.cards[1], false);
+    lab_wait(&lab, 200);
+    EXPECT_EQUAL(lab_dropped(&lab, 0, DROP_PORT_DOWN), 2);
+    EXPECT_EQUAL(neighbor_of(&lab, 1, HOST_1).state, NEIGHBOR_NONE);
+    forward(&lab, HOST_1, 20); /* and now there is no route any more */
+    EXPECT_EQUAL(lab_dropped(&lab, 0, DROP_NO_ROUTE), 1);
+    EXPECT(lab_take(&lab, 0, &out));
+    finish(&lab);
+}
