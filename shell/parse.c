@@ -316,7 +316,8 @@ struct survey {
     struct text told; /* "gateway, blackhole" */
     unsigned told_count;
     char told_text[160];
-    enum token_type value; /* the last value that was told; TOKEN_WORD: none */
+    /* The last value that was told, and one of another type before it; TOKEN_WORD: none. */
+    enum token_type value, other_value;
 };
 
 /* Adds to the list of what is expected, once. */
@@ -345,6 +346,8 @@ static void tell_word(struct survey *survey, const struct grammar_word *expected
     if (expected->type == TOKEN_WORD)
         return;
     tell(survey, "<", expected->name, ">");
+    if (survey->value != expected->type)
+        survey->other_value = survey->value;
     survey->value = expected->type;
 }
 
@@ -470,7 +473,11 @@ static enum error describe_mismatch(const struct matcher *matcher, const struct 
     }
     if (survey->told_count == 1 && survey->value != TOKEN_WORD) {
         problem_at(problem, "bad-value", word->column);
-        text_print(&text, "expected %s", token_type_help(survey->value));
+        if (survey->other_value != TOKEN_WORD)
+            text_print(&text, "expected %s, or %s", token_type_help(survey->other_value),
+                       token_type_help(survey->value));
+        else
+            text_print(&text, "expected %s", token_type_help(survey->value));
         return ERROR_BAD_VALUE;
     }
     text_print(&text, "unknown %s \"%.*s\"", matcher->begun ? "word" : "command", shown,
