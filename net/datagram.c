@@ -108,7 +108,7 @@ struct packet *datagram6_create(struct core *core, const struct datagram6_setup 
 {
     struct packet *packet = packet_alloc(core->pool);
 
-    CHECK(setup->payload_bytes <= UINT16_MAX);
+    CHECK(setup->payload_bytes <= UINT16_MAX - IPV6_HEADER_BYTES);
     if (!packet)
         return NULL;
     if (!extend(core, packet, IPV6_HEADER_BYTES + setup->payload_bytes)) {
@@ -125,6 +125,8 @@ struct packet *datagram6_create(struct core *core, const struct datagram6_setup 
     memcpy(header->source, setup->source, sizeof(header->source));
     memcpy(header->destination, setup->destination, sizeof(header->destination));
     packet->port_out = setup->port;
+    if (setup->dont_fragment)
+        packet->flags |= PACKET_DONT_FRAGMENT;
     return packet;
 }
 

@@ -34,7 +34,8 @@ struct datagram6_setup {
     uint8_t protocol;
     uint8_t hop_limit;
     uint8_t traffic_class;
-    uint32_t payload_bytes; /* at most 65,535 */
+    bool dont_fragment;     /* DROP_FRAGMENT_NEEDED where it is too long for its way out */
+    uint32_t payload_bytes; /* at most 65,495: no packet of ours is longer than 65,535 */
 };
 
 /* A packet for datapath_originate6(). NULL without buffers. */

@@ -19,6 +19,13 @@ static const struct ipv6_header *header_of(const struct packet *packet)
     return (const void *)(packet->data + packet->network_offset);
 }
 
+/* The link on which its link-local addresses mean something: that of the way out for what we send
+ * ourselves. */
+static uint16_t link_of(const struct packet *packet)
+{
+    return packet->flags & PACKET_LOCAL ? packet->port_out : packet->port_in;
+}
+
 /* ---- When not to -------------------------------------------------------------------------- */
 
 /* An error or a redirect, or what cannot be told from one: RFC 4443 2.4 (e.1), (e.2). */
@@ -94,8 +101,6 @@ static void send_about(struct core *core, const struct packet *packet,
     const struct ipv6_header *header = header_of(packet);
     bool to_link_local = ipv6_is_link_local(header->source);
     bool is_redirect = icmp->type == ICMP6_REDIRECT;
-    /* About a packet of ours it goes to ourselves, by the link for which that was meant. */
-    uint16_t port = packet->flags & PACKET_LOCAL ? packet->port_out : packet->port_in;
 
     if (source->family == FAMILY_NONE || is_forbidden(core, packet, icmp))
         return;
@@ -109,7 +114,7 @@ static void send_about(struct core *core, const struct packet *packet,
         core, &(struct datagram6_setup){
                   .source = source->bytes,
                   .destination = header->source,
-                  .port = to_link_local || is_redirect ? port : (uint16_t)PORT_NONE,
+                  .port = to_link_local || is_redirect ? link_of(packet) : (uint16_t)PORT_NONE,
                   .protocol = PROTOCOL_ICMP6,
                   .hop_limit = is_redirect ? ND_HOP_LIMIT : ICMP6_HOP_LIMIT,
                   .payload_bytes = head_bytes + quote_bytes,
@@ -180,7 +185,7 @@ void icmp6_send_redirect(struct core *core, const struct packet *packet)
 void icmp6_answer_echo(struct core *core, struct packet *packet)
 {
     uint16_t old_be, new_be;
-    uint16_t port_in = packet->port_in;
+    uint16_t link = link_of(packet);
 
     counter_add(&core->ports[packet->port_in].delivered, 1);
     datagram_trim(core, packet);
@@ -197,7 +202,7 @@ void icmp6_answer_echo(struct core *core, struct packet *packet)
     memcpy(&new_be, icmp, sizeof(new_be));
     icmp->checksum_be = checksum_replace(icmp->checksum_be, old_be, new_be);
     if (to_group)
-        source = datagram6_source(core, &target, port_in);
+        source = datagram6_source(core, &target, link);
     if (source.family == FAMILY_NONE || packet->header_length_bytes != IPV6_HEADER_BYTES) {
         packet_free(core->pool, packet);
         return;
@@ -211,6 +216,6 @@ void icmp6_answer_echo(struct core *core, struct packet *packet)
         icmp->checksum_be =
             checksum_finish(datagram_sum(packet, IPV6_HEADER_BYTES, length_bytes, sum));
     }
-    packet->port_out = address_is_link_local(&target) ? port_in : (uint16_t)PORT_NONE;
+    packet->port_out = address_is_link_local(&target) ? link : (uint16_t)PORT_NONE;
     datapath_originate6(core, packet);
 }

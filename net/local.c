@@ -83,8 +83,14 @@ static enum verdict input_icmp(struct core *core, const struct packet *packet)
     CHECK(copied);
     if (icmp.type != ICMP4_ECHO_REPLY)
         return input_icmp_error(core, packet);
-    return probes_input_reply(core->router->local->probes, &icmp, header->source_be, header->ttl,
-                              length_bytes, core->now_ns)
+    const struct probe_echo echo = {
+        .source = address_of_ipv4(header->destination_be),
+        .target = address_of_ipv4(header->source_be),
+        .identifier_be = icmp.echo.identifier_be,
+        .sequence_be = icmp.echo.sequence_be,
+    };
+    return probes_input_reply(core->router->local->probes, &echo, header->ttl, length_bytes,
+                              core->now_ns)
                ? PASS
                : DROP_ICMP_IGNORED;
 }

@@ -6,6 +6,7 @@
 #include "net/local.h"
 #include "net/mld.h"
 #include "net/nd.h"
+#include "net/probe.h"
 #include "net/wire/checksum.h"
 #include "net/wire/icmp6.h"
 #include "net/wire/ipv6.h"
@@ -46,6 +47,56 @@ static void conclude(struct core *core, struct packet *packet, enum verdict verd
         datapath_drop(core, packet, verdict);
 }
 
+/* The link on which its link-local addresses mean something: of what we have sent to ourselves, the
+ * one that it was sent to. */
+static uint16_t link_of(const struct packet *packet)
+{
+    return packet->flags & PACKET_LOCAL ? packet->port_out : packet->port_in;
+}
+
+static enum verdict input_echo_reply(struct core *core, const struct packet *packet,
+                                     const struct message *message)
+{
+    const struct ipv6_header *header = header_of(packet);
+    struct icmp6_header icmp;
+    bool copied =
+        packet_copy_out(packet, packet->network_offset + message->offset, &icmp, sizeof(icmp));
+
+    CHECK(copied);
+    const struct probe_echo echo = {
+        .source = address_of_ipv6(header->destination),
+        .target = address_of_ipv6(header->source),
+        .port = link_of(packet),
+        .identifier_be = icmp.echo.identifier_be,
+        .sequence_be = icmp.echo.sequence_be,
+    };
+    return probes_input_reply(core->router->local->probes, &echo, header->hop_limit,
+                              (uint16_t)message->length_bytes, core->now_ns)
+               ? PASS
+               : DROP_ICMP_IGNORED;
+}
+
+/* No more is looked at than any router quotes. */
+static enum verdict input_icmp_error(struct core *core, const struct packet *packet,
+                                     const struct message *message)
+{
+    const struct address from = address_of_ipv6(header_of(packet)->source);
+    uint8_t bytes[ICMP6_HEADER_BYTES + ICMP6_QUOTE_MAX_BYTES];
+    uint32_t length_bytes = MIN_OF(message->length_bytes, (uint32_t)sizeof(bytes));
+    struct icmp6_error error;
+    bool copied =
+        packet_copy_out(packet, packet->network_offset + message->offset, bytes, length_bytes);
+
+    CHECK(copied);
+    if (icmp6_error_read(bytes, length_bytes, &error) != OK)
+        return DROP_BAD_ICMP;
+    if (error.protocol == PROTOCOL_ICMP6 &&
+        probes_input_error6(core->router->local->probes, &error, &from, link_of(packet),
+                            core->now_ns))
+        return PASS;
+    return DROP_ICMP_IGNORED;
+}
+
 /* Control core. PASS: somebody wanted to know. */
 static enum verdict input_icmp(struct core *core, const struct packet *packet,
                                const struct ipv6_headers *headers, const struct message *message)
@@ -64,8 +115,11 @@ static enum verdict input_icmp(struct core *core, const struct packet *packet,
     case ICMP6_LISTENER_QUERY:
         return contiguous ? mld_input(core->router->mld, packet, headers, core->now_ns)
                           : DROP_BAD_ICMP;
+    case ICMP6_ECHO_REPLY:
+        return input_echo_reply(core, packet, message);
     default:
-        return DROP_ICMP_IGNORED;
+        return icmp6_is_error(message->type) ? input_icmp_error(core, packet, message)
+                                             : DROP_ICMP_IGNORED;
     }
 }
 

@@ -1,5 +1,5 @@
-/* See probe.h. A probe is an ICMP echo request; what it is for stands in its flight, a slot that
- * waits for the answer until its time is over:
+/* See probe.h. A probe is an ICMP or ICMPv6 echo request; what it is for stands in its flight, a
+ * slot that waits for the answer until its time is over:
  *
  *   probe_start -> [ send when due ] -> flight -- reply, error or timeout --> event -> probe_poll
  *                        ^                                                      |
@@ -20,18 +20,26 @@
 #include "net/router.h"
 #include "net/wire/checksum.h"
 #include "net/wire/icmp4.h"
+#include "net/wire/icmp6.h"
 #include "net/wire/ipv4.h"
+#include "net/wire/ipv6.h"
 
 enum {
     FLIGHT_MAX = 64, /* unanswered at once; with all in use, the next one waits */
     EVENT_MAX = 128, /* not fetched yet; beyond, nothing is sent */
-    PAYLOAD_MAX_BYTES = IPV4_PACKET_MAX_BYTES - IPV4_HEADER_BYTES - ICMP4_HEADER_BYTES,
+    ECHO_HEADER_BYTES = ICMP4_HEADER_BYTES,
+    PAYLOAD_MAX_BYTES = UINT16_MAX - IPV4_HEADER_BYTES - ECHO_HEADER_BYTES,
+    PAYLOAD6_MAX_BYTES = UINT16_MAX - IPV6_HEADER_BYTES - ECHO_HEADER_BYTES,
     PATTERN_BYTES = 256,
 };
+
+/* RFC 792, RFC 4443 4.1: but for type and checksum an echo is the same in both families. */
+_Static_assert(sizeof(struct icmp4_header) == sizeof(struct icmp6_header), "one echo header");
 
 struct flight {
     bool flies;
     uint8_t ttl;
+    struct address source;
     uint32_t sequence;
     uint64_t sent_ns;
 };
@@ -40,7 +48,8 @@ struct probe {
     /* Set when created. */
     struct probes *probes;
     struct probe_setup setup;
-    uint32_t target_be;
+    bool is_ipv6;
+    uint16_t port; /* of a link-local target, else PORT_NONE */
     uint16_t identifier_be;
     /* Owned by the control core. */
     struct timer timer;
@@ -82,70 +91,102 @@ static void finish(struct probe *probe, struct flight *flight, const struct prob
 
 /* ---- Sending -------------------------------------------------------------------------------- */
 
+/* An IP header, and room for message_bytes behind it. */
+static struct packet *create_packet(const struct probe *probe, const struct flight *flight,
+                                    uint32_t message_bytes)
+{
+    struct core *core = probe->probes->core;
+    const struct probe_setup *setup = &probe->setup;
+
+    if (probe->is_ipv6)
+        return datagram6_create(core, &(struct datagram6_setup){
+                                          .source = flight->source.bytes,
+                                          .destination = setup->target.bytes,
+                                          .port = probe->port,
+                                          .protocol = PROTOCOL_ICMP6,
+                                          .hop_limit = flight->ttl,
+                                          .dont_fragment = setup->dont_fragment,
+                                          .payload_bytes = message_bytes,
+                                      });
+    return datagram_create(core, &(struct datagram_setup){
+                                     .source_be = address_ipv4_be(&flight->source),
+                                     .destination_be = address_ipv4_be(&setup->target),
+                                     .protocol = PROTOCOL_ICMP,
+                                     .ttl = flight->ttl,
+                                     .dont_fragment = setup->dont_fragment,
+                                     .payload_bytes = (uint16_t)message_bytes,
+                                 });
+}
+
 /* An echo request with the bytes 0, 1, 2 ... behind its header. */
-static void send_echo(struct probe *probe, uint32_t source_be, uint8_t ttl, uint32_t sequence)
+static void send_echo(const struct probe *probe, const struct flight *flight)
 {
     struct core *core = probe->probes->core;
     uint32_t payload_bytes = probe->setup.payload_bytes;
-    uint32_t offset = IPV4_HEADER_BYTES + ICMP4_HEADER_BYTES;
+    uint32_t message_bytes = ECHO_HEADER_BYTES + payload_bytes;
+    uint32_t offset = probe->is_ipv6 ? IPV6_HEADER_BYTES : IPV4_HEADER_BYTES;
     struct icmp4_header icmp = {
-        .type = ICMP4_ECHO_REQUEST,
+        .type = probe->is_ipv6 ? ICMP6_ECHO_REQUEST : ICMP4_ECHO_REQUEST,
         .echo = { .identifier_be = probe->identifier_be,
-                  .sequence_be = __builtin_bswap16((uint16_t)sequence) },
+                  .sequence_be = __builtin_bswap16((uint16_t)flight->sequence) },
     };
     uint8_t pattern[PATTERN_BYTES];
-    struct packet *packet =
-        datagram_create(core, &(struct datagram_setup){
-                                  .source_be = source_be,
-                                  .destination_be = probe->target_be,
-                                  .protocol = PROTOCOL_ICMP,
-                                  .ttl = ttl,
-                                  .dont_fragment = probe->setup.dont_fragment,
-                                  .payload_bytes = (uint16_t)(ICMP4_HEADER_BYTES + payload_bytes),
-                              });
+    struct packet *packet = create_packet(probe, flight, message_bytes);
+    uint64_t sum = 0;
 
     if (!packet)
         return; /* as good as lost: it will time out */
     for (unsigned i = 0; i < PATTERN_BYTES; i++)
         pattern[i] = (uint8_t)i;
     for (uint32_t done = 0; done < payload_bytes; done += PATTERN_BYTES)
-        datagram_write(packet, offset + done, pattern,
+        datagram_write(packet, offset + ECHO_HEADER_BYTES + done, pattern,
                        MIN_OF(payload_bytes - done, (uint32_t)PATTERN_BYTES));
-    datagram_write(packet, IPV4_HEADER_BYTES, &icmp, sizeof(icmp));
-    icmp.checksum_be = checksum_finish(
-        datagram_sum(packet, IPV4_HEADER_BYTES, ICMP4_HEADER_BYTES + payload_bytes, 0));
-    datagram_write(packet, IPV4_HEADER_BYTES, &icmp, sizeof(icmp));
-    datapath_originate(core, packet);
+    datagram_write(packet, offset, &icmp, sizeof(icmp));
+    if (probe->is_ipv6)
+        sum = icmp6_pseudo_sum(flight->source.bytes, probe->setup.target.bytes, message_bytes);
+    icmp.checksum_be = checksum_finish(datagram_sum(packet, offset, message_bytes, sum));
+    datagram_write(packet, offset, &icmp, sizeof(icmp));
+    if (probe->is_ipv6)
+        datapath_originate6(core, packet);
+    else
+        datapath_originate(core, packet);
 }
 
-static uint32_t source_of(const struct probe *probe)
+/* FAMILY_NONE: there is no way to the target. */
+static struct address source_of(const struct probe *probe)
 {
-    if (probe->setup.source.family == FAMILY_IPV4)
-        return address_ipv4_be(&probe->setup.source);
-    return datagram_source(probe->probes->core, probe->target_be);
+    const struct core *core = probe->probes->core;
+    const struct address *target = &probe->setup.target;
+
+    if (probe->setup.source.family == target->family)
+        return probe->setup.source;
+    if (probe->is_ipv6)
+        return datagram6_source(core, target, probe->port);
+    uint32_t source_be = datagram_source(core, address_ipv4_be(target));
+    return source_be == 0 ? (struct address){ .family = FAMILY_NONE } : address_of_ipv4(source_be);
 }
 
 static void send_next(struct probe *probe, uint64_t now_ns)
 {
     struct flight *flight = probe->flights;
-    uint32_t source_be = source_of(probe);
 
     while (flight->flies)
         flight++;
     *flight = (struct flight){
         .flies = true,
         .ttl = probe->ttl,
+        .source = source_of(probe),
         .sequence = probe->sequence++,
         .sent_ns = now_ns,
     };
     probe->flight_count++;
     probe->hop_count++;
     probe->next_send_ns = now_ns + (uint64_t)probe->setup.interval_ms * NS_PER_MS;
-    if (source_be == 0)
+    if (flight->source.family == FAMILY_NONE)
         finish(probe, flight,
                &(struct probe_event){ .answer = PROBE_NO_ROUTE, .sequence = flight->sequence });
     else
-        send_echo(probe, source_be, flight->ttl, flight->sequence);
+        send_echo(probe, flight);
 }
 
 /* Moves a trace to its next hop once this one has said all it will; true if all has been sent. */
@@ -223,18 +264,24 @@ static void probe_expired(struct timer *timer, uint64_t now_ns)
 
 /* ---- Answers -------------------------------------------------------------------------------- */
 
-static struct flight *find_flight(struct probes *probes, uint32_t target_be,
-                                  const struct icmp4_header *icmp, struct probe **owner)
+static bool is_of(const struct probe *probe, const struct probe_echo *echo)
+{
+    return probe->identifier_be == echo->identifier_be &&
+           address_equal(&probe->setup.target, &echo->target) &&
+           (probe->port == PORT_NONE || probe->port == echo->port);
+}
+
+static struct flight *find_flight(struct probes *probes, const struct probe_echo *echo,
+                                  struct probe **owner)
 {
     for (unsigned i = 0; i < PROBE_MAX; i++) {
         struct probe *probe = probes->active[i];
-        if (!probe || probe->identifier_be != icmp->echo.identifier_be ||
-            probe->target_be != target_be)
+        if (!probe || !is_of(probe, echo))
             continue;
         for (unsigned j = 0; j < FLIGHT_MAX; j++) {
             struct flight *flight = &probe->flights[j];
-            if (flight->flies &&
-                (uint16_t)flight->sequence == __builtin_bswap16(icmp->echo.sequence_be)) {
+            if (flight->flies && address_equal(&flight->source, &echo->source) &&
+                (uint16_t)flight->sequence == __builtin_bswap16(echo->sequence_be)) {
                 *owner = probe;
                 return flight;
             }
@@ -243,25 +290,32 @@ static struct flight *find_flight(struct probes *probes, uint32_t target_be,
     return NULL;
 }
 
-bool probes_input_reply(struct probes *probes, const struct icmp4_header *icmp, uint32_t from_be,
-                        uint8_t ttl, uint16_t length_bytes, uint64_t now_ns)
+/* `event` becomes that of the flight, if there is one. */
+static bool input(struct probes *probes, const struct probe_echo *echo, struct probe_event *event,
+                  uint64_t now_ns)
 {
     struct probe *probe;
-    struct flight *flight = find_flight(probes, from_be, icmp, &probe);
+    struct flight *flight = find_flight(probes, echo, &probe);
 
     if (!flight)
         return false;
-    finish(probe, flight,
-           &(struct probe_event){
-               .answer = PROBE_REPLY,
-               .from = address_of_ipv4(from_be),
-               .sequence = flight->sequence,
-               .ttl = probe->setup.trace ? flight->ttl : ttl,
-               .length_bytes = length_bytes,
-               .round_trip_ns = now_ns - flight->sent_ns,
-           });
+    event->sequence = flight->sequence;
+    if (event->answer != PROBE_REPLY || probe->setup.trace)
+        event->ttl = flight->ttl;
+    event->round_trip_ns = now_ns - flight->sent_ns;
+    finish(probe, flight, event);
     advance(probe, now_ns);
     return true;
+}
+
+bool probes_input_reply(struct probes *probes, const struct probe_echo *echo, uint8_t ttl,
+                        uint16_t length_bytes, uint64_t now_ns)
+{
+    struct probe_event event = {
+        .answer = PROBE_REPLY, .from = echo->target, .ttl = ttl, .length_bytes = length_bytes
+    };
+
+    return input(probes, echo, &event, now_ns);
 }
 
 static enum probe_answer answer_of(const struct icmp4_error *error, bool from_ourselves)
@@ -279,27 +333,60 @@ bool probes_input_error(struct probes *probes, const struct icmp4_error *error, 
                         uint64_t now_ns)
 {
     struct icmp4_header icmp;
-    struct probe *probe;
 
     memcpy(&icmp, error->transport, sizeof(icmp));
-    if (icmp.type != ICMP4_ECHO_REQUEST ||
-        !forwarding_is_own_ipv4(probes->core->forwarding, error->source_be))
+    if (icmp.type != ICMP4_ECHO_REQUEST)
         return false;
-    struct flight *flight = find_flight(probes, error->destination_be, &icmp, &probe);
-    if (!flight)
+    const struct probe_echo echo = {
+        .source = address_of_ipv4(error->source_be),
+        .target = address_of_ipv4(error->destination_be),
+        .identifier_be = icmp.echo.identifier_be,
+        .sequence_be = icmp.echo.sequence_be,
+    };
+    struct probe_event event = {
+        .answer = answer_of(error, from_be == error->source_be),
+        .from = address_of_ipv4(from_be),
+        .icmp_type = error->type,
+        .icmp_code = error->code,
+        .mtu = error->mtu,
+    };
+    return input(probes, &echo, &event, now_ns);
+}
+
+static enum probe_answer answer6_of(const struct icmp6_error *error, bool from_ourselves)
+{
+    if (error->type == ICMP6_TIME_EXCEEDED)
+        return PROBE_TTL_EXPIRED;
+    if (error->type == ICMP6_PACKET_TOO_BIG)
+        return PROBE_TOO_BIG;
+    if (error->type == ICMP6_UNREACHABLE && error->code == ICMP6_NO_ROUTE && from_ourselves)
+        return PROBE_NO_ROUTE;
+    return PROBE_UNREACHABLE;
+}
+
+bool probes_input_error6(struct probes *probes, const struct icmp6_error *error,
+                         const struct address *from, uint16_t port, uint64_t now_ns)
+{
+    struct icmp6_header icmp;
+
+    memcpy(&icmp, error->transport, sizeof(icmp));
+    if (icmp.type != ICMP6_ECHO_REQUEST)
         return false;
-    finish(probe, flight,
-           &(struct probe_event){
-               .answer = answer_of(error, from_be == error->source_be),
-               .from = address_of_ipv4(from_be),
-               .sequence = flight->sequence,
-               .ttl = flight->ttl,
-               .icmp_code = error->code,
-               .mtu = error->mtu,
-               .round_trip_ns = now_ns - flight->sent_ns,
-           });
-    advance(probe, now_ns);
-    return true;
+    const struct probe_echo echo = {
+        .source = address_of_ipv6(error->source),
+        .target = address_of_ipv6(error->destination),
+        .port = port,
+        .identifier_be = icmp.echo.identifier_be,
+        .sequence_be = icmp.echo.sequence_be,
+    };
+    struct probe_event event = {
+        .answer = answer6_of(error, ipv6_equal(from->bytes, error->source)),
+        .from = *from,
+        .icmp_type = error->type,
+        .icmp_code = error->code,
+        .mtu = error->mtu,
+    };
+    return input(probes, &echo, &event, now_ns);
 }
 
 /* ---- The console's side --------------------------------------------------------------------- */
@@ -328,9 +415,11 @@ struct probe *probe_start(struct router *router, const struct probe_setup *setup
             return NULL;
         probe->probes = probes;
         probe->setup = *setup;
-        probe->setup.payload_bytes = MIN_OF(setup->payload_bytes, (uint16_t)PAYLOAD_MAX_BYTES);
+        probe->is_ipv6 = setup->target.family == FAMILY_IPV6;
+        uint16_t payload_max = probe->is_ipv6 ? PAYLOAD6_MAX_BYTES : PAYLOAD_MAX_BYTES;
+        probe->setup.payload_bytes = MIN_OF(setup->payload_bytes, payload_max);
         probe->setup.ttl_max = MAX_OF(setup->ttl_max, (uint8_t)1);
-        probe->target_be = address_ipv4_be(&setup->target);
+        probe->port = address_is_link_local(&setup->target) ? setup->port : (uint16_t)PORT_NONE;
         probe->identifier_be = choose_identifier(probes);
         probe->ttl = setup->trace ? 1 : probe->setup.ttl_max;
         probe->is_all_sent = setup->count == 0;

@@ -21,7 +21,7 @@ static enum verdict too_long(struct packet *packet, const struct ipv4_header *he
 /* RFC 8200 5: nobody cuts on the way. */
 static enum verdict too_long6(struct packet *packet)
 {
-    if (!(packet->flags & PACKET_LOCAL))
+    if (!(packet->flags & PACKET_LOCAL) || packet->flags & PACKET_DONT_FRAGMENT)
         return DROP_FRAGMENT_NEEDED;
     packet->purpose = MAIL_FRAGMENT;
     return TAKEN;

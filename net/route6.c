@@ -117,7 +117,7 @@ static void consider_redirect(struct core *core, const struct packet *packet)
         datapath_redirect(core, packet);
 }
 
-/* What is ours and must leave by a certain port: to a station on that link. */
+/* What is ours and must leave by a certain port: to a station on that link, maybe ourselves. */
 static enum verdict route_on_link(const struct core *core, struct packet *packet)
 {
     const uint8_t *destination = header_of(packet)->destination;

@@ -3,6 +3,8 @@
 #include "net/control.h"
 #include "net/probe.h"
 #include "net/router.h"
+#include "net/wire/icmp4.h"
+#include "net/wire/icmp6.h"
 #include "shell/command.h"
 #include "shell/shell.h"
 
@@ -99,42 +101,40 @@ static void forget_probing(void *memory)
     memory_free(probing);
 }
 
-static const char *answer_name(const struct probe_event *event)
+static const char *unreachable_name(const struct probe_event *event)
 {
     /* RFC 792, RFC 1812 5.2.7.1: codes of destination unreachable. */
-    static const char *const unreachable[] = {
+    static const char *const names[] = {
         [0] = "net-unreachable",  [1] = "host-unreachable", [2] = "protocol-unreachable",
         [3] = "port-unreachable", [4] = "too-big",          [5] = "source-route-failed",
         [6] = "net-unknown",      [7] = "host-unknown",     [9] = "net-prohibited",
         [10] = "host-prohibited", [13] = "filtered",
     };
+    /* RFC 4443 3.1; what means the same has the same word. */
+    static const char *const names6[] = {
+        [0] = "net-unreachable",  [1] = "filtered",         [2] = "beyond-scope",
+        [3] = "host-unreachable", [4] = "port-unreachable", [5] = "source-filtered",
+        [6] = "rejected",
+    };
+    bool ipv6 = event->from.family == FAMILY_IPV6;
+    const char *const *list = ipv6 ? names6 : names;
+    unsigned count = ipv6 ? ARRAY_COUNT(names6) : ARRAY_COUNT(names);
+    if (event->icmp_type == (ipv6 ? ICMP6_PARAMETER_PROBLEM : ICMP4_PARAMETER_PROBLEM))
+        return "parameter-problem";
+    if (event->icmp_type != (ipv6 ? ICMP6_UNREACHABLE : ICMP4_UNREACHABLE))
+        return "unreachable";
+    return event->icmp_code < count && list[event->icmp_code] ? list[event->icmp_code]
+                                                              : "unreachable";
+}
+
+static const char *answer_name(const struct probe_event *event)
+{
     static const char *const names[] = {
         [PROBE_REPLY] = "reply",     [PROBE_TTL_EXPIRED] = "ttl-expired",
         [PROBE_UNREACHABLE] = NULL,  [PROBE_TOO_BIG] = "too-big",
         [PROBE_TIMEOUT] = "timeout", [PROBE_NO_ROUTE] = "no-route",
     };
-    if (event->answer != PROBE_UNREACHABLE)
-        return names[event->answer];
-    bool known = event->icmp_code < ARRAY_COUNT(unreachable) && unreachable[event->icmp_code];
-    return known ? unreachable[event->icmp_code] : "unreachable";
-}
-
-/* Starts on the first call. */
-static bool probing_start(struct command_call *call, const struct probe_setup *setup)
-{
-    struct probing *probing = memory_alloc(sizeof(*probing), 0, MEMORY_SHELL);
-    if (!probing)
-        return false;
-    probing->probe = probe_start(call->router, setup, call->now_ns);
-    call->memory = probing;
-    call->forget = forget_probing;
-    return probing->probe != NULL;
-}
-
-static enum command_result too_many(struct command_call *call)
-{
-    return command_failed(call, "full", NULL, "no more than %d probes at once, or out of memory",
-                          PROBE_MAX);
+    return event->answer == PROBE_UNREACHABLE ? unreachable_name(event) : names[event->answer];
 }
 
 static uint64_t number_or(const struct command_call *call, const char *name, uint64_t otherwise)
@@ -143,10 +143,37 @@ static uint64_t number_or(const struct command_call *call, const char *name, uin
     return argument ? argument->number : otherwise;
 }
 
-static struct probe_setup setup_of(const struct command_call *call)
+/* A link-local target is a neighbor on one of our links, and only the operator knows on which. */
+static bool read_link(struct command_call *call, struct probe_setup *setup)
+{
+    const struct argument *target = line_argument(call->line, "target");
+    const struct argument *interface = line_argument(call->line, "interface");
+    bool wanted = address_is_link_local(&setup->target);
+    setup->port = PORT_NONE;
+    if (!interface && !wanted)
+        return true;
+    const struct port *port = interface ? router_port(call->router, interface->text) : NULL;
+    enum command_result failed = COMMAND_DONE;
+    if (!interface)
+        failed = command_failed(call, "no-interface", target,
+                                "%s is link-local: say on which link, with interface NAME",
+                                target->text);
+    else if (!wanted)
+        failed = command_failed(call, "bad-value", interface,
+                                "only a link-local target needs an interface");
+    else if (!port)
+        failed = command_failed(call, "not-found", interface, "there is no interface %s",
+                                interface->text);
+    else
+        setup->port = port->index;
+    return failed == COMMAND_DONE;
+}
+
+/* What both commands say; false: it makes no sense. */
+static bool read_setup(struct command_call *call, struct probe_setup *setup)
 {
     const struct argument *source = line_argument(call->line, "source");
-    struct probe_setup setup = {
+    *setup = (struct probe_setup){
         .target = line_argument(call->line, "target")->prefix.address,
         .count = (uint32_t)number_or(call, "count", PING_COUNT),
         .interval_ms = (uint32_t)number_or(call, "milliseconds", PING_INTERVAL_MS),
@@ -155,9 +182,29 @@ static struct probe_setup setup_of(const struct command_call *call)
         .dont_fragment = line_has(call->line, "df"),
         .ttl_max = PING_TTL,
     };
-    if (source)
-        setup.source = source->prefix.address;
-    return setup;
+    if (source) {
+        setup->source = source->prefix.address;
+        if (setup->source.family != setup->target.family)
+            return command_failed(call, "bad-value", source,
+                                  "%s and the target are not of the same family",
+                                  source->text) == COMMAND_DONE;
+    }
+    return read_link(call, setup);
+}
+
+/* On the first call, before any record. */
+static enum command_result probing_start(struct command_call *call, const struct probe_setup *setup)
+{
+    struct probing *probing = memory_alloc(sizeof(*probing), 0, MEMORY_SHELL);
+    if (probing) {
+        probing->probe = probe_start(call->router, setup, call->now_ns);
+        call->memory = probing;
+        call->forget = forget_probing;
+    }
+    if (probing && probing->probe)
+        return COMMAND_DONE;
+    return command_failed(call, "full", NULL, "no more than %d probes at once, or out of memory",
+                          PROBE_MAX);
 }
 
 static void count_event(struct probing *probing, const struct probe_event *event)
@@ -208,9 +255,9 @@ static enum command_result run_ping(struct command_call *call)
     struct record *record = call->record;
     struct probe_event event;
     if (!call->memory) {
-        struct probe_setup setup = setup_of(call);
-        if (!probing_start(call, &setup))
-            return too_many(call);
+        struct probe_setup setup;
+        if (!read_setup(call, &setup) || probing_start(call, &setup) != COMMAND_DONE)
+            return COMMAND_FAILED;
         record_table(record, "replies", columns, ARRAY_COUNT(columns));
     }
     struct probing *probing = call->memory;
@@ -248,13 +295,15 @@ static enum command_result run_traceroute(struct command_call *call)
     struct record *record = call->record;
     struct probe_event event;
     if (!call->memory) {
-        struct probe_setup setup = setup_of(call);
+        struct probe_setup setup;
+        if (!read_setup(call, &setup))
+            return COMMAND_FAILED;
         setup.trace = true;
         setup.ttl_max = TRACE_HOP_MAX;
         setup.count = TRACE_COUNT;
         setup.interval_ms = TRACE_INTERVAL_MS;
-        if (!probing_start(call, &setup))
-            return too_many(call);
+        if (probing_start(call, &setup) != COMMAND_DONE)
+            return COMMAND_FAILED;
         record_table(record, "hops", columns, ARRAY_COUNT(columns));
     }
     struct probing *probing = call->memory;
@@ -273,11 +322,14 @@ static enum command_result run_traceroute(struct command_call *call)
 
 /* clang-format off */
 static const struct command commands[] = {
-    { .grammar = "ping <target:ADDR4> [{count <count:1-1000000>|size <bytes:0-65507>|df|"
-                 "from <source:ADDR4>|interval <milliseconds:10-60000>}]*",
+    { .grammar = "ping {<target:ADDR4>|<target:ADDR6>} [{count <count:1-1000000>|"
+                 "size <bytes:0-65507>|df|from {<source:ADDR4>|<source:ADDR6>}|"
+                 "interval <milliseconds:10-60000>|interface <interface:IFNAME>}]*",
       .kind = COMMAND_ACTION, .run = run_ping, .help = "ask a host whether it is there" },
-    { .grammar = "traceroute <target:ADDR4> [from <source:ADDR4>]", .kind = COMMAND_ACTION,
-      .run = run_traceroute, .help = "find the routers on the way to a host" },
+    { .grammar = "traceroute {<target:ADDR4>|<target:ADDR6>} "
+                 "[{from {<source:ADDR4>|<source:ADDR6>}|interface <interface:IFNAME>}]*",
+      .kind = COMMAND_ACTION, .run = run_traceroute,
+      .help = "find the routers on the way to a host" },
     { .grammar = "clear counters", .kind = COMMAND_ACTION, .role = ROLE_OPERATOR,
       .run = run_clear_counters, .help = "count from zero" },
     { .grammar = "clear arp [<address:ADDR4>]", .kind = COMMAND_ACTION, .role = ROLE_OPERATOR,

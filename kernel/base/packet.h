@@ -81,6 +81,7 @@ enum packet_flag {
     /* To send: the card adds up from checksum_start to the end and puts the result at
      * checksum_offset, where the sum of the pseudo header lies already. Of cards that can. */
     PACKET_CHECKSUM_WANTED = 1 << 4,
+    PACKET_DONT_FRAGMENT = 1 << 5, /* ours, IPv6: rather drop it than send it in pieces */
 };
 
 /* Packets on their way through the stages, or from and to a driver. */

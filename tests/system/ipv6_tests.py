@@ -26,6 +26,10 @@ def two_sided(lab, nic="virtio-net", cores=1, config=CONFIG, mtu2=1500, **more):
     return h1, router, h2
 
 
+def link_local_of(host):
+    return re.search(r"inet6 (fe80\S+)/", host.ip("-6", "address", "show", "dev", "eth0")).group(1)
+
+
 def states(router):
     return {address["state"] for address in router.show("ipv6 interfaces")["addresses"]}
 
@@ -74,6 +78,35 @@ def test_ipv6_traceroute_shows_the_router(nic, cores):
         expect(router.drops().get("ttl-expired", 0) > 0, "no drop for it:", router.drops())
 
 
+@matrix(nic=CARDS)
+def test_ipv6_router_pings_and_traces(nic):
+    far = "2001:db8:99::2"                          # of h1, behind h2
+    with Lab() as lab:
+        h1, router, h2 = two_sided(lab, nic, 2)
+        h2.run("sysctl", "-qw", "net.ipv6.conf.all.forwarding=1")
+        h2.ip("link", "add", "far0", "type", "veth", "peer", "name", "far1", "netns", h1.namespace)
+        for host, name, address in ((h2, "far0", "2001:db8:99::1"), (h1, "far1", far)):
+            host.ip("link", "set", name, "up")
+            host.ip("address", "add", f"{address}/64", "dev", name, "nodad")
+        router.configure(f"ipv6 route 2001:db8:99::/64 gateway {H2}", f"ipv6 route 2001:db8:66::/48 gateway {H2}")
+        h2.ip("-6", "route", "add", "unreachable", "2001:db8:66::/48")
+        wait_until(lambda: h2.ping(far, count=1), 10, "the link between h2 and h1")
+        for target in (H1, H2, far, ROUTER, f"{link_local_of(h2)} interface eth1"):
+            answer = router.command(f"ping {target} count 3 interval 100", limit_s=20)
+            expect(re.search(r"^received +3$", answer, re.MULTILINE), f"ping {target} said:\n{answer}")
+        answer = router.command(f"ping {H1} count 2 interval 100 size 1452 df", limit_s=20)
+        expect(re.search(r"^received +2$", answer, re.MULTILINE), f"ping of 1500 bytes said:\n{answer}")
+        answer = router.command(f"ping {H1} count 1 size 1453 df", limit_s=20)
+        expect("too-big" in answer, f"ping of 1501 bytes said:\n{answer}")
+        answer = router.command("ping 2001:db8:66::1 count 1", limit_s=20)
+        expect("net-unreachable" in answer and H2 in answer, f"ping of what h2 cannot reach said:\n{answer}")
+        for target, hops in ((H1, [H1]), (far, [H2, far]), (f"{link_local_of(h1)} interface eth0", [link_local_of(h1)])):
+            answer = router.command(f"traceroute {target}", limit_s=30)
+            found = [(int(hop), address) for hop, address in re.findall(r"^ *(\d+) +\S+ +(\S+)", answer, re.MULTILINE)]
+            expect_equal(list(dict.fromkeys(found)), list(enumerate(hops, 1)), f"hops to {target}:\n{answer}")
+        router.check_books()
+
+
 @matrix(**EVERYWHERE)
 def test_ipv6_iperf3_tcp_through(nic, cores):
     with Lab() as lab:
@@ -116,8 +149,7 @@ def test_ipv6_static_blackhole_and_reject_routes(nic):
     with Lab() as lab:
         h1, router, h2 = two_sided(lab, nic, 2)
         h2.ip("address", "add", "2001:db8:55::5/128", "dev", "lo")
-        link_local = re.search(r"inet6 (fe80\S+)/", h2.ip("-6", "address", "show", "dev", "eth0")).group(1)
-        router.configure(f"ipv6 route 2001:db8:55::/48 gateway {link_local} interface eth1",
+        router.configure(f"ipv6 route 2001:db8:55::/48 gateway {link_local_of(h2)} interface eth1",
                          "ipv6 route 2001:db8:66::/48 reject", "ipv6 route 2001:db8:77::/48 blackhole")
         h1.expect_ping("2001:db8:55::5")
         told = h1.run("ping", "-n", "-c", "2", "-W", "1", "2001:db8:66::1", check=False)

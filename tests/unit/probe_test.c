@@ -9,7 +9,7 @@
 #include "net/wire/ethernet.h"
 #include "net/wire/icmp4.h"
 #include "net/wire/ipv4.h"
-#include "tests/unit/lab.h"
+#include "tests/unit/lab6.h"
 
 static struct ipv4_header *ip_of(struct lab_frame *frame)
 {
@@ -402,4 +402,401 @@ TEST(probes_are_bounded)
     EXPECT((probes[3] = probe_start(lab.router, &setup, lab.now_ns)));
     lab_wait(&lab, 20);
     lab_destroy(&lab); /* stops those that are left */
+}
+
+/* ---- IPv6 -----------------------------------------------------------------------------------
+ * The router is 2001:db8::1 on eth0 and 2001:db8:1::1 on eth1, its link-local addresses are
+ * fe80::ff:fe00:0 and fe80::ff:fe00:1. */
+
+enum { QUOTE_BYTES = IPV6_HEADER_BYTES + ICMP6_HEADER_BYTES };
+
+static struct lab lab_of_ipv6(void)
+{
+    struct lab lab = lab6_create(1, 2);
+
+    lab6_meet(&lab, 0, "2001:db8::2", 2);
+    return lab;
+}
+
+static struct probe_setup ping6_of(const char *target, uint32_t count)
+{
+    struct probe_setup setup = ping_of("10.0.0.2", count);
+
+    setup.target = address_of(target);
+    setup.port = PORT_NONE;
+    return setup;
+}
+
+/* The next frame that is no neighbor solicitation. */
+static struct lab_frame expect_request6(struct lab *lab, unsigned port)
+{
+    struct lab_frame frame;
+
+    do {
+        EXPECT(lab_take(lab, port, &frame));
+    } while (lab6_payload(&frame)[0] == ICMP6_NEIGHBOR_SOLICITATION);
+    const struct ipv6_header *header = lab6_header(&frame);
+    EXPECT_EQUAL(header->next_header, PROTOCOL_ICMP6);
+    EXPECT(icmp6_is_good(lab6_payload(&frame), lab6_payload_bytes(&frame), header->source,
+                         header->destination));
+    EXPECT_EQUAL(lab6_payload(&frame)[0], ICMP6_ECHO_REQUEST);
+    return frame;
+}
+
+static void reply6(struct lab *lab, unsigned port, const struct lab_frame *request)
+{
+    struct lab_frame frame = *request;
+    const struct ipv6_header *asked = (const void *)(request->bytes + ETHERNET_HEADER_BYTES);
+    struct ipv6_header *header = lab6_header(&frame);
+
+    memcpy(frame.bytes, lab_port_mac(port), 6);
+    memcpy(frame.bytes + 6, lab_host_mac(port, 2), 6);
+    memcpy(header->source, asked->destination, sizeof(header->source));
+    memcpy(header->destination, asked->source, sizeof(header->destination));
+    header->hop_limit = 63;
+    lab6_payload(&frame)[0] = ICMP6_ECHO_REPLY;
+    lab6_seal(&frame);
+    lab_put(lab, port, &frame);
+    lab_step(lab, 2);
+}
+
+struct objection {
+    const char *from;
+    uint8_t type, code;
+    uint32_t word; /* MTU or pointer */
+    size_t quote_bytes;
+};
+
+static void object6(struct lab *lab, unsigned port, const struct lab_frame *request,
+                    const struct objection *objection)
+{
+    struct lab6_packet packet = { .source = objection->from, .destination = "2001:db8::1" };
+    uint8_t message[ICMP6_HEADER_BYTES + ICMP6_QUOTE_MAX_BYTES] = { objection->type,
+                                                                    objection->code };
+
+    store_be32(message + 4, objection->word);
+    memcpy(message + ICMP6_HEADER_BYTES, request->bytes + ETHERNET_HEADER_BYTES,
+           objection->quote_bytes);
+    struct lab_frame frame =
+        lab6_icmp(port, &packet, message, ICMP6_HEADER_BYTES + objection->quote_bytes);
+    lab_put(lab, port, &frame);
+    lab_step(lab, 2);
+}
+
+static void expect_from(const struct probe_event *event, const char *address)
+{
+    EXPECT_EQUAL(event->from.family, FAMILY_IPV6);
+    lab6_expect_address(event->from.bytes, address);
+}
+
+TEST(ping6_is_answered)
+{
+    struct lab lab = lab_of_ipv6();
+    struct probe_setup setup = ping6_of("2001:db8::2", 2);
+    struct probe *probe = start(&lab, &setup);
+
+    for (unsigned i = 0; i < 2; i++) {
+        struct lab_frame request = expect_request6(&lab, 0);
+        EXPECT_EQUAL(lab6_header(&request)->hop_limit, 64);
+        lab6_expect_address(lab6_header(&request)->source, "2001:db8::1");
+        EXPECT_EQUAL(lab6_payload_bytes(&request), 64);
+        EXPECT_EQUAL(load_be16(lab6_payload(&request) + 6), i);
+        lab_wait(&lab, 30);
+        reply6(&lab, 0, &request);
+        struct probe_event event = next_event(&lab, probe);
+        EXPECT_EQUAL(event.answer, PROBE_REPLY);
+        EXPECT_EQUAL(event.sequence, i);
+        EXPECT_EQUAL(event.ttl, 63);
+        EXPECT_EQUAL(event.length_bytes, 64);
+        expect_from(&event, "2001:db8::2");
+        EXPECT(event.round_trip_ns >= 30 * NS_PER_MS);
+        EXPECT(event.round_trip_ns < 100 * NS_PER_MS);
+        lab_wait(&lab, 1000);
+    }
+    finish(&lab, probe);
+}
+
+TEST(ping6_answers_of_others_late_and_twice_are_ignored)
+{
+    struct lab lab = lab_of_ipv6();
+    struct probe_setup setup = ping6_of("2001:db8::2", 2);
+    struct probe *probe = start(&lab, &setup);
+    struct lab_frame first = expect_request6(&lab, 0), second, other;
+    const struct objection objection = { "2001:db8::2", ICMP6_UNREACHABLE, 3, 0, QUOTE_BYTES };
+
+    lab_wait(&lab, 1000);
+    second = expect_request6(&lab, 0);
+    lab_wait(&lab, 1010);
+    EXPECT_EQUAL(next_event(&lab, probe).answer, PROBE_TIMEOUT);
+    reply6(&lab, 0, &first); /* late */
+    object6(&lab, 0, &first, &objection);
+    other = second;
+    lab6_payload(&other)[4] ^= 1; /* identifier */
+    reply6(&lab, 0, &other);
+    object6(&lab, 0, &other, &objection);
+    other = second;
+    lab6_payload(&other)[7] ^= 3; /* sequence */
+    reply6(&lab, 0, &other);
+    object6(&lab, 0, &other, &objection);
+    other = second;
+    lab6_header(&other)->destination[15] = 3; /* to whom we have sent nothing */
+    reply6(&lab, 0, &other);
+    object6(&lab, 0, &other, &objection);
+    other = second;
+    lab6_header(&other)->source[5] = 1; /* ours, but not the one that we asked from */
+    reply6(&lab, 0, &other);
+    object6(&lab, 0, &other, &objection);
+    other = second;
+    lab6_header(&other)->source[5] = 7; /* not ours at all */
+    object6(&lab, 0, &other, &objection);
+    other = second;
+    lab6_payload(&other)[0] = ICMP6_ECHO_REPLY; /* about an answer of ours */
+    object6(&lab, 0, &other, &objection);
+    other = second;
+    lab6_header(&other)->next_header = PROTOCOL_UDP; /* and about no ICMPv6 */
+    object6(&lab, 0, &other, &objection);
+    EXPECT(no_event(&lab, probe));
+    EXPECT_EQUAL(lab_dropped(&lab, 0, DROP_ICMP_IGNORED), 13);
+    reply6(&lab, 0, &second);
+    reply6(&lab, 0, &second); /* twice */
+    object6(&lab, 0, &second, &objection);
+    EXPECT_EQUAL(next_event(&lab, probe).answer, PROBE_REPLY);
+    EXPECT_EQUAL(lab_dropped(&lab, 0, DROP_ICMP_IGNORED), 15);
+    EXPECT_EQUAL(lab_dropped(&lab, 0, DROP_BAD_ICMP), 0);
+    finish(&lab, probe);
+}
+
+TEST(ping6_tells_what_is_in_the_way)
+{
+    static const struct {
+        struct objection objection;
+        enum probe_answer answer;
+    } cases[] = {
+        { { "2001:db8::2", ICMP6_PACKET_TOO_BIG, 0, 1280, QUOTE_BYTES }, PROBE_TOO_BIG },
+        { { "2001:db8::77", ICMP6_UNREACHABLE, ICMP6_PROHIBITED, 0, QUOTE_BYTES + 8 },
+          PROBE_UNREACHABLE },
+        { { "2001:db8::77", ICMP6_UNREACHABLE, ICMP6_NO_ROUTE, 0, QUOTE_BYTES },
+          PROBE_UNREACHABLE }, /* he knows no route; PROBE_NO_ROUTE is that we do not */
+        { { "2001:db8::77", ICMP6_PARAMETER_PROBLEM, ICMP6_UNKNOWN_NEXT_HEADER, 6, QUOTE_BYTES },
+          PROBE_UNREACHABLE },
+        { { "2001:db8::77", 100, 1, 0, QUOTE_BYTES }, PROBE_UNREACHABLE }, /* RFC 4443 2.4 (a) */
+        { { "2001:db8::77", ICMP6_TIME_EXCEEDED, 0, 0, QUOTE_BYTES }, PROBE_TTL_EXPIRED },
+    };
+    struct lab lab = lab_of_ipv6();
+    struct probe_setup setup = ping6_of("2001:db8::2", ARRAY_COUNT(cases));
+
+    setup.interval_ms = 100;
+    struct probe *probe = start(&lab, &setup);
+
+    for (unsigned i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct lab_frame request = expect_request6(&lab, 0);
+        object6(&lab, 0, &request, &cases[i].objection);
+        struct probe_event event = next_event(&lab, probe);
+        EXPECT_EQUAL(event.answer, cases[i].answer);
+        EXPECT_EQUAL(event.sequence, i);
+        EXPECT_EQUAL(event.icmp_type, cases[i].objection.type);
+        EXPECT_EQUAL(event.icmp_code, cases[i].objection.code);
+        EXPECT_EQUAL(event.mtu, i == 0 ? 1280 : 0);
+        expect_from(&event, cases[i].objection.from);
+        lab_wait(&lab, 120);
+    }
+    finish(&lab, probe);
+}
+
+/* Every length that is too short, and quotes that lead nowhere; then the shortest good one. */
+TEST(ping6_errors_with_bad_quotes_are_dropped)
+{
+    struct lab lab = lab_of_ipv6();
+    struct probe_setup setup = ping6_of("2001:db8::2", 1);
+    struct probe *probe = start(&lab, &setup);
+    struct lab_frame request = expect_request6(&lab, 0), other;
+    struct objection objection = { "2001:db8::2", ICMP6_UNREACHABLE, 3, 0, 0 };
+    uint64_t dropped = 0;
+
+    for (; objection.quote_bytes < QUOTE_BYTES; objection.quote_bytes++, dropped++)
+        object6(&lab, 0, &request, &objection);
+    other = request;
+    lab6_header(&other)->payload_length_be = __builtin_bswap16(7); /* less than is quoted */
+    object6(&lab, 0, &other, &objection);
+    other = request;
+    lab6_header(&other)->next_header = PROTOCOL_HOP_BY_HOP; /* whose length runs over the end */
+    lab6_payload(&other)[1] = 255;
+    object6(&lab, 0, &other, &objection);
+    other = request;
+    other.bytes[ETHERNET_HEADER_BYTES] = 0x45; /* IPv4 */
+    object6(&lab, 0, &other, &objection);
+    objection.type = ICMP6_PACKET_TOO_BIG;
+    objection.word = 1279; /* RFC 8201 4 */
+    object6(&lab, 0, &request, &objection);
+    EXPECT(no_event(&lab, probe));
+    EXPECT_EQUAL(lab_dropped(&lab, 0, DROP_BAD_ICMP), dropped + 4);
+    objection.word = 1400;
+    object6(&lab, 0, &request, &objection);
+    EXPECT_EQUAL(next_event(&lab, probe).mtu, 1400);
+    finish(&lab, probe);
+}
+
+TEST(ping6_without_a_route_says_so)
+{
+    struct lab lab = lab_of_ipv6();
+    struct probe_setup setup = ping6_of("2001:db9::1", 1);
+    struct probe *probe = start(&lab, &setup);
+
+    EXPECT_EQUAL(next_event(&lab, probe).answer, PROBE_NO_ROUTE);
+    EXPECT(probe_done(probe));
+    probe_stop(probe);
+    setup.source = address_of("2001:db8::1"); /* found out by our own datapath */
+    probe = start(&lab, &setup);
+    EXPECT_EQUAL(next_event(&lab, probe).answer, PROBE_NO_ROUTE);
+    EXPECT(probe_done(probe));
+    probe_stop(probe);
+    setup = ping6_of("fe80::2", 1); /* on no link */
+    probe = start(&lab, &setup);
+    EXPECT_EQUAL(next_event(&lab, probe).answer, PROBE_NO_ROUTE);
+    finish(&lab, probe);
+}
+
+TEST(ping6_to_hosts_that_are_not_there_hears_it_from_ourselves)
+{
+    struct lab lab = lab_of_ipv6();
+    struct probe_setup setup = ping6_of("2001:db8::99", 1);
+
+    setup.timeout_ms = 5000;
+    struct probe *probe = start(&lab, &setup);
+    lab_wait(&lab, 3100);
+    struct probe_event event = next_event(&lab, probe);
+    EXPECT_EQUAL(event.answer, PROBE_UNREACHABLE);
+    EXPECT_EQUAL(event.icmp_code, ICMP6_ADDRESS_UNREACHABLE);
+    expect_from(&event, "2001:db8::1");
+    probe_stop(probe);
+    setup.target = address_of("fe80::99"); /* the error about it is link-local, too */
+    setup.port = 1;
+    probe = start(&lab, &setup);
+    lab_wait(&lab, 3100);
+    event = next_event(&lab, probe);
+    EXPECT_EQUAL(event.icmp_code, ICMP6_ADDRESS_UNREACHABLE);
+    expect_from(&event, "fe80::ff:fe00:1");
+    finish(&lab, probe);
+}
+
+TEST(ping6_of_ourselves_is_answered_by_ourselves)
+{
+    static const char *const targets[] = { "2001:db8:1::1", "::1", "fe80::ff:fe00:1" };
+    struct lab lab = lab_of_ipv6();
+
+    for (unsigned i = 0; i < ARRAY_COUNT(targets); i++) {
+        struct probe_setup setup = ping6_of(targets[i], 1);
+        setup.port = 1;
+        setup.payload_bytes = i == 0 ? 5000 : 56; /* in several buffers */
+        struct probe *probe = start(&lab, &setup);
+        struct probe_event event = next_event(&lab, probe);
+        EXPECT_EQUAL(event.answer, PROBE_REPLY);
+        expect_from(&event, targets[i]);
+        EXPECT(probe_done(probe));
+        probe_stop(probe);
+    }
+    lab6_expect_silence(&lab);
+    lab_expect_books(&lab);
+    lab_destroy(&lab);
+}
+
+/* The same address may be on every link: only where it was asked can it answer. */
+TEST(ping6_of_a_link_local_address_stays_on_its_link)
+{
+    struct lab lab = lab_of_ipv6();
+    struct probe_setup setup = ping6_of("fe80::2", 1);
+    struct lab_frame frame =
+        lab6_solicitation(1, "fe80::2", "fe80::ff:fe00:1", "fe80::ff:fe00:1", lab_host_mac(1, 2));
+
+    lab_put(&lab, 1, &frame);
+    lab_step(&lab, 4);
+    lab6_forget_frames(&lab);
+    setup.port = 1;
+    struct probe *probe = start(&lab, &setup);
+    struct lab_frame request = expect_request6(&lab, 1);
+    lab6_expect_address(lab6_header(&request)->source, "fe80::ff:fe00:1");
+    frame = request;
+    lab6_header(&frame)->source[15] = 0; /* of eth0 */
+    reply6(&lab, 0, &frame);
+    EXPECT(no_event(&lab, probe));
+    EXPECT_EQUAL(lab_dropped(&lab, 0, DROP_ICMP_IGNORED), 1);
+    reply6(&lab, 1, &request);
+    EXPECT_EQUAL(next_event(&lab, probe).answer, PROBE_REPLY);
+    finish(&lab, probe);
+}
+
+TEST(ping6_larger_than_the_mtu_goes_in_fragments_if_it_may)
+{
+    struct lab lab = lab_of_ipv6();
+    struct probe_setup setup = ping6_of("2001:db8::2", 1);
+    struct lab_frame frame;
+    static uint8_t whole[65536];
+    unsigned total = 0;
+
+    setup.payload_bytes = 65535; /* cut to what fits */
+    struct probe *probe = start(&lab, &setup);
+    while (lab_take(&lab, 0, &frame)) {
+        struct ipv6_fragment fragment;
+        uint8_t *piece = lab6_payload(&frame);
+        unsigned bytes = (unsigned)lab6_payload_bytes(&frame) - IPV6_FRAGMENT_HEADER_BYTES;
+        EXPECT_EQUAL(lab6_header(&frame)->next_header, PROTOCOL_FRAGMENT);
+        ipv6_fragment_read(piece, &fragment);
+        memcpy(whole + fragment.offset_bytes, piece + IPV6_FRAGMENT_HEADER_BYTES, bytes);
+        total += bytes;
+    }
+    EXPECT_EQUAL(total, 65495);
+    EXPECT(icmp6_is_good(whole, total, address_of("2001:db8::1").bytes,
+                         address_of("2001:db8::2").bytes));
+    lab_wait(&lab, 2000);
+    EXPECT_EQUAL(next_event(&lab, probe).answer, PROBE_TIMEOUT);
+    probe_stop(probe);
+    lab6_forget_frames(&lab);
+    setup.payload_bytes = 1453;
+    setup.dont_fragment = true;
+    probe = start(&lab, &setup);
+    struct probe_event event = next_event(&lab, probe);
+    EXPECT_EQUAL(event.answer, PROBE_TOO_BIG);
+    EXPECT_EQUAL(event.mtu, 1500);
+    expect_from(&event, "2001:db8::1");
+    finish(&lab, probe);
+}
+
+TEST(traceroute6_finds_the_hops_on_the_way)
+{
+    struct lab lab = lab_of_ipv6();
+    struct probe_setup setup = ping6_of("2001:db8:7::7", 2);
+    static const char *const hops[] = { "2001:db8::2", NULL, "2001:db8:9::1" };
+    struct lab_frame request;
+
+    lab_route(&lab, "2001:db8:7::/48", "2001:db8::2");
+    lab_route(&lab, "2001:db8:9::/48", "2001:db8::2");
+    lab_commit(&lab);
+    lab_step(&lab, 2);
+    setup.trace = true;
+    setup.interval_ms = 10;
+    setup.ttl_max = 30;
+    struct probe *probe = start(&lab, &setup);
+    for (unsigned hop = 0; hop < 4; hop++) {
+        for (unsigned i = 0; i < 2; i++) {
+            lab_wait(&lab, 30);
+            request = expect_request6(&lab, 0);
+            EXPECT_EQUAL(lab6_header(&request)->hop_limit, hop + 1);
+            if (hop == 3)
+                reply6(&lab, 0, &request);
+            else if (hops[hop])
+                object6(&lab, 0, &request,
+                        &(struct objection){ hops[hop], ICMP6_TIME_EXCEEDED, 0, 0, QUOTE_BYTES });
+        }
+        lab_wait(&lab, hop == 1 ? 2100 : 0);
+        for (unsigned i = 0; i < 2; i++) {
+            struct probe_event event = next_event(&lab, probe);
+            EXPECT_EQUAL(event.ttl, hop + 1);
+            EXPECT_EQUAL(event.answer, hop == 3   ? PROBE_REPLY
+                                       : hop == 1 ? PROBE_TIMEOUT
+                                                  : PROBE_TTL_EXPIRED);
+            if (event.answer == PROBE_TTL_EXPIRED)
+                expect_from(&event, hops[hop]);
+        }
+    }
+    finish(&lab, probe);
 }

@@ -235,6 +235,31 @@ TEST(traceroute_tells_each_hop)
     stop();
 }
 
+TEST(ping_and_traceroute_speak_ipv6)
+{
+    start();
+    EXPECT_TEXT(ask_for("ipv6 eth0 address 2001:db8::1/64", 1500), "");
+    expect_in(ask_for("ping 2001:DB8::1 count 1 | json", 100),
+              "{\"replies\":[{\"sequence\":0,\"answer\":\"reply\",\"from\":\"2001:db8::1\",");
+    expect_in(ask_for("ping 2001:db8::1 count 1 from ::1", 100), "reply");
+    expect_in(ask_for("traceroute 2001:db8::1 | json", 300),
+              "{\"hops\":[{\"hop\":1,\"answer\":\"reply\",\"from\":\"2001:db8::1\",");
+    expect_in(ask_for("ping 2001:db9::1 count 1", 100), "no-route");
+    expect_in(ask_for("ping 2001:db8::2 count 1", 4000), "timeout");
+    expect_in(ask_for("ping fe80::ff:fe00:0 interface eth0 count 1", 100), "reply");
+    expect_in(ask_for("traceroute fe80::ff:fe00:0 interface eth0", 300), "reply");
+    expect_in(ask("ping fe80::1"), "error: fe80::1 is link-local: say on which link, with "
+                                   "interface NAME");
+    expect_in(ask("ping fe80::1 interface eth7"), "error: there is no interface eth7");
+    expect_in(ask("ping 2001:db8::2 interface eth0"), "error: only a link-local target");
+    expect_in(ask("traceroute 10.0.0.2 interface eth0"), "error: only a link-local target");
+    expect_in(ask("ping 10.0.0.2 from ::1"),
+              "error: ::1 and the target are not of the same family");
+    expect_in(ask("ping 10.0.0.300"), "error: expected IPv4 address, like 192.0.2.1, or IPv6 "
+                                      "address, like 2001:db8::1");
+    stop();
+}
+
 TEST(configuration_statements_reach_the_router)
 {
     start();
