@@ -181,17 +181,33 @@ void icmp6_send_redirect(struct core *core, const struct packet *packet)
 
 /* ---- Echo ----------------------------------------------------------------------------------- */
 
+/* The IPv6 header moves up to the message; what was between them is gone. */
+static void remove_extensions(struct packet *packet, uint32_t message_offset)
+{
+    uint32_t surplus = message_offset - IPV6_HEADER_BYTES;
+
+    memmove(packet->data + surplus, packet->data, IPV6_HEADER_BYTES);
+    bool pulled = packet_pull(packet, surplus);
+    CHECK(pulled);
+    struct ipv6_header *header = (void *)packet->data;
+    packet->network_length_bytes = (uint16_t)(packet->network_length_bytes - surplus);
+    header->next_header = PROTOCOL_ICMP6;
+    header->payload_length_be =
+        __builtin_bswap16((uint16_t)(packet->network_length_bytes - IPV6_HEADER_BYTES));
+}
+
 /* To a group of ours, the answer comes from an address of the port (RFC 4443 4.2). */
-void icmp6_answer_echo(struct core *core, struct packet *packet)
+void icmp6_answer_echo(struct core *core, struct packet *packet, uint32_t message_offset)
 {
     uint16_t old_be, new_be;
     uint16_t link = link_of(packet);
 
     counter_add(&core->ports[packet->port_in].delivered, 1);
     datagram_trim(core, packet);
+    remove_extensions(packet, message_offset);
     struct ipv6_header *header = (void *)packet->data;
-    struct icmp6_header *icmp = (void *)(packet->data + packet->header_length_bytes);
-    uint32_t length_bytes = packet->network_length_bytes - packet->header_length_bytes;
+    struct icmp6_header *icmp = (void *)(packet->data + IPV6_HEADER_BYTES);
+    uint32_t length_bytes = packet->network_length_bytes - (uint32_t)IPV6_HEADER_BYTES;
     struct address source = address_of_ipv6(header->destination);
     const struct address target = address_of_ipv6(header->source);
     bool to_group = ipv6_is_multicast(header->destination);
@@ -203,7 +219,7 @@ void icmp6_answer_echo(struct core *core, struct packet *packet)
     icmp->checksum_be = checksum_replace(icmp->checksum_be, old_be, new_be);
     if (to_group)
         source = datagram6_source(core, &target, link);
-    if (source.family == FAMILY_NONE || packet->header_length_bytes != IPV6_HEADER_BYTES) {
+    if (source.family == FAMILY_NONE) {
         packet_free(core->pool, packet);
         return;
     }

@@ -20,6 +20,7 @@ void icmp6_send_error(struct core *core, const struct packet *packet, enum verdi
  * came from: the caller has seen to that. */
 void icmp6_send_redirect(struct core *core, const struct packet *packet);
 
-/* Takes an echo request to us, whole, its checksum good, and sends the same bytes back as a reply.
- * Counted as delivered; the reply is originated. */
-void icmp6_answer_echo(struct core *core, struct packet *packet);
+/* Takes an echo request to us, whole, its checksum good, its header at message_offset from the IPv6
+ * header and in the first segment, and sends the same message back as a reply, without the
+ * extension headers that were before it. Counted as delivered; the reply is originated. */
+void icmp6_answer_echo(struct core *core, struct packet *packet, uint32_t message_offset);

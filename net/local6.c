@@ -132,10 +132,10 @@ static void take_icmp(struct core *core, struct packet *packet, const struct ipv
         return;
     }
     if (message.type == ICMP6_ECHO_REQUEST) {
-        if (headers->extension_count > 0) /* the answer would need the room of what is taken out */
-            datapath_drop(core, packet, DROP_ICMP_IGNORED);
+        if (packet->length_bytes - packet->network_offset < message.offset + ICMP6_HEADER_BYTES)
+            datapath_drop(core, packet, DROP_ICMP_IGNORED); /* a chain that fills a whole buffer */
         else
-            icmp6_answer_echo(core, packet);
+            icmp6_answer_echo(core, packet, message.offset);
         return;
     }
     if (!core_is_control(core)) {
