@@ -363,9 +363,9 @@ static void free_below(struct fib6 *fib, uint64_t link, unsigned *freed, const s
 
 static void add_run(struct fib6 *fib, unsigned end, uint64_t link)
 {
-    struct run *last = &fib->runs[fib->run_count - 1];
+    struct run *last = fib->run_count > 0 ? &fib->runs[fib->run_count - 1] : NULL;
 
-    if (fib->run_count > 0 && last->link == link && is_answer(link)) {
+    if (last && last->link == link && is_answer(link)) {
         last->end = (uint16_t)end;
         return;
     }
