@@ -416,7 +416,8 @@ static enum error add_files(struct maker *maker)
                        !(plan->read_again && strcmp(plan->read_again, file->name) == 0);
         if (stays[count])
             file->route_count = plan->files->at[before].route_count;
-        any_stays = any_stays || stays[count++];
+        any_stays |= stays[count];
+        count++;
     }
     if (any_stays)
         error = copy_routes(maker);

@@ -314,6 +314,27 @@ TEST(of_two_files_the_configuration_tells_which_is_stronger)
     }
 }
 
+TEST(a_file_that_comes_to_others_is_read)
+{
+    static const char a[] = "20.0.0.0/8 10.0.0.2\n", c[] = "21.0.0.0/8 10.0.1.2\n";
+    struct lab lab = lab_create(1, 2);
+    struct commit_report report;
+
+    host_file_add("a", a, strlen(a));
+    EXPECT_EQUAL(config_set_route_file(lab.config, FAMILY_IPV4, "a"), OK);
+    lab_commit(&lab);
+    EXPECT_EQUAL(config_set_route_file(lab.config, FAMILY_IPV4, "c"), OK);
+    EXPECT_EQUAL(lab_try_commit(&lab, &report), ERROR_NOT_FOUND);
+    EXPECT_TEXT(report.problem, "ip route file c: there is no such file");
+    host_file_add("c", c, strlen(c));
+    EXPECT_EQUAL(lab_try_commit(&lab, &report), OK);
+    EXPECT_EQUAL(gateway_for(&lab, "20.1.1.1"), ipv4_of("10.0.0.2"));
+    EXPECT_EQUAL(gateway_for(&lab, "21.1.1.1"), ipv4_of("10.0.1.2"));
+    EXPECT_EQUAL(lab.router->route_files[FAMILY_IPV4]->at[0].route_count, 1);
+    EXPECT_EQUAL(lab.router->route_files[FAMILY_IPV4]->at[1].route_count, 1);
+    lab_destroy(&lab);
+}
+
 TEST(an_address_that_a_file_has_as_a_gateway_is_refused)
 {
     struct lab lab = lab_create(1, 2);
