@@ -22,6 +22,7 @@ struct mld_port {
     uint16_t port;
     unsigned changes_left; /* reports still owed for a change of groups */
     uint64_t old_querier_until_ns;
+    uint64_t next_ns; /* no report before */
     struct timer timer;
 };
 
@@ -164,7 +165,7 @@ static void report_within(struct mld_port *port, uint64_t maximum_ms, uint64_t n
 {
     struct core *core = port->owner->core;
     uint64_t delay_ms = random_next(&core->random_state) % (maximum_ms + 1);
-    uint64_t due_ns = now_ns + delay_ms * NS_PER_MS;
+    uint64_t due_ns = MAX_OF(now_ns + delay_ms * NS_PER_MS, port->next_ns);
 
     if (!timer_is_set(&port->timer) || due_ns < port->timer.deadline_ns)
         timer_set(&core->timers, &port->timer, due_ns);
@@ -180,6 +181,7 @@ static void expired(struct timer *timer, uint64_t now_ns)
                              .version_1 = now_ns < port->old_querier_until_ns };
 
     tell_all(&report);
+    port->next_ns = now_ns + (uint64_t)MLD_SPACING_MS * NS_PER_MS;
     if (changed && --port->changes_left > 0)
         report_within(port, MLD_REPORT_INTERVAL_MS, now_ns);
 }

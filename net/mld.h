@@ -15,6 +15,7 @@ struct packet;
 enum {
     MLD_REPORTS = 2,               /* RFC 3810 9.1, Robustness Variable: of each change */
     MLD_REPORT_INTERVAL_MS = 1000, /* RFC 3810 9.11, at most between them */
+    MLD_SPACING_MS = 100,          /* between reports on a port, whatever is asked */
     MLD_OLD_QUERIER_MS =
         260000, /* RFC 3810 9.12: after a query of version 1 its reports are sent */
 };

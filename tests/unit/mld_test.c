@@ -109,7 +109,9 @@ static bool has_group(const uint8_t group[16])
 static const uint8_t own[16] = { 0x20, 1, 0xd, 0xb8, [13] = 0xab, 0xcd, 0xef };
 static const uint8_t own_group[16] = { 0xff, 2, [11] = 1, 0xff, 0xab, 0xcd, 0xef };
 
-/* A query for a group (NULL: all) with max response delay 1000 ms, of that many bytes. */
+static uint16_t query_response_ms = 1000; /* the most that queries allow */
+
+/* A query for a group (NULL: all), of that many bytes. */
 static enum verdict query(struct stand *stand, const uint8_t *group, uint8_t source_first,
                           unsigned length_bytes)
 {
@@ -125,7 +127,7 @@ static enum verdict query(struct stand *stand, const uint8_t *group, uint8_t sou
     header->source[15] = 9;
     memcpy(header->destination, ipv6_all_nodes, 16);
     message[0] = 130;
-    store_be16(message + 4, 1000);
+    store_be16(message + 4, query_response_ms);
     if (group)
         memcpy(message + 8, group, 16);
     struct packet *packet = stand_frame(stand, STAND_ETH1, frame, sizeof(frame));
@@ -230,5 +232,23 @@ TEST(mld_more_groups_than_a_report_holds_go_into_several)
         ipv6_solicited_node(bytes, group);
         EXPECT(has_group(group));
     }
+    finish(stand);
+}
+
+TEST(mld_flood_of_queries_is_not_answered_with_a_flood)
+{
+    struct stand *stand = start();
+
+    settle(stand);
+    query_response_ms = 0;
+    for (unsigned i = 0; i < 1000; i++) {
+        EXPECT_EQUAL(query(stand, NULL, 0xfe, 28), PASS);
+        stand_advance(stand, 1);
+        memset(seen.group, 0, sizeof(seen.group));
+        seen.groups = 0;
+    }
+    query_response_ms = 1000;
+    EXPECT(seen.reports >= 5 && seen.reports <= 1000 / MLD_SPACING_MS + 1);
+    stand_advance(stand, 1000); /* what is owed */
     finish(stand);
 }
