@@ -231,6 +231,16 @@ static enum command_result show_neighbors(struct command_call *call)
     return COMMAND_DONE;
 }
 
+static void write_ipv6_address(struct command_call *call, const struct ipv6_address *at)
+{
+    const struct prefix prefix = { .address = at->address, .length = at->length };
+    record_row(call->record);
+    record_text(call->record, "interface", call->router->ports[at->port].name);
+    record_prefix(call->record, "address", &prefix);
+    record_text(call->record, "state", ipv6_address_state_name((enum ipv6_address_state)at->state));
+}
+
+/* A few at once, as the reader may be behind. */
 static enum command_result show_ipv6_interfaces(struct command_call *call)
 {
     static const struct record_column columns[] = {
@@ -238,22 +248,21 @@ static enum command_result show_ipv6_interfaces(struct command_call *call)
         { "address", RECORD_PLAIN },
         { "state", RECORD_PLAIN },
     };
+    const struct ipv6_addresses *addresses = call->router->ipv6_addresses;
     const struct argument *name = line_argument(call->line, "interface");
     const struct port *only = name ? router_port(call->router, name->text) : NULL;
     if (name && !only)
         return command_failed(call, "not-found", name, "there is no interface %s", name->text);
-    record_table(call->record, "addresses", columns, ARRAY_COUNT(columns));
-    for (unsigned i = 0; i < ipv6_addresses_count(call->router->ipv6_addresses); i++) {
-        const struct ipv6_address *at = ipv6_addresses_at(call->router->ipv6_addresses, i);
-        struct prefix prefix = { .address = at->address, .length = at->length };
-        if (only && at->port != only->index)
-            continue;
-        record_row(call->record);
-        record_text(call->record, "interface", call->router->ports[at->port].name);
-        record_prefix(call->record, "address", &prefix);
-        record_text(call->record, "state",
-                    ipv6_address_state_name((enum ipv6_address_state)at->state));
+    if (call->cursor == 0)
+        record_table(call->record, "addresses", columns, ARRAY_COUNT(columns));
+    unsigned count = ipv6_addresses_count(addresses);
+    for (unsigned i = 0; i < BATCH && call->cursor < count; i++) {
+        const struct ipv6_address *at = ipv6_addresses_at(addresses, (unsigned)call->cursor++);
+        if (!only || at->port == only->index)
+            write_ipv6_address(call, at);
     }
+    if (call->cursor < count && !call->interrupted)
+        return COMMAND_AGAIN;
     record_end(call->record);
     return COMMAND_DONE;
 }
