@@ -274,7 +274,7 @@ static void plan_drop(struct router *router, struct plan *plan)
     memory_free(plan->old);
     forwarding_destroy(plan->view);
     fib4_destroy(plan->fib4, &pause);
-    fib6_destroy(plan->fib6, &pause);
+    fib6_destroy(plan->fib6);
     for (unsigned family = FAMILY_IPV4; family < FAMILY_COUNT; family++)
         rib_destroy(plan->ribs[family], &pause);
 }
@@ -460,7 +460,7 @@ void control_free_old_routes(struct router *router)
     while ((old = router->old_routes) != NULL) {
         router->old_routes = old->next;
         fib4_destroy(old->fib4, &pause);
-        fib6_destroy(old->fib6, &pause);
+        fib6_destroy(old->fib6);
         for (unsigned family = FAMILY_IPV4; family < FAMILY_COUNT; family++)
             rib_destroy(old->ribs[family], &pause);
         memory_free(old);
@@ -752,7 +752,7 @@ void control_destroy(struct router *router)
         coroutine_destroy(router->control);
     forwarding_destroy(atomic_load_explicit(&router->forwarding, memory_order_relaxed));
     fib4_destroy(router->fib4, NULL);
-    fib6_destroy(router->fib6, NULL);
+    fib6_destroy(router->fib6);
     for (unsigned family = FAMILY_IPV4; family < FAMILY_COUNT; family++) {
         rib_destroy(router->ribs[family], NULL);
         memory_free(router->route_files[family]);

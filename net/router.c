@@ -208,12 +208,12 @@ void router_destroy(struct router *router)
         neighbor_table_destroy(router->neighbors);
     for (unsigned i = 0; i < router->port_count; i++)
         port_close(router, &router->ports[i]);
-    control_destroy(router);
     /* Nobody steps any more, so all that was retired can go. */
     for (unsigned i = 0; i < router->core_count; i++)
         snapshot_offline(&router->snapshots, i);
     snapshot_reclaim(&router->snapshots);
     control_free_old_routes(router);
+    control_destroy(router);
     for (unsigned i = 0; i < router->core_count; i++)
         destroy_core(router->cores[i], router->core_count);
     packet_pools_destroy(router->pools);

@@ -84,7 +84,7 @@ struct fib6 *routes_create_fib6(const struct rib *rib, const struct forwarding *
         return NULL;
     if (rib_each_best(rib, view->ipv6.next_hops, insert_best, &build) == OK)
         return build.fib6;
-    fib6_destroy(build.fib6, pause);
+    fib6_destroy(build.fib6);
     return NULL;
 }
 

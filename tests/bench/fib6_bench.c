@@ -151,7 +151,7 @@ static void add_ours(struct bench *bench)
     uint64_t best_ns = UINT64_MAX;
 
     for (unsigned i = 0; i < BUILDS; i++) {
-        fib6_destroy(fib, NULL);
+        fib6_destroy(fib);
         uint64_t start_ns = cpu_ns();
         fib = need(fib6_create(&(struct fib6_plan){ 0 }, bench->routes, bench->count));
         best_ns = MIN_OF(best_ns, cpu_ns() - start_ns);

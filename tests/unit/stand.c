@@ -32,7 +32,7 @@ static void drop_view(struct stand *stand)
 
     forwarding_destroy((void *)stand->core.forwarding);
     fib4_destroy(router->fib4, NULL);
-    fib6_destroy(router->fib6, NULL);
+    fib6_destroy(router->fib6);
     for (unsigned family = FAMILY_IPV4; family < FAMILY_COUNT; family++)
         rib_destroy(router->ribs[family], NULL);
 }
