@@ -14,7 +14,9 @@
 
 enum {
     PLAIN_LENGTH_MIN = ETHERNET_HEADER_BYTES + IPV6_HEADER_BYTES,
-    ETHERTYPE_IPV6_LE = ETHERTYPE_IPV6 >> 8 | (ETHERTYPE_IPV6 & 0xff) << 8, /* as it is loaded */
+    /* The Ethertype and, in the next byte, the version, as they are loaded. */
+    TYPE_AND_VERSION_LE = 0x60 << 16 | (ETHERTYPE_IPV6 & 0xff) << 8 | ETHERTYPE_IPV6 >> 8,
+    TYPE_AND_VERSION = 0xf0ffff,
 };
 
 static const struct ipv6_header *header_of(const struct packet *packet)
@@ -125,12 +127,13 @@ void classify6_batch(struct core *core, uint16_t port_in, struct batch *batch,
         packet->nature = plain.nature;
         memcpy(findings->destinations[i], header->destination, IPV6_ADDRESS_BYTES);
         bytes += packet->frame_length_bytes;
-        if (LIKELY(length == packet->frame_length_bytes &&
-                   length - PLAIN_LENGTH_MIN <= length_range && load_le32(frame) == mac_low &&
-                   load_le16(frame + 4) == mac_high &&
-                   load_le16(frame + ETHERNET_TYPE_OFFSET) == ETHERTYPE_IPV6_LE &&
-                   ipv6_is_plain(header, length - ETHERNET_HEADER_BYTES) && header->hop_limit > 1 &&
-                   !forwarding_ipv6_source_is_suspect(view, header->source)))
+        if (LIKELY(
+                length == packet->frame_length_bytes && length - PLAIN_LENGTH_MIN <= length_range &&
+                load_le32(frame) == mac_low && load_le16(frame + 4) == mac_high &&
+                (load_le32(frame + ETHERNET_TYPE_OFFSET) & TYPE_AND_VERSION) ==
+                    TYPE_AND_VERSION_LE &&
+                ipv6_is_plain_version_6(header, length - ETHERNET_HEADER_BYTES) &&
+                header->hop_limit > 1 && !forwarding_ipv6_source_is_suspect(view, header->source)))
             continue;
         unusual |= bit_of(i);
     }

@@ -106,7 +106,7 @@ static void run_originated(struct core *core, struct batch *batch, bool ipv6)
             findings.destinations_be[i] = batch->packets[i]->next_hop_be;
     }
     if (ipv6) {
-        route6_batch(core, batch, &findings);
+        route6_originated(core, batch, &findings);
         rewrite6_batch(core, batch, &findings);
     } else {
         route_batch(core, batch, &findings);

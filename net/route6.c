@@ -202,20 +202,24 @@ static RARE void route_others(struct core *core, struct batch *batch, struct fin
     stage_finish(batch, findings);
 }
 
+static void look_up(const struct core *core, const struct batch *batch, struct findings *findings)
+{
+    fib6_lookup_batch(core->forwarding->fib6, (const uint8_t(*)[16])findings->destinations,
+                      findings->next_hops, batch->count);
+}
+
 void route6_batch(struct core *core, struct batch *batch, struct findings *findings)
 {
     const struct forwarding *view = core->forwarding;
     const unsigned count = batch->count;
     uint64_t others = findings->unusual;
 
-    fib6_lookup_batch(view->fib6, (const uint8_t(*)[16])findings->destinations, findings->next_hops,
-                      count);
+    look_up(core, batch, findings);
     for (unsigned i = 0; i < count; i++) {
         struct packet *packet = batch->packets[i];
         struct adjacency *adjacency = next_hop_adjacency(&view->ipv6, findings->next_hops[i]);
 
-        /* Not plain: what is ours may say by which port it must leave. */
-        if (UNLIKELY(!adjacency || adjacency->port == packet->port_in || (others & bit_of(i)))) {
+        if (UNLIKELY(!adjacency || adjacency->port == packet->port_in)) {
             others |= bit_of(i);
             continue;
         }
@@ -224,4 +228,10 @@ void route6_batch(struct core *core, struct batch *batch, struct findings *findi
     }
     if (UNLIKELY(others != 0))
         route_others(core, batch, findings, others);
+}
+
+void route6_originated(struct core *core, struct batch *batch, struct findings *findings)
+{
+    look_up(core, batch, findings);
+    route_others(core, batch, findings, findings->unusual);
 }

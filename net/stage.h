@@ -89,6 +89,8 @@ void classify6_batch(struct core *core, uint16_t port_in, struct batch *batch,
                      struct findings *findings);
 void route_batch(struct core *core, struct batch *batch, struct findings *findings);
 void route6_batch(struct core *core, struct batch *batch, struct findings *findings);
+/* A batch of packets of ours, all of them unusual: each may say by which port it must leave. */
+void route6_originated(struct core *core, struct batch *batch, struct findings *findings);
 void rewrite_batch(struct core *core, struct batch *batch, struct findings *findings);
 void rewrite6_batch(struct core *core, struct batch *batch, struct findings *findings);
 void enqueue_batch(struct core *core, struct batch *batch, const struct findings *findings);
