@@ -8,6 +8,7 @@
  *
  *   flows NAMESPACE1 NAMESPACE2 ADDRESS2 FLOWS PACKETS [SOURCE_PORT [SOURCE_ADDRESS]]
  *
+ * Addresses are IPv6, or IPv4 in IPv6's form (::ffff:10.1.0.2): a socket of IPv6 speaks both.
  * SOURCE_PORT is that of the first flow; those of the others follow. So do their addresses after
  * SOURCE_ADDRESS, which need not be the host's: for cards that spread UDP by addresses alone.
  *
@@ -36,7 +37,7 @@ enum {
     BURST = 32,
     PATIENCE_MS = 2000,
     SOCKET_BYTES = 4 << 20,
-    PAYLOAD_BYTES = 18, /* 60 bytes of frame */
+    PAYLOAD_BYTES = 18, /* 60 bytes of frame, 80 of IPv6 */
     NS_PER_S = 1000000000,
 };
 
@@ -69,20 +70,38 @@ static void enter(const char *namespace)
     close(file);
 }
 
-/* address: any, or one that this host need not have. */
-static int udp_socket(uint32_t address, uint16_t port)
+static struct sockaddr_in6 end_of(const struct in6_addr *address, uint16_t port)
 {
-    struct sockaddr_in own = { .sin_family = AF_INET,
-                               .sin_port = htons(port),
-                               .sin_addr = { htonl(address) } };
+    return (struct sockaddr_in6){ .sin6_family = AF_INET6,
+                                  .sin6_port = htons(port),
+                                  .sin6_addr = *address };
+}
+
+/* own: any, or an address that this host need not have. */
+static int udp_socket(const struct in6_addr *own, uint16_t port)
+{
+    const struct sockaddr_in6 end = end_of(own, port);
     int bytes = SOCKET_BYTES, on = 1;
-    int file = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
-    if (address != INADDR_ANY && setsockopt(file, IPPROTO_IP, IP_TRANSPARENT, &on, sizeof(on)) != 0)
+    int file = socket(AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+    if (!IN6_IS_ADDR_UNSPECIFIED(own) &&
+        setsockopt(file, IPPROTO_IPV6, IPV6_TRANSPARENT, &on, sizeof(on)) != 0)
         die("transparent");
-    if (file < 0 || bind(file, (struct sockaddr *)&own, sizeof(own)) != 0)
+    if (file < 0 || bind(file, (const struct sockaddr *)&end, sizeof(end)) != 0)
         die("socket");
     setsockopt(file, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes));
     return file;
+}
+
+/* The address so many further. */
+static struct in6_addr address_after(struct in6_addr address, uint32_t count)
+{
+    address.s6_addr32[3] = htonl(ntohl(address.s6_addr32[3]) + count);
+    return address;
+}
+
+static bool parse_address(const char *text, struct in6_addr *address)
+{
+    return inet_pton(AF_INET6, text, address) == 1;
 }
 
 static uint64_t now_ns(void)
@@ -174,20 +193,20 @@ int main(int count, char **words)
     unsigned flows = (unsigned)strtoul(words[4], NULL, 10);
     uint64_t packets = strtoull(words[5], NULL, 10);
     unsigned source_port = count > 6 ? (unsigned)strtoul(words[6], NULL, 10) : SOURCE_PORT;
-    struct in_addr source = { INADDR_ANY };
-    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(TARGET_PORT) };
-    if (flows == 0 || flows > FLOW_MAX || inet_pton(AF_INET, words[3], &to.sin_addr) != 1)
+    struct in6_addr source = in6addr_any, address2;
+    if (flows == 0 || flows > FLOW_MAX || !parse_address(words[3], &address2))
         return 2;
-    if (count > 7 && inet_pton(AF_INET, words[7], &source) != 1)
+    if (count > 7 && !parse_address(words[7], &source))
         return 2;
 
     enter(words[2]);
-    int target = udp_socket(INADDR_ANY, TARGET_PORT);
+    int target = udp_socket(&in6addr_any, TARGET_PORT);
     enter(words[1]);
+    const struct sockaddr_in6 to = end_of(&address2, TARGET_PORT);
     for (unsigned i = 0; i < flows; i++) {
-        uint32_t address = source.s_addr == INADDR_ANY ? INADDR_ANY : ntohl(source.s_addr) + i;
-        files[i] = udp_socket(address, (uint16_t)(source_port + i));
-        if (connect(files[i], (struct sockaddr *)&to, sizeof(to)) != 0)
+        struct in6_addr own = count > 7 ? address_after(source, i) : in6addr_any;
+        files[i] = udp_socket(&own, (uint16_t)(source_port + i));
+        if (connect(files[i], (const struct sockaddr *)&to, sizeof(to)) != 0)
             die("connect");
     }
     uint64_t start_ns = now_ns();

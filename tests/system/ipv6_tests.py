@@ -4,7 +4,7 @@ import json
 import re
 
 from cases import matrix
-from forwarding_tests import CARDS, EVERYWHERE, iperf
+from forwarding_tests import ALL_CARDS, CARDS, CORES, expect_udp, iperf
 from lab import Lab, expect, expect_equal, wait_until
 
 CONFIG = """system name lab
@@ -14,11 +14,11 @@ ipv6 eth1 address 2001:db8:2::1/64
 ROUTER, H1, H2 = "2001:db8:1::1", "2001:db8:1::2", "2001:db8:2::2"
 
 
-def two_sided(lab, nic="virtio-net", cores=1, config=CONFIG, mtu2=1500, **more):
+def two_sided(lab, nic="virtio-net", cores=1, config=CONFIG, **more):
     """h1 2001:db8:1::2 - eth0 router eth1 - h2 2001:db8:2::2, links up, addresses valid."""
-    queue_count = 1 if nic == "e1000" else cores
+    queue_count = cores if nic.startswith("virtio") else 1
     h1 = lab.host("h1", f"{H1}/64", gateway=ROUTER, queue_count=queue_count)
-    h2 = lab.host("h2", f"{H2}/64", gateway="2001:db8:2::1", queue_count=queue_count, mtu=mtu2)
+    h2 = lab.host("h2", f"{H2}/64", gateway="2001:db8:2::1", queue_count=queue_count)
     router = lab.router([h1, h2], nic=nic, cores=cores, config=config, **more)
     wait_until(lambda: states(router) == {"valid"}, 10, "the router's addresses to become valid")
     for host in (h1, h2):
@@ -34,22 +34,58 @@ def states(router):
     return {address["state"] for address in router.show("ipv6 interfaces")["addresses"]}
 
 
-@matrix(**EVERYWHERE)
-def test_ipv6_ping_through_both_ways_and_router(nic, cores):
+def expect_pings(h1, router, h2):
+    h1.expect_ping(H2, count=5)
+    h2.expect_ping(H1, count=5)
+    for address in (ROUTER, "2001:db8:2::1"):
+        h1.expect_ping(address)
+        h2.expect_ping(address)
+    h1.expect_ping(H2, size=4000)               # fragments pass
+    for size in (0, 1, 17, 1451, 1452):
+        h1.expect_ping(H2, count=1, size=size)
+        h1.expect_ping(ROUTER, count=1, size=size)
+    neighbors = {neighbor["address"] for neighbor in router.show("ipv6 neighbors")["neighbors"]}
+    expect({H1, H2} <= neighbors, "neighbors:", neighbors)
+
+
+def expect_traces(h1, router):
+    for kind in ([], ["-I"]):
+        output = h1.run("traceroute", "-6", "-n", "-q", "1", "-w", "2", *kind, H2)
+        hops = re.findall(r"^\s*\d+\s+(\S+)", output, re.MULTILINE)
+        expect_equal(hops, [ROUTER, H2], f"hops of traceroute {kind}")
+    report = json.loads(h1.run("mtr", "-6", "-n", "-c", "2", "-i", "0.2", "--json", H2, limit_s=30))
+    expect_equal([hub["host"] for hub in report["report"]["hubs"]], [ROUTER, H2], "hops of mtr")
+    expect(router.drops().get("ttl-expired", 0) > 0, "no drop for it:", router.drops())
+
+
+def expect_tcp(client, server, *options, least=10e6):
+    rate = iperf(client, server, "--time", "1", *options)["end"]["sum_received"]["bits_per_second"]
+    print(f"{client.name} to {server.name}: {rate / 1e6:.0f} Mbit/s")
+    expect(rate > least, f"TCP: only {rate / 1e6:.2f} Mbit/s")
+
+
+def expect_path_mtu(h1, router, h2):
+    """Towards h2 from now on 1400."""
+    router.configure("interface eth1 mtu 1400")
+    h2.ip("link", "set", "eth0", "mtu", "1400")
+    output = h1.run("ping", "-n", "-c", "1", "-W", "2", "-M", "do", "-s", "1452", H2, check=False)
+    expect(re.search(r"mtu ?[=:]? ?1400", output, re.IGNORECASE), f"no MTU in what ping says:\n{output}")
+    expect("mtu 1400" in h1.ip("-6", "route", "get", H2), "the host has not learned the MTU")
+    h1.expect_ping(H2, size=1352, df=True)
+    expect_tcp(h1, h2, least=1e6)
+
+
+@matrix(nic=ALL_CARDS, cores=CORES)
+def test_ipv6_goes_through_and_to_the_router(nic, cores):
+    """By ping, traceroute, TCP, UDP, and over a link that is narrower: all of it in one boot."""
     with Lab() as lab:
         h1, router, h2 = two_sided(lab, nic, cores)
-        h1.expect_ping(H2, count=5)
-        h2.expect_ping(H1, count=5)
-        for address in (ROUTER, "2001:db8:2::1"):
-            h1.expect_ping(address)
-            h2.expect_ping(address)
-        h1.expect_ping(H2, size=4000)               # fragments pass
-        for size in (0, 1, 17, 1451, 1452):
-            h1.expect_ping(H2, count=1, size=size)
-            h1.expect_ping(ROUTER, count=1, size=size)
-        neighbors = {neighbor["address"] for neighbor in router.show("ipv6 neighbors")["neighbors"]}
-        expect({H1, H2} <= neighbors, "neighbors:", neighbors)
-        router.check_books()
+        expect_pings(h1, router, h2)
+        expect_traces(h1, router)
+        expect_tcp(h1, h2, "--parallel", "4")
+        expect_tcp(h2, h1, "--parallel", "4")
+        expect_udp(h1, router, h2, 1)
+        expect_path_mtu(h1, router, h2)
 
 
 @matrix(nic=CARDS)
@@ -62,20 +98,6 @@ def test_ipv6_link_local_of_the_router_answers(nic):
         # As a host's gateway, which is what advertisements name.
         h1.ip("-6", "route", "add", "2001:db8:2::/64", "via", own, "dev", "eth0")
         h1.expect_ping(H2)
-
-
-@matrix(**EVERYWHERE)
-def test_ipv6_traceroute_shows_the_router(nic, cores):
-    with Lab() as lab:
-        h1, router, _ = two_sided(lab, nic, cores)
-        h1.expect_ping(H2)
-        for kind in ([], ["-I"]):
-            output = h1.run("traceroute", "-6", "-n", "-q", "1", "-w", "2", *kind, H2)
-            hops = re.findall(r"^\s*\d+\s+(\S+)", output, re.MULTILINE)
-            expect_equal(hops, [ROUTER, H2], f"hops of traceroute {kind}")
-        report = json.loads(h1.run("mtr", "-6", "-n", "-c", "3", "-i", "0.3", "--json", H2, limit_s=30))
-        expect_equal([hub["host"] for hub in report["report"]["hubs"]], [ROUTER, H2], "hops of mtr")
-        expect(router.drops().get("ttl-expired", 0) > 0, "no drop for it:", router.drops())
 
 
 @matrix(nic=CARDS)
@@ -105,30 +127,6 @@ def test_ipv6_router_pings_and_traces(nic):
             found = [(int(hop), address) for hop, address in re.findall(r"^ *(\d+) +\S+ +(\S+)", answer, re.MULTILINE)]
             expect_equal(list(dict.fromkeys(found)), list(enumerate(hops, 1)), f"hops to {target}:\n{answer}")
         router.check_books()
-
-
-@matrix(**EVERYWHERE)
-def test_ipv6_iperf3_tcp_through(nic, cores):
-    with Lab() as lab:
-        h1, router, h2 = two_sided(lab, nic, cores)
-        for client, server in ((h1, h2), (h2, h1)):
-            report = iperf(client, server, "--time", "2", "--parallel", "4")
-            rate = report["end"]["sum_received"]["bits_per_second"]
-            print(f"{client.name} to {server.name}: {rate / 1e6:.0f} Mbit/s")
-            expect(rate > 10e6, f"only {rate / 1e6:.1f} Mbit/s")
-        router.check_books()
-
-
-@matrix(nic=CARDS)
-def test_ipv6_path_mtu_1500_into_1400(nic):
-    with Lab() as lab:
-        h1, router, h2 = two_sided(lab, nic, 1, CONFIG + "interface eth1 mtu 1400\n", mtu2=1400)
-        output = h1.run("ping", "-n", "-c", "1", "-W", "2", "-M", "do", "-s", "1452", H2, check=False)
-        expect(re.search(r"mtu ?[=:]? ?1400", output, re.IGNORECASE), f"no MTU in what ping says:\n{output}")
-        expect("mtu 1400" in h1.ip("-6", "route", "get", H2), "the host has not learned the MTU")
-        h1.expect_ping(H2, size=1352, df=True)
-        rate = iperf(h1, h2, "--time", "1")["end"]["sum_received"]["bits_per_second"]
-        expect(rate > 1e6, f"TCP over the narrow link: {rate / 1e6:.2f} Mbit/s")
 
 
 @matrix(nic=CARDS)
