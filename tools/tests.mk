@@ -90,6 +90,9 @@ $(HOST)/flows: tests/system/flows.c
 $(HOST)/datapath_bench: $(BENCH_OBJECTS)
 	$(call say,link)$(CC) -pthread -o $@ $^
 
+$(HOST)/packet_generator: $(BENCH_LIB) $(HOST)/tests/bench/packet_generator.o
+	$(call say,link)$(CC) -pthread -o $@ $^
+
 # DPDK's headers are not written for our warnings and want GNU C, and a processor's name.
 $(FIB_BENCH): HOST_CFLAGS += -std=gnu11 $(subst -I,-isystem ,$(shell pkg-config --cflags libdpdk 2>/dev/null))
 $(HOST)/fib_bench $(HOST)/fib6_bench: $(HOST)/%: $(BENCH_LIB) $(HOST)/tests/bench/fib_race.o $(HOST)/tests/bench/%.o
@@ -122,12 +125,16 @@ bench: all $(HOST)/datapath_bench
 	tests/bench/busy_bench.py
 	-! pkg-config --exists libdpdk || $(MAKE) --no-print-directory $(HOST)/fib_bench $(HOST)/fib6_bench
 	tests/bench/fib_bench.py
-bench-qemu: all
+bench-qemu: all $(HOST)/packet_generator
 	tests/bench/forward_bench.sh nic=virtio attach=vhost table=1
 	tests/bench/forward_bench.sh nic=virtio table=1
 	tests/bench/forward_bench.sh nic=e1000 table=1
 	tests/bench/forward_bench.sh nic=e1000e table=1
 	tests/bench/forward_bench.sh nic=igb table=1
+	tests/bench/forward_bench.sh family=6 nic=virtio
+	tests/bench/forward_bench.sh family=6 nic=e1000
+	tests/bench/forward_bench.sh family=6 nic=e1000e
+	tests/bench/forward_bench.sh family=6 nic=igb
 
--include $(TEST_LIB:.o=.d) $(TSAN_LIB:.o=.d) $(TSAN_UNIT:.o=.d) $(TSAN_HOST:.o=.d) $(UNIT_OBJECTS:.o=.d) $(UNIT_CLANG_OBJECTS:.o=.d) $(HOST_OBJECTS:.o=.d) $(COMPARE_UNIT:.o=.d) $(BENCH_OBJECTS:.o=.d) $(FIB_BENCH:.o=.d) $(FUZZ_LIB:.o=.d) \
+-include $(TEST_LIB:.o=.d) $(TSAN_LIB:.o=.d) $(TSAN_UNIT:.o=.d) $(TSAN_HOST:.o=.d) $(UNIT_OBJECTS:.o=.d) $(UNIT_CLANG_OBJECTS:.o=.d) $(HOST_OBJECTS:.o=.d) $(COMPARE_UNIT:.o=.d) $(BENCH_OBJECTS:.o=.d) $(FIB_BENCH:.o=.d) $(HOST)/tests/bench/packet_generator.d $(FUZZ_LIB:.o=.d) \
          $(FUZZERS:build/fuzz/%=build/fuzz/tests/fuzz/%.d)
