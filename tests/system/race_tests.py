@@ -1,14 +1,44 @@
 """Goal: no core reads what another writes without an order between them. Method: the router as a process, built with
-ThreadSanitizer, forwards on two cores while an operator changes and looks at everything. It finds every such pair of
-accesses that happens, not only those that do harm; so two seconds of traffic are enough."""
+ThreadSanitizer, forwards IPv4 and IPv6 on several cores while an operator changes and looks at everything. It finds every
+such pair of accesses that happens, not only those that do harm; so two seconds of traffic are enough."""
 from cases import matrix
 from forwarding_tests import CONFIG, iperf
+from ipv6_tests import CONFIG as CONFIG6
+from ipv6_tests import H1, H2, ROUTER, states
 from lab import Lab, expect, wait_until
 
 CHANGES = ("ip route 10.9.0.0/16 gateway 10.2.0.2", "clear arp", "interface eth1 mtu 1400", "clear counters",
            "no ip route 10.9.0.0/16 gateway 10.2.0.2", "ip eth1 address 10.3.0.1/24", "no interface eth1 mtu",
            "no ip eth1 address 10.3.0.1/24")
 QUESTIONS = ("arp", "cores", "drops", "interfaces", "interfaces queues", "interfaces books", "ip route", "log", "memory")
+# One route alone changes the FIB in place, two in one commit make it anew, as does a file.
+CHANGES6 = (f"ipv6 route 2001:db8:9::/48 gateway {H2}", "clear ipv6 neighbors", "interface eth1 mtu 1400",
+            "clear counters", "ipv6 route file table", f"ipv6 route 2001:db8:9:8000::/49 gateway {H2}",
+            "ipv6 eth1 address 2001:db8:3::1/64", "ipv6 eth0 ra on", f"ipv6 route ::/0 gateway {H2}",
+            "no interface eth1 mtu", "load ipv6 routes table", "clear ipv6 neighbors",
+            "no ipv6 eth1 address 2001:db8:3::1/64", "no ipv6 eth0 ra on",
+            f"no ipv6 route 2001:db8:9:8000::/49 gateway {H2}", "no ipv6 route file table",
+            f"no ipv6 route 2001:db8:9::/48 gateway {H2}", f"no ipv6 route ::/0 gateway {H2}")
+QUESTIONS6 = ("ipv6 neighbors", "ipv6 interfaces", "ipv6 route", "ipv6 route summary", "cores", "drops", "interfaces books",
+              "log", "memory")
+ROUTES6 = "".join(f"2001:db8:{net:x}::/48 {H2}\n" for net in range(0x1000, 0x1400))
+
+
+def change_and_ask(router, changes, questions):
+    for change in changes:
+        router.configure(change)
+        for question in questions:
+            expect("error: " not in router.command(f"show {question}"), question)
+
+
+def expect_no_races(h1, router, h2):
+    """After some TCP, and after a link was down."""
+    iperf(h1, h2, "--time", "1", "--parallel", "4")
+    for state in ("down", "up"):
+        h2.ip("link", "set", "eth0", state)
+        wait_until(lambda wish=state: router.interface("eth1")["link"] == wish, 10, f"eth1 to be {state}")
+    races = router.races()
+    expect(not races, races)
 
 
 @matrix(cores=[2, 4])
@@ -24,14 +54,22 @@ def test_cores_do_not_race(cores):
         h1.start(*flood, "10.2.0.2")
         h2.start(*flood, "10.1.0.1")
         h1.start(*flood, "10.9.0.1")
-        for change in CHANGES:
-            router.configure(change)
-            for question in QUESTIONS:
-                expect("error: " not in router.command(f"show {question}"), question)
-        iperf(h1, h2, "--time", "1", "--parallel", "4")
-        h2.ip("link", "set", "eth0", "down")
-        wait_until(lambda: router.interface("eth1")["link"] == "down", 10, "eth1 to go down")
-        h2.ip("link", "set", "eth0", "up")
-        wait_until(lambda: router.interface("eth1")["link"] == "up", 10, "eth1 to come up")
-        races = router.races()
-        expect(not races, races)
+        change_and_ask(router, CHANGES, QUESTIONS)
+        expect_no_races(h1, router, h2)
+
+
+@matrix(cores=[2, 4])
+def test_cores_do_not_race_over_ipv6(cores):
+    with Lab() as lab:
+        router = lab.process_router(cores=cores, config=CONFIG6, files={"table": ROUTES6}, watch_races=True)
+        h1 = lab.host("h1", f"{H1}/64", gateway=ROUTER, tap=router.tap(0))
+        h2 = lab.host("h2", f"{H2}/64", gateway="2001:db8:2::1", tap=router.tap(1))
+        wait_until(lambda: states(router) == {"valid"}, 15, "the router's addresses to become valid")
+        wait_until(lambda: h1.ping(H2, count=1), 10, "h1 to reach h2")
+        h1.expect_ping(H2, size=4000)
+        flood = ("ping", "-n", "-q", "-i", "0.002", "-s", "1200")
+        for source, target in ((h1, H2), (h2, ROUTER), (h1, "2001:db8:9::1"), (h1, "2001:db8:1234::1"),
+                               (h1, "2001:db8:2::77")):
+            source.start(*flood, target)
+        change_and_ask(router, CHANGES6, QUESTIONS6)
+        expect_no_races(h1, router, h2)
