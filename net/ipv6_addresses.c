@@ -18,6 +18,7 @@ struct entry {
     struct ipv6_addresses *owner;
     bool probed;
     bool wanted; /* while the configuration is being compared */
+    struct entry *next_spare;
 };
 
 struct ipv6_addresses {
@@ -26,6 +27,8 @@ struct ipv6_addresses {
     bool changed;
     unsigned count;
     struct entry *entries[IPV6_ADDRESS_MAX]; /* in no order; each allocated for itself */
+    unsigned spare_count;
+    struct entry *spares; /* prepared for a commit */
 };
 
 const char *ipv6_address_state_name(enum ipv6_address_state state)
@@ -105,17 +108,22 @@ void ipv6_addresses_conflict(struct ipv6_addresses *addresses, uint16_t port,
                 port_of(entry)->name, (const void *)address->bytes, (const void *)mac);
 }
 
+static struct address link_local_of(const struct port *port)
+{
+    struct address address = { .family = FAMILY_IPV6, .bytes = { 0xfe, 0x80 } };
+
+    ipv6_eui64(port->mac, address.bytes + 8);
+    return address;
+}
+
 void ipv6_addresses_port_changed(struct ipv6_addresses *addresses, uint16_t port, uint64_t now_ns)
 {
-    struct address link_local = { .family = FAMILY_IPV6, .bytes = { 0xfe, 0x80 } };
-
-    ipv6_eui64(addresses->core->router->ports[port].mac, link_local.bytes + 8);
     for (unsigned i = 0; i < addresses->count; i++) {
         struct entry *entry = addresses->entries[i];
         if (entry->public.port != port)
             continue;
         if (address_is_link_local(&entry->public.address))
-            entry->public.address = link_local; /* the MAC address may be new */
+            entry->public.address = link_local_of(port_of(entry)); /* the MAC may be new */
         begin(entry, now_ns);
     }
 }
@@ -123,42 +131,62 @@ void ipv6_addresses_port_changed(struct ipv6_addresses *addresses, uint16_t port
 /* ---- Coming and going ---------------------------------------------------------------------------
  */
 
-/* Without memory it is tried again at the next commit, and said. */
-static void want(struct ipv6_addresses *addresses, uint16_t port, const struct address *address,
-                 uint8_t length, uint64_t now_ns)
-{
-    struct entry *entry = find(addresses, port, address);
+typedef void wish_visitor(struct ipv6_addresses *addresses, const struct ipv6_address *wish,
+                          void *context);
 
-    if (entry) {
-        entry->wanted = true;
-        entry->public.length = length;
-        return;
+/* What a configuration wants: its addresses, and before each the link-local one of its port. */
+static void each_wish(struct ipv6_addresses *addresses, const struct config *config,
+                      wish_visitor *visit, void *context)
+{
+    for (unsigned i = 0; i < config->address_count; i++) {
+        const struct config_address *address = &config->addresses[i];
+        const struct port *port = router_port(addresses->core->router, address->interface);
+        if (!port || address->prefix.address.family != FAMILY_IPV6)
+            continue;
+        struct ipv6_address wish = { link_local_of(port), LINK_LOCAL_LENGTH, port->index, 0 };
+        if (port->nic)
+            visit(addresses, &wish, context);
+        wish.address = address->prefix.address;
+        wish.length = address->prefix.length;
+        visit(addresses, &wish, context);
     }
-    entry = addresses->count < IPV6_ADDRESS_MAX ? memory_alloc(sizeof(*entry), 0, MEMORY_NEIGHBOR)
-                                                : NULL;
-    if (!entry) {
-        log_error("nd", "%s: no room for the address %pI6",
-                  addresses->core->router->ports[port].name, (const void *)address->bytes);
-        return;
-    }
-    *entry = (struct entry){
-        .public = { .address = *address, .length = length, .port = port },
-        .timer.expired = expired,
-        .owner = addresses,
-        .wanted = true,
-    };
-    addresses->entries[addresses->count++] = entry;
-    begin(entry, now_ns);
 }
 
-static void want_link_local(struct ipv6_addresses *addresses, uint16_t port, uint64_t now_ns)
+static void count_new(struct ipv6_addresses *addresses, const struct ipv6_address *wish,
+                      void *context)
 {
-    struct address address = { .family = FAMILY_IPV6, .bytes = { 0xfe, 0x80 } };
+    unsigned *count = context;
 
-    if (!addresses->core->router->ports[port].nic)
+    *count += !find(addresses, wish->port, &wish->address);
+}
+
+static void keep_old(struct ipv6_addresses *addresses, const struct ipv6_address *wish,
+                     void *context)
+{
+    struct entry *entry = find(addresses, wish->port, &wish->address);
+
+    (void)context;
+    if (!entry)
         return;
-    ipv6_eui64(addresses->core->router->ports[port].mac, address.bytes + 8);
-    want(addresses, port, &address, LINK_LOCAL_LENGTH, now_ns);
+    entry->wanted = true;
+    entry->public.length = wish->length;
+}
+
+static void add_new(struct ipv6_addresses *addresses, const struct ipv6_address *wish,
+                    void *context)
+{
+    const uint64_t *now_ns = context;
+
+    if (find(addresses, wish->port, &wish->address))
+        return;
+    struct entry *entry = addresses->spares;
+    CHECK(entry);
+    CHECK(addresses->count < IPV6_ADDRESS_MAX);
+    addresses->spares = entry->next_spare;
+    addresses->spare_count--;
+    *entry = (struct entry){ .public = *wish, .timer.expired = expired, .owner = addresses };
+    addresses->entries[addresses->count++] = entry;
+    begin(entry, *now_ns);
 }
 
 static void remove_at(struct ipv6_addresses *addresses, unsigned index)
@@ -171,22 +199,46 @@ static void remove_at(struct ipv6_addresses *addresses, unsigned index)
     addresses->entries[index] = addresses->entries[--addresses->count];
 }
 
+static void free_spares(struct ipv6_addresses *addresses)
+{
+    while (addresses->spares) {
+        struct entry *entry = addresses->spares;
+        addresses->spares = entry->next_spare;
+        memory_free(entry);
+    }
+    addresses->spare_count = 0;
+}
+
+enum error ipv6_addresses_prepare(struct ipv6_addresses *addresses, const struct config *config)
+{
+    unsigned needed = 0;
+
+    each_wish(addresses, config, count_new, &needed);
+    while (addresses->spare_count < needed) {
+        struct entry *entry = memory_alloc(sizeof(*entry), 0, MEMORY_NEIGHBOR);
+        if (!entry) {
+            free_spares(addresses);
+            return fail(ERROR_NO_MEMORY);
+        }
+        entry->next_spare = addresses->spares;
+        addresses->spares = entry;
+        addresses->spare_count++;
+    }
+    return OK;
+}
+
 void ipv6_addresses_reconfigure(struct ipv6_addresses *addresses, const struct config *config,
                                 uint64_t now_ns)
 {
     for (unsigned i = 0; i < addresses->count; i++)
         addresses->entries[i]->wanted = false;
-    for (unsigned i = 0; i < config->address_count; i++) {
-        const struct config_address *wish = &config->addresses[i];
-        const struct port *port = router_port(addresses->core->router, wish->interface);
-        if (!port || wish->prefix.address.family != FAMILY_IPV6)
-            continue;
-        want_link_local(addresses, port->index, now_ns);
-        want(addresses, port->index, &wish->prefix.address, wish->prefix.length, now_ns);
-    }
+    each_wish(addresses, config, keep_old, NULL);
     for (unsigned i = addresses->count; i-- > 0;)
         if (!addresses->entries[i]->wanted)
             remove_at(addresses, i);
+    if (addresses->spares)
+        each_wish(addresses, config, add_new, &now_ns);
+    free_spares(addresses);
 }
 
 /* ---- Questions ----------------------------------------------------------------------------------
@@ -240,5 +292,6 @@ void ipv6_addresses_destroy(struct ipv6_addresses *addresses)
         return;
     while (addresses->count > 0)
         remove_at(addresses, addresses->count - 1);
+    free_spares(addresses);
     memory_free(addresses);
 }

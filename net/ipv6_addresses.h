@@ -54,7 +54,12 @@ struct ipv6_addresses *ipv6_addresses_create(struct core *core,
                                              const struct ipv6_addresses_uses *uses) MUST_CHECK;
 void ipv6_addresses_destroy(struct ipv6_addresses *addresses); /* NULL is allowed */
 
-/* The configuration is in force, the ports are as they are: addresses come and go. */
+/* Memory for the addresses that are new in a configuration which may come to be in force: all of a
+ * commit that can fail here. */
+enum error ipv6_addresses_prepare(struct ipv6_addresses *addresses,
+                                  const struct config *config) MUST_CHECK;
+/* The configuration, for which the above was called last, is in force; the ports are as they are:
+ * addresses come and go. */
 void ipv6_addresses_reconfigure(struct ipv6_addresses *addresses, const struct config *config,
                                 uint64_t now_ns);
 /* The port's link, admin state or MAC address has changed. */
