@@ -14,7 +14,7 @@
 #include "net/fib4.h"
 #include "net/forwarding.h"
 #include "net/rib.h"
-#include "tests/unit/lab.h"
+#include "tests/unit/lab6.h"
 
 enum { LIST_MAX = 3000 };
 
@@ -37,7 +37,7 @@ static struct path path_by(const char *gateway, unsigned distance)
                          .port = PORT_NONE,
                          .gateway_count = 1 };
 
-    path.gateways[0] = address_of_ipv4(ipv4_of(gateway));
+    path.gateways[0] = address_of(gateway);
     return path;
 }
 
@@ -53,7 +53,7 @@ static struct entry *list_find(struct list *list, const struct prefix *prefix, u
 /* Port 3 of the lab is down, so what leads there counts for nothing. */
 static bool is_usable(const struct path *path)
 {
-    return path->gateways[0].bytes[2] != 3;
+    return path->gateways[0].bytes[path->gateways[0].family == FAMILY_IPV6 ? 5 : 2] != 3;
 }
 
 static const struct entry *list_lookup(const struct list *list, const struct address *address)
@@ -72,23 +72,54 @@ static const struct entry *list_lookup(const struct list *list, const struct add
     return best;
 }
 
-/* Somewhere in 20/8: few bits differ, so that prefixes lie in each other. */
-static struct prefix random_prefix(uint64_t *state)
+/* Somewhere in 20/8, or 2400::/8: few bits differ, so that prefixes lie in each other. */
+static struct prefix random_ipv4_prefix(uint64_t *state)
 {
     uint32_t address =
         20u << 24 | ((uint32_t)random_next(state) & (uint32_t)random_next(state) & 0x00c3c3c3);
     static const uint8_t lengths[] = { 8, 9, 12, 15, 16, 17, 20, 23, 24, 24, 24, 25, 28, 31, 32 };
     unsigned length = lengths[random_below(state, ARRAY_COUNT(lengths))];
-    struct prefix prefix = prefix_of_ipv4(__builtin_bswap32(address), length);
+
+    return prefix_of_ipv4(__builtin_bswap32(address), length);
+}
+
+static struct prefix random_ipv6_prefix(uint64_t *state)
+{
+    static const uint8_t lengths[] = { 8,  13, 16, 17, 24, 29, 32, 32,  33,
+                                       40, 47, 48, 48, 49, 56, 64, 127, 128 };
+    struct prefix prefix = { .address.family = FAMILY_IPV6,
+                             .length = lengths[random_below(state, ARRAY_COUNT(lengths))] };
+    uint64_t bits = random_next(state) & random_next(state) & 0x0101818181c18100;
+    uint8_t *bytes = prefix.address.bytes;
+
+    memcpy(bytes, &bits, sizeof(bits));
+    bytes[0] = 0x24;
+    bytes[15] = random_next(state) & 1;
+    return prefix;
+}
+
+static struct prefix random_prefix(uint64_t *state, enum family family)
+{
+    struct prefix prefix =
+        family == FAMILY_IPV6 ? random_ipv6_prefix(state) : random_ipv4_prefix(state);
 
     return prefix_network(&prefix);
+}
+
+/* A neighbor on that port. */
+static struct path random_path(uint64_t *state, enum family family)
+{
+    char gateway[32];
+
+    snprintf(gateway, sizeof(gateway), family == FAMILY_IPV6 ? "2001:db8:%u::2" : "10.0.%u.2",
+             (unsigned)random_below(state, 4));
+    return path_by(gateway, 1 + (unsigned)random_below(state, 2));
 }
 
 static void expect_same_answer(struct lab *lab, const struct list *list, const struct address *to)
 {
     const struct entry *wanted = list_lookup(list, to);
-    const struct next_hop *next_hop =
-        forwarding_lookup_ipv4(atomic_load(&lab->router->forwarding), address_ipv4_be(to));
+    const struct next_hop *next_hop = forwarding_lookup(atomic_load(&lab->router->forwarding), to);
     struct route route;
 
     EXPECT_EQUAL(control_route_for(lab->router, to, &route), wanted != NULL);
@@ -97,18 +128,15 @@ static void expect_same_answer(struct lab *lab, const struct list *list, const s
         return;
     }
     EXPECT_EQUAL(next_hop->kind, NEXT_HOP_GATEWAY);
-    EXPECT_EQUAL(address_ipv4_be(&next_hop->gateways[0]),
-                 address_ipv4_be(&wanted->path.gateways[0]));
+    EXPECT(address_equal(&next_hop->gateways[0], &wanted->path.gateways[0]));
     EXPECT(prefix_equal(&route.prefix, &wanted->prefix));
     EXPECT_EQUAL(route.path.distance, wanted->path.distance);
 }
 
-static void change_one(struct lab *lab, struct list *list, uint64_t *state)
+static void change_one(struct lab *lab, struct list *list, uint64_t *state, enum family family)
 {
-    static const char *const gateways[] = { "10.0.0.2", "10.0.1.2", "10.0.2.2", "10.0.3.2" };
-    struct prefix prefix = random_prefix(state);
-    unsigned distance = 1 + (unsigned)random_below(state, 2);
-    struct path path = path_by(gateways[random_below(state, ARRAY_COUNT(gateways))], distance);
+    struct prefix prefix = random_prefix(state, family);
+    struct path path = random_path(state, family);
     bool take = list->count > 0 && random_below(state, 5) < 2;
 
     if (take && random_below(state, 3) > 0) {
@@ -136,18 +164,19 @@ static void change_one(struct lab *lab, struct list *list, uint64_t *state)
     *entry = (struct entry){ prefix, path };
 }
 
-TEST(routes_that_come_and_go_leave_the_fib_as_a_list_says)
+static void expect_as_a_list(enum family family)
 {
     static struct list list;
-    struct lab lab = lab_create(2, 4);
+    struct lab lab = lab6_create(2, 4);
     uint64_t state = 7;
 
     wire_nic_set_link(lab.cards[3], false);
     lab_wait(&lab, 200);
     list.count = 0;
+    unsigned connected = rib_count(lab.router->ribs[family]);
     for (unsigned round = 0; round < 6000; round++) {
-        change_one(&lab, &list, &state);
-        struct prefix near = random_prefix(&state);
+        change_one(&lab, &list, &state, family);
+        struct prefix near = random_prefix(&state, family);
         expect_same_answer(&lab, &list, &near.address);
         if (list.count > 0) { /* and right where something is */
             const struct entry *entry = &list.entries[random_below(&state, list.count)];
@@ -156,9 +185,52 @@ TEST(routes_that_come_and_go_leave_the_fib_as_a_list_says)
         if (round % 64 == 0)
             lab_step(&lab, 2);
     }
-    EXPECT_EQUAL(rib_count(lab.router->ribs[FAMILY_IPV4]),
-                 list.count + 4); /* four connected nets */
+    EXPECT_EQUAL(connected, 4);
+    EXPECT_EQUAL(rib_count(lab.router->ribs[family]), list.count + connected);
     lab_destroy(&lab);
+}
+
+TEST(routes_that_come_and_go_leave_the_fib_as_a_list_says)
+{
+    expect_as_a_list(FAMILY_IPV4);
+}
+
+TEST(routes_of_ipv6_that_come_and_go_leave_the_fib_as_a_list_says)
+{
+    expect_as_a_list(FAMILY_IPV6);
+}
+
+/* By whom the cores send there; of no family: by nobody. */
+static struct address gateway_to(struct lab *lab, const struct address *address)
+{
+    const struct next_hop *next_hop =
+        forwarding_lookup(atomic_load(&lab->router->forwarding), address);
+
+    return next_hop->kind == NEXT_HOP_GATEWAY ? next_hop->gateways[0] : (struct address){ 0 };
+}
+
+/* routes_set() or routes_remove(). */
+typedef enum error route_change(struct router *router, const struct prefix *prefix,
+                                const struct path *path);
+
+static void expect_change_or_nothing(struct lab *lab, route_change *change,
+                                     const struct prefix *prefix, const struct path *path)
+{
+    const struct rib *rib = lab->router->ribs[prefix->address.family];
+    const struct address before = gateway_to(lab, &prefix->address);
+    unsigned count = rib_count(rib);
+    enum error error = ERROR_NO_MEMORY;
+
+    for (uint64_t n = 0; error != OK; n++) {
+        EXPECT(n < 50);
+        EXPECT_EQUAL(error, ERROR_NO_MEMORY);
+        EXPECT_EQUAL(rib_count(rib), count);
+        const struct address now = gateway_to(lab, &prefix->address);
+        EXPECT(address_equal(&now, &before));
+        host_fail_allocation(n);
+        error = change(lab->router, prefix, path);
+        host_fail_allocation(UINT64_MAX);
+    }
 }
 
 TEST(a_route_change_without_memory_changes_nothing)
@@ -166,22 +238,9 @@ TEST(a_route_change_without_memory_changes_nothing)
     struct lab lab = lab_create(1, 2);
     struct prefix prefix = prefix_of_ipv4(ipv4_of("20.1.2.128"), 25);
     struct path path = path_by("10.0.1.2", 1), other = path_by("10.0.0.2", 1);
-    bool changed = false;
 
     lab_step(&lab, 3);
-    for (uint64_t n = 0; !changed; n++) {
-        EXPECT(n < 50);
-        host_fail_allocation(n);
-        enum error error = routes_set(lab.router, &prefix, &path);
-        changed = error == OK;
-        host_fail_allocation(UINT64_MAX);
-        if (changed)
-            break;
-        EXPECT_EQUAL(error, ERROR_NO_MEMORY);
-        EXPECT_EQUAL(rib_count(lab.router->ribs[FAMILY_IPV4]), 2);
-        EXPECT_EQUAL(fib4_lookup(lab.router->fib4, address_ipv4_be(&prefix.address)),
-                     FIB4_NO_ROUTE);
-    }
+    expect_change_or_nothing(&lab, routes_set, &prefix, &path);
     /* Another path for it, and without it: needs no memory but for the path. */
     EXPECT_EQUAL(routes_set(lab.router, &prefix, &other), OK);
     EXPECT_EQUAL(rib_count(lab.router->ribs[FAMILY_IPV4]), 3);
@@ -191,6 +250,27 @@ TEST(a_route_change_without_memory_changes_nothing)
     host_fail_allocation(UINT64_MAX);
     EXPECT_EQUAL(fib4_lookup(lab.router->fib4, address_ipv4_be(&prefix.address)), FIB4_NO_ROUTE);
     EXPECT_EQUAL(routes_remove(lab.router, &prefix, &path), ERROR_NOT_FOUND);
+    lab_step(&lab, 3);
+    lab_destroy(&lab);
+}
+
+/* The FIB of IPv6 may want memory for each change (net/fib6.h), also where others are near. */
+TEST(a_change_of_an_ipv6_route_without_memory_changes_nothing)
+{
+    struct lab lab = lab6_create(1, 2);
+    struct prefix near = { address_of("2400:1:2:4000::"), 50 };
+    struct prefix prefix = { address_of("2400:1:2:3:8000::"), 65 };
+    struct path path = path_by("2001:db8:1::2", 1), other = path_by("2001:db8:0::2", 1);
+
+    lab_step(&lab, 3);
+    for (unsigned i = 0; i < 2; i++) {
+        expect_change_or_nothing(&lab, routes_set, &prefix, &path);
+        expect_change_or_nothing(&lab, routes_set, &prefix, &other);
+        expect_change_or_nothing(&lab, routes_remove, &prefix, &other);
+        EXPECT_EQUAL(gateway_to(&lab, &prefix.address).family, FAMILY_NONE);
+        EXPECT_EQUAL(routes_remove(lab.router, &prefix, &other), ERROR_NOT_FOUND);
+        expect_change_or_nothing(&lab, routes_set, &near, &path); /* the second time it is there */
+    }
     lab_step(&lab, 3);
     lab_destroy(&lab);
 }
@@ -223,14 +303,20 @@ TEST(more_paths_than_a_view_has_room_for_make_all_anew)
 /* ---- Files --------------------------------------------------------------------------------------
  */
 
-static enum error read_file(struct lab *lab, struct commit_report *report, const char *text)
+static enum error read_file_of(struct lab *lab, enum family family, struct commit_report *report,
+                               const char *text)
 {
     host_file_add("table", text, strlen(text));
-    if (!config_has_route_file(lab->router->config, FAMILY_IPV4, "table")) {
-        EXPECT_EQUAL(config_set_route_file(lab->config, FAMILY_IPV4, "table"), OK);
+    if (!config_has_route_file(lab->router->config, family, "table")) {
+        EXPECT_EQUAL(config_set_route_file(lab->config, family, "table"), OK);
         return lab_try_commit(lab, report);
     }
-    return control_read_routes(lab->router, FAMILY_IPV4, "table", report);
+    return control_read_routes(lab->router, family, "table", report);
+}
+
+static enum error read_file(struct lab *lab, struct commit_report *report, const char *text)
+{
+    return read_file_of(lab, FAMILY_IPV4, report, text);
 }
 
 static uint32_t gateway_for(struct lab *lab, const char *address)
@@ -291,6 +377,20 @@ static char *many_lines(unsigned count)
         uint32_t net = i * 2654435761u >> 10 & 0x3fffff; /* of /24s */
         length += (size_t)sprintf(text + length, "%u.%u.%u.0/24 10.0.%u.%u\n", 20 + (net >> 16),
                                   net >> 8 & 0xff, net & 0xff, i % 2, 2 + i % 3);
+    }
+    return text;
+}
+
+static char *many_ipv6_lines(unsigned count)
+{
+    char *text = malloc(count * 64);
+    size_t length = 0;
+
+    EXPECT(text);
+    for (unsigned i = 0; i < count; i++) {
+        uint32_t net = i * 2654435761u >> 10 & 0x3fffff; /* of /48s, of which 64 share a /42 */
+        length += (size_t)sprintf(text + length, "24%02x:%x:%x::/48 2001:db8:%u::%u\n", net >> 16,
+                                  net >> 6 & 0x3ff, net & 0x3f, i % 2, 2 + i % 3);
     }
     return text;
 }
@@ -445,32 +545,54 @@ TEST(a_file_with_routes_that_make_no_sense_is_refused)
                         "ip route file table: line 1: no routes to special addresses");
 }
 
-TEST(a_file_without_memory_changes_nothing)
+/* First a file with one route, to `address` by `gateway`; then that of 5,000. */
+static void expect_file_or_nothing(enum family family, const char *one_line, const char *many,
+                                   const char *address, const char *gateway)
 {
-    struct lab lab = lab_create(1, 2);
+    struct lab lab = lab6_create(1, 2);
+    struct router *router = lab.router;
+    const struct address to = address_of(address), by = address_of(gateway);
+    unsigned connected = rib_count(router->ribs[family]), refused = 0;
     struct commit_report report;
-    char *text = many_lines(5000);
     enum error error = ERROR_NO_MEMORY;
-    unsigned refused = 0;
 
-    EXPECT_EQUAL(read_file(&lab, &report, "20.0.0.0/8 10.0.1.2\n"), OK);
+    EXPECT_EQUAL(read_file_of(&lab, family, &report, one_line), OK);
     for (uint64_t n = 0; error != OK; n = n * 5 / 4 + 1) {
-        const struct fib4 *fib4 = lab.router->fib4;
+        const struct fib4 *fib4 = router->fib4;
+        const struct fib6 *fib6 = router->fib6;
         host_fail_allocation(n);
-        error = read_file(&lab, &report, text);
+        error = read_file_of(&lab, family, &report, many);
         host_fail_allocation(UINT64_MAX);
         if (error == OK)
             break;
         refused++;
         EXPECT_EQUAL(error, ERROR_NO_MEMORY);
         EXPECT(report.problem[0] != '\0');
-        EXPECT(lab.router->fib4 == fib4);
-        EXPECT_EQUAL(rib_count(lab.router->ribs[FAMILY_IPV4]), 3);
-        EXPECT_EQUAL(gateway_for(&lab, "20.9.9.9"), ipv4_of("10.0.1.2"));
+        EXPECT(router->fib4 == fib4);
+        EXPECT(router->fib6 == fib6);
+        EXPECT_EQUAL(rib_count(router->ribs[family]), connected + 1);
+        const struct address now = gateway_to(&lab, &to);
+        EXPECT(address_equal(&now, &by));
     }
     EXPECT(refused > 10);
-    EXPECT_EQUAL(rib_count(lab.router->ribs[FAMILY_IPV4]), 5000 + 2);
+    EXPECT_EQUAL(rib_count(router->ribs[family]), connected + 5000);
     lab_step(&lab, 3);
-    free(text);
     lab_destroy(&lab);
+}
+
+TEST(a_file_without_memory_changes_nothing)
+{
+    char *many = many_lines(5000);
+
+    expect_file_or_nothing(FAMILY_IPV4, "20.0.0.0/8 10.0.1.2\n", many, "20.9.9.9", "10.0.1.2");
+    free(many);
+}
+
+TEST(a_file_of_ipv6_without_memory_changes_nothing)
+{
+    char *many = many_ipv6_lines(5000);
+
+    expect_file_or_nothing(FAMILY_IPV6, "2400::/8 2001:db8:1::2\n", many, "2499:9::9",
+                           "2001:db8:1::2");
+    free(many);
 }
