@@ -8,10 +8,11 @@
 #include "kernel/platform.h"
 #include "net/config_routes.h"
 #include "net/fib4.h"
+#include "net/fib6.h"
 #include "net/forwarding.h"
 #include "net/rib.h"
 #include "net/routes.h"
-#include "tests/unit/lab.h"
+#include "tests/unit/lab6.h"
 
 enum { PORTS = 4, ROUNDS = 1500, LOOKUPS = 60, ROUTES_SOME = 60 };
 
@@ -22,26 +23,54 @@ static unsigned below(unsigned count)
     return (unsigned)random_below(&state, count);
 }
 
-/* Few bits differ, so that prefixes lie in each other. */
-static uint32_t random_address(void)
+static enum family random_family(void)
 {
-    return __builtin_bswap32(
-        20u << 24 | ((uint32_t)random_next(&state) & (uint32_t)random_next(&state) & 0x00c3c3c3));
+    return below(2) == 0 ? FAMILY_IPV4 : FAMILY_IPV6;
 }
 
-static uint32_t random_gateway(void)
+/* Few bits differ, so that prefixes lie in each other. */
+static struct address random_address(enum family family)
+{
+    uint64_t bits = random_next(&state) & random_next(&state) & 0x0101818181c18100;
+    struct address address = address_of("2400::");
+
+    if (family == FAMILY_IPV4)
+        return address_of_ipv4(__builtin_bswap32(
+            20u << 24 |
+            ((uint32_t)random_next(&state) & (uint32_t)random_next(&state) & 0x00c3c3c3)));
+    memcpy(address.bytes, &bits, sizeof(bits));
+    address.bytes[0] = 0x24;
+    address.bytes[15] = below(2);
+    return address;
+}
+
+static struct address random_gateway(enum family family)
 {
     char text[32];
+    bool second_net = below(5) == 0;
 
-    snprintf(text, sizeof(text), "10.%u.%u.%u", below(5) == 0 ? 9 : 0, below(PORTS), 2 + below(3));
-    return ipv4_of(text);
+    if (family == FAMILY_IPV6)
+        snprintf(text, sizeof(text), "2001:db8:%u::%u", second_net ? 9 : below(PORTS),
+                 2 + below(3));
+    else
+        snprintf(text, sizeof(text), "10.%u.%u.%u", second_net ? 9 : 0, below(PORTS), 2 + below(3));
+    return address_of(text);
+}
+
+static unsigned random_length(enum family family)
+{
+    static const uint8_t ipv4[] = { 0,  1,  7,  8,  9,  12, 15, 16, 17,
+                                    20, 23, 24, 24, 24, 25, 28, 31, 32 };
+    static const uint8_t ipv6[] = { 0,  1,  8,  13, 16, 17, 24, 29, 32,  32,
+                                    33, 40, 47, 48, 48, 49, 56, 64, 127, 128 };
+
+    return family == FAMILY_IPV6 ? ipv6[below(ARRAY_COUNT(ipv6))] : ipv4[below(ARRAY_COUNT(ipv4))];
 }
 
 static struct config_route random_route(void)
 {
-    static const uint8_t lengths[] = { 0,  1,  7,  8,  9,  12, 15, 16, 17,
-                                       20, 23, 24, 24, 24, 25, 28, 31, 32 };
-    struct prefix prefix = prefix_of_ipv4(random_address(), lengths[below(ARRAY_COUNT(lengths))]);
+    enum family family = random_family();
+    struct prefix prefix = { random_address(family), (uint8_t)random_length(family) };
     struct config_route route = { .prefix = prefix_network(&prefix),
                                   .distance = (uint8_t)(1 + below(3)) };
 
@@ -50,7 +79,7 @@ static struct config_route random_route(void)
         return route;
     }
     route.gateway_count = 1;
-    route.gateways[0] = address_of_ipv4(random_gateway());
+    route.gateways[0] = random_gateway(family);
     return route;
 }
 
@@ -68,18 +97,22 @@ static void change_route(struct config *config)
 
 static void change_address(struct config *config)
 {
-    struct config_address address = { .interface = "eth1",
-                                      .prefix = prefix_of_ipv4(ipv4_of("10.9.1.1"), 24),
-                                      .secondary = true };
+    struct config_address ipv4 = { .interface = "eth1",
+                                   .prefix = prefix_of_ipv4(ipv4_of("10.9.1.1"), 24),
+                                   .secondary = true };
+    struct config_address ipv6 = { .interface = "eth1",
+                                   .prefix = { address_of("2001:db8:9::1"), 64 } };
+    struct config_address *address = random_family() == FAMILY_IPV6 ? &ipv6 : &ipv4;
 
-    if (config_remove_address(config, "eth1", &address.prefix) != OK)
-        EXPECT_EQUAL(config_set_address(config, &address), OK);
+    if (config_remove_address(config, "eth1", &address->prefix) != OK)
+        EXPECT_EQUAL(config_set_address(config, address), OK);
 }
 
-static void change_file(struct config *config)
+static void change_files(struct config *config)
 {
     if (config->route_file_count == 0) {
         EXPECT_EQUAL(config_set_route_file(config, FAMILY_IPV4, "table"), OK);
+        EXPECT_EQUAL(config_set_route_file(config, FAMILY_IPV6, "table6"), OK);
         return;
     }
     config->route_file_count = 0;
@@ -97,13 +130,17 @@ static void flap(struct lab *lab)
         lab_wait(lab, 150); /* else the next commit comes before it is noticed */
 }
 
-/* The cores' own table agrees with the RIB, and both with a router that begins with this
- * configuration. */
-static void expect_as_made_anew(struct lab *lab)
+/* The FIBs of a view, and all that is made anew beside them. */
+struct tables {
+    struct rib *ribs[FAMILY_COUNT];
+    struct forwarding *view;
+    struct fib4 *fib4;
+    struct fib6 *fib6;
+};
+
+static struct rib *make_rib(const struct router *router, enum family family)
 {
-    const struct router *router = lab->router;
-    const struct forwarding *view = atomic_load(&router->forwarding);
-    struct config_routes_plan plan = { .family = FAMILY_IPV4,
+    struct config_routes_plan plan = { .family = family,
                                        .config = router->config,
                                        .ports = router->ports,
                                        .port_count = router->port_count };
@@ -113,36 +150,79 @@ static void expect_as_made_anew(struct lab *lab)
     struct text text = text_of(why, sizeof(why));
 
     EXPECT_EQUAL(config_routes_create(&plan, &rib, &files, &text), OK);
-    const struct rib *ribs[FAMILY_COUNT] = {
-        [FAMILY_IPV4] = rib, [FAMILY_IPV6] = router->ribs[FAMILY_IPV6]
-    };
-    struct forwarding *anew =
-        forwarding_create(&(struct forwarding_plan){ .config = router->config,
-                                                     .ribs = ribs,
-                                                     .ports = router->ports,
-                                                     .port_count = router->port_count });
-    struct fib4 *fib4 = routes_create_fib4(rib, anew, NULL);
-    EXPECT_EQUAL(rib_count(rib), rib_count(router->ribs[FAMILY_IPV4]));
+    return rib;
+}
+
+static struct tables make_anew(const struct router *router)
+{
+    struct tables anew = { .ribs = { [FAMILY_IPV4] = make_rib(router, FAMILY_IPV4),
+                                     [FAMILY_IPV6] = make_rib(router, FAMILY_IPV6) } };
+    struct forwarding_plan plan = { .config = router->config,
+                                    .ribs = (const struct rib *const *)anew.ribs,
+                                    .ports = router->ports,
+                                    .port_count = router->port_count,
+                                    .ipv6_addresses = router->ipv6_addresses };
+
+    anew.view = forwarding_create(&plan);
+    anew.fib4 = routes_create_fib4(anew.ribs[FAMILY_IPV4], anew.view, NULL);
+    anew.fib6 = routes_create_fib6(anew.ribs[FAMILY_IPV6], anew.view, NULL);
+    EXPECT(anew.fib4 && anew.fib6);
+    return anew;
+}
+
+static void forget(struct tables *tables)
+{
+    fib4_destroy(tables->fib4, NULL);
+    fib6_destroy(tables->fib6);
+    forwarding_destroy(tables->view);
+    rib_destroy(tables->ribs[FAMILY_IPV4], NULL);
+    rib_destroy(tables->ribs[FAMILY_IPV6], NULL);
+}
+
+static uint16_t look_up(const struct fib4 *fib4, const struct fib6 *fib6,
+                        const struct address *address)
+{
+    return address->family == FAMILY_IPV6 ? fib6_lookup(fib6, address->bytes)
+                                          : fib4_lookup(fib4, address_ipv4_be(address));
+}
+
+static void expect_same_way(const struct router *router, const struct tables *anew,
+                            const struct address *address)
+{
+    const struct forwarding *view = atomic_load(&router->forwarding);
+    enum family family = address->family;
+    const struct next_hop_table *table = forwarding_table_of(view, family);
+    const struct next_hop_table *table_anew = forwarding_table_of(anew->view, family);
+    unsigned length = address_bits(address);
+    uint16_t number = look_up(view->fib4, view->fib6, address);
+    uint16_t number_anew = look_up(anew->fib4, anew->fib6, address);
+
+    EXPECT_EQUAL(number, rib_lookup(router->ribs[family], address, table->next_hops, &length));
+    EXPECT_EQUAL(number == 0, number_anew == 0);
+    EXPECT(number == 0 || memcmp(rib_path(anew->ribs[family], number_anew),
+                                 rib_path(router->ribs[family], number), sizeof(struct path)) == 0);
+    EXPECT(memcmp(&table_anew->next_hops[number_anew], &table->next_hops[number],
+                  sizeof(struct next_hop)) == 0);
+}
+
+/* The cores' own table agrees with the RIB, and both with a router that begins with this
+ * configuration. */
+static void expect_as_made_anew(struct lab *lab)
+{
+    const struct router *router = lab->router;
+    struct tables anew = make_anew(router);
+
     for (unsigned i = 0; i < LOOKUPS; i++) {
+        enum family family = random_family();
         bool of_route = i % 2 == 0 && router->config->route_count > 0;
         struct address address =
             of_route ? router->config->routes[below(router->config->route_count)].prefix.address
-                     : address_of_ipv4(i % 4 == 1 ? random_gateway() : random_address());
-        unsigned length = 32;
-        uint16_t number = fib4_lookup(view->fib4, address_ipv4_be(&address));
-        uint16_t number_anew = fib4_lookup(fib4, address_ipv4_be(&address));
-        EXPECT_EQUAL(
-            number, rib_lookup(router->ribs[FAMILY_IPV4], &address, view->ipv4.next_hops, &length));
-        EXPECT_EQUAL(number == 0, number_anew == 0);
-        EXPECT(number == 0 ||
-               memcmp(rib_path(rib, number_anew), rib_path(router->ribs[FAMILY_IPV4], number),
-                      sizeof(struct path)) == 0);
-        EXPECT(memcmp(&anew->ipv4.next_hops[number_anew], &view->ipv4.next_hops[number],
-                      sizeof(struct next_hop)) == 0);
+                     : (i % 4 == 1 ? random_gateway(family) : random_address(family));
+        expect_same_way(router, &anew, &address);
     }
-    fib4_destroy(fib4, NULL);
-    forwarding_destroy(anew);
-    rib_destroy(rib, NULL);
+    for (enum family family = FAMILY_IPV4; family < FAMILY_COUNT; family++)
+        EXPECT_EQUAL(rib_count(anew.ribs[family]), rib_count(router->ribs[family]));
+    forget(&anew);
 }
 
 static void wait_for_control(struct lab *lab)
@@ -174,10 +254,14 @@ TEST(random_commits_leave_what_would_be_made_anew)
 {
     static const char table[] = "20.0.0.0/8 10.0.1.4\n20.1.0.0/16 10.0.2.3\n20.1.0.0/16 10.0.3.3\n"
                                 "20.192.3.0/24 10.9.1.2\n0.0.0.0/0 10.0.0.4\n";
-    struct lab lab = lab_create(2, PORTS);
+    static const char table6[] = "2400::/16 2001:db8:1::4\n2400:1::/32 2001:db8:2::3\n"
+                                 "2400:1::/32 2001:db8:3::3\n2400:1:101::/48 2001:db8:9::2\n"
+                                 "::/0 2001:db8::4\n";
+    struct lab lab = lab6_create(2, PORTS);
     unsigned in_place = 0;
 
     host_file_add("table", table, strlen(table));
+    host_file_add("table6", table6, strlen(table6));
     for (unsigned round = 0; round < ROUNDS; round++) {
         const struct forwarding *view = atomic_load(&lab.router->forwarding);
         unsigned what = below(20);
@@ -191,7 +275,7 @@ TEST(random_commits_leave_what_would_be_made_anew)
         else if (what == 16)
             change_address(lab.config);
         else if (what == 17)
-            change_file(lab.config);
+            change_files(lab.config);
         commit(&lab);
         in_place += atomic_load(&lab.router->forwarding) == view;
         if (round % 3 == 0)
