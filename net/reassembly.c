@@ -7,14 +7,15 @@
 
 #include "kernel/base/timer_wheel.h"
 #include "kernel/platform.h"
+#include "net/address.h"
 #include "net/datagram.h"
 #include "net/router.h"
 #include "net/stage.h"
 #include "net/wire/ipv4.h"
 
 struct reassembly_key {
-    uint32_t source_be, destination_be;
-    uint16_t identification_be;
+    struct address source, destination;
+    uint32_t identification;
     uint8_t protocol;
 };
 
@@ -58,6 +59,19 @@ static struct span span_of(const struct packet *packet)
         .start = start,
         .end = start + packet->network_length_bytes - packet->header_length_bytes,
         .is_last = !(ipv4_fragment(header) & IPV4_MORE_FRAGMENTS),
+    };
+}
+
+/* RFC 791 3.2. */
+static struct reassembly_key key_of(const struct packet *packet)
+{
+    const struct ipv4_header *header = header_of(packet);
+
+    return (struct reassembly_key){
+        .source = address_of_ipv4(header->source_be),
+        .destination = address_of_ipv4(header->destination_be),
+        .identification = header->identification_be,
+        .protocol = header->protocol,
     };
 }
 
@@ -120,8 +134,8 @@ static void partial_expired(struct timer *timer, uint64_t now_ns)
 
 static bool key_equal(const struct reassembly_key *a, const struct reassembly_key *b)
 {
-    return a->source_be == b->source_be && a->destination_be == b->destination_be &&
-           a->identification_be == b->identification_be && a->protocol == b->protocol;
+    return a->identification == b->identification && a->protocol == b->protocol &&
+           address_equal(&a->source, &b->source) && address_equal(&a->destination, &b->destination);
 }
 
 static struct partial *oldest_but(struct reassembly *reassembly, const struct partial *but)
@@ -254,6 +268,16 @@ static struct packet *append(struct core *core, struct packet *end, struct packe
     return end;
 }
 
+/* The first fragment's header becomes that of the datagram. */
+static void make_whole(struct packet *whole)
+{
+    struct ipv4_header *header = (void *)whole->data;
+
+    header->total_length_be = __builtin_bswap16(whole->network_length_bytes);
+    header->fragment_be = 0;
+    ipv4_seal(header);
+}
+
 /* All fragments in one chain of segments behind the first one's header. */
 static struct packet *assemble(struct partial *partial)
 {
@@ -276,12 +300,9 @@ static struct packet *assemble(struct partial *partial)
         whole->flags |= fragment->flags & (PACKET_LINK_BROADCAST | PACKET_LINK_MULTICAST);
         end = append(core, end, fragment);
     }
-    struct ipv4_header *header = (void *)whole->data;
-    whole->network_length_bytes = (uint16_t)whole->frame_length_bytes;
     whole->flags &= (uint8_t)~PACKET_CHECKSUM_GOOD; /* the card has seen pieces only */
-    header->total_length_be = __builtin_bswap16(whole->network_length_bytes);
-    header->fragment_be = 0;
-    ipv4_seal(header);
+    whole->network_length_bytes = (uint16_t)whole->frame_length_bytes;
+    make_whole(whole);
     forget(partial);
     return whole;
 }
@@ -290,15 +311,9 @@ struct packet *reassembly_input(struct reassembly *reassembly, struct packet *pa
                                 uint64_t now_ns)
 {
     struct core *core = reassembly->core;
-    const struct ipv4_header *header = header_of(packet);
     struct span span = span_of(packet);
     unsigned buffers = buffers_of(packet);
-    struct reassembly_key key = {
-        .source_be = header->source_be,
-        .destination_be = header->destination_be,
-        .identification_be = header->identification_be,
-        .protocol = header->protocol,
-    };
+    const struct reassembly_key key = key_of(packet);
     struct packet **place;
     bool is_duplicate;
 
