@@ -46,6 +46,15 @@ static bool is_about_icmp_error(const struct packet *packet)
     return icmp6_is_error(type) || type == ICMP6_REDIRECT;
 }
 
+static bool is_later_fragment(const struct packet *packet)
+{
+    struct ipv6_headers headers;
+
+    return ipv6_headers_walk(header_of(packet), packet->length_bytes - packet->network_offset,
+                             IPV6_TO_QUOTE, &headers) == IPV6_CHAIN_GOOD &&
+           ipv6_is_later_fragment(&headers);
+}
+
 /* RFC 4443 2.4 (e), paragraph by paragraph. */
 static bool is_forbidden(const struct core *core, const struct packet *packet,
                          const struct icmp6_header *icmp)
@@ -137,6 +146,8 @@ void icmp6_send_error(struct core *core, const struct packet *packet, enum verdi
     const struct address source = error_source(core, packet);
 
     if (reason->icmp6_type == ICMP_NONE)
+        return;
+    if (verdict == DROP_REASSEMBLY_TIMEOUT && is_later_fragment(packet)) /* RFC 8200 4.5 */
         return;
     if (verdict == DROP_FRAGMENT_NEEDED)
         icmp.mtu_be = __builtin_bswap32(packet->mtu_bytes);

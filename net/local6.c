@@ -7,6 +7,7 @@
 #include "net/mld.h"
 #include "net/nd.h"
 #include "net/probe.h"
+#include "net/reassembly.h"
 #include "net/wire/checksum.h"
 #include "net/wire/icmp6.h"
 #include "net/wire/ipv6.h"
@@ -145,27 +146,66 @@ static void take_icmp(struct core *core, struct packet *packet, const struct ipv
     conclude(core, packet, input_icmp(core, packet, headers, &message));
 }
 
-void local6_input(struct core *core, struct packet *packet)
+static void tell_problem(struct core *core, struct packet *packet,
+                         const struct ipv6_headers *headers)
 {
-    struct ipv6_headers headers;
+    packet->error_code = headers->problem_code;
+    packet->error_offset = headers->problem_pointer;
+    datapath_drop(core, packet, DROP_IPV6_EXTENSION);
+}
 
+/* Judges the headers; false: it was dropped. */
+static bool read_headers(struct core *core, struct packet *packet, struct ipv6_headers *headers)
+{
     switch (ipv6_headers_walk(header_of(packet), packet->length_bytes - packet->network_offset,
-                              IPV6_TO_DELIVER, &headers)) {
+                              IPV6_TO_DELIVER, headers)) {
     case IPV6_CHAIN_GOOD:
         break;
     case IPV6_CHAIN_DISCARD:
         datapath_drop(core, packet, DROP_IPV6_DISCARD);
-        return;
+        return false;
     case IPV6_CHAIN_PROBLEM:
-        packet->error_code = headers.problem_code;
-        packet->error_offset = headers.problem_pointer;
-        datapath_drop(core, packet, DROP_IPV6_EXTENSION);
-        return;
+        tell_problem(core, packet, headers);
+        return false;
     }
-    if (ipv6_is_fragment(&headers)) {
-        datapath_drop(core, packet, DROP_REASSEMBLY_FULL);
-        return;
+    /* Nobody cuts twice: what would come of it has been seen by no filter. */
+    if (headers->fragment_offset != 0 && packet->flags & PACKET_REASSEMBLED) {
+        packet->error_offset = headers->fragment_named_offset;
+        datapath_drop(core, packet, DROP_PROTOCOL_UNREACHABLE);
+        return false;
     }
+    packet->header_length_bytes = headers->upper_offset;
+    return true;
+}
+
+/* The packet whole, its headers read, or NULL: other pieces are missing, or it was dropped. */
+static struct packet *reassemble(struct core *core, struct packet *packet,
+                                 struct ipv6_headers *headers)
+{
+    if (!ipv6_fragment_is_possible(header_of(packet), headers)) {
+        tell_problem(core, packet, headers);
+        return NULL;
+    }
+    if (!core_is_control(core)) {
+        mailbox_send(core, CONTROL_CORE, packet, MAIL_LOCAL);
+        return NULL;
+    }
+    packet->header_length_bytes = (uint16_t)(headers->fragment_offset + IPV6_FRAGMENT_HEADER_BYTES);
+    packet = reassembly_input(core->router->local->reassembly, packet, core->now_ns);
+    return packet && read_headers(core, packet, headers) ? packet : NULL;
+}
+
+void local6_input(struct core *core, struct packet *packet)
+{
+    struct ipv6_headers headers;
+
+    if (!read_headers(core, packet, &headers))
+        return;
+    /* The only fragment of itself is whole, and none of any other (RFC 6946). */
+    if (ipv6_is_fragment(&headers))
+        packet = reassemble(core, packet, &headers);
+    if (!packet)
+        return;
     switch (headers.protocol) {
     case PROTOCOL_ICMP6:
         take_icmp(core, packet, &headers);

@@ -304,7 +304,7 @@ enum verdict nd_input(struct nd *nd, const struct packet *packet, uint32_t messa
     struct nd_neighbor_solicitation solicitation;
     struct nd_neighbor_advertisement advertisement;
 
-    if (has_fragment_header(header, message_offset))
+    if (packet->flags & PACKET_REASSEMBLED || has_fragment_header(header, message_offset))
         return DROP_BAD_ND;
     switch (*(const uint8_t *)message) {
     case ICMP6_ROUTER_SOLICITATION:

@@ -12,11 +12,13 @@
 #include "net/router.h"
 #include "net/stage.h"
 #include "net/wire/ipv4.h"
+#include "net/wire/ipv6.h"
 
 struct reassembly_key {
     struct address source, destination;
     uint32_t identification;
-    uint8_t protocol;
+    uint16_t link;    /* of addresses that are of one link only, else PORT_NONE */
+    uint8_t protocol; /* of IPv4; in IPv6 that of the first fragment counts, whatever others say */
 };
 
 struct partial {
@@ -45,34 +47,101 @@ struct span {
     bool is_last;
 };
 
-static const struct ipv4_header *header_of(const struct packet *packet)
+/* ---- What a fragment says of itself, in either family ---------------------------------------- */
+
+static bool is_ipv6(const struct packet *packet)
 {
-    return (const void *)(packet->data + packet->network_offset);
+    return packet->network_protocol == PACKET_IPV6;
+}
+
+static const void *header_of(const struct packet *packet)
+{
+    return packet->data + packet->network_offset;
+}
+
+/* RFC 8200 4.5: the last header before the data. */
+static struct ipv6_fragment ipv6_fragment_of(const struct packet *packet)
+{
+    const uint8_t *data = (const uint8_t *)header_of(packet) + packet->header_length_bytes;
+    struct ipv6_fragment fragment;
+
+    ipv6_fragment_read(data - IPV6_FRAGMENT_HEADER_BYTES, &fragment);
+    return fragment;
 }
 
 static struct span span_of(const struct packet *packet)
 {
+    uint32_t length = (uint32_t)packet->network_length_bytes - packet->header_length_bytes;
+
+    if (is_ipv6(packet)) {
+        const struct ipv6_fragment fragment = ipv6_fragment_of(packet);
+        uint32_t start = fragment.offset_bytes;
+        return (struct span){ .start = start, .end = start + length, .is_last = !fragment.more };
+    }
     const struct ipv4_header *header = header_of(packet);
     uint32_t start = ipv4_fragment_offset_bytes(header);
-
-    return (struct span){
-        .start = start,
-        .end = start + packet->network_length_bytes - packet->header_length_bytes,
-        .is_last = !(ipv4_fragment(header) & IPV4_MORE_FRAGMENTS),
-    };
+    bool more = ipv4_fragment(header) & IPV4_MORE_FRAGMENTS;
+    return (struct span){ .start = start, .end = start + length, .is_last = !more };
 }
 
-/* RFC 791 3.2. */
+/* Of the headers before the data once the datagram is whole. */
+static uint32_t whole_header_bytes(const struct packet *packet)
+{
+    return packet->header_length_bytes -
+           (is_ipv6(packet) ? (uint32_t)IPV6_FRAGMENT_HEADER_BYTES : 0);
+}
+
+/* The same link-local address may be on every link. */
+static uint16_t link_of(const struct packet *packet, const struct ipv6_header *header)
+{
+    bool is_of_link = ipv6_is_link_local(header->source) || ipv6_is_link_local(header->destination);
+
+    return is_of_link ? packet->port_in : (uint16_t)PORT_NONE;
+}
+
 static struct reassembly_key key_of(const struct packet *packet)
 {
-    const struct ipv4_header *header = header_of(packet);
-
+    if (is_ipv6(packet)) { /* RFC 8200 4.5 */
+        const struct ipv6_header *header = header_of(packet);
+        return (struct reassembly_key){
+            .source = address_of_ipv6(header->source),
+            .destination = address_of_ipv6(header->destination),
+            .identification = ipv6_fragment_of(packet).identification,
+            .link = link_of(packet, header),
+        };
+    }
+    const struct ipv4_header *header = header_of(packet); /* RFC 791 3.2 */
     return (struct reassembly_key){
         .source = address_of_ipv4(header->source_be),
         .destination = address_of_ipv4(header->destination_be),
         .identification = header->identification_be,
+        .link = PORT_NONE,
         .protocol = header->protocol,
     };
+}
+
+static uint64_t timeout_of(const struct packet *packet)
+{
+    return (is_ipv6(packet) ? (uint64_t)REASSEMBLY6_TIMEOUT_MS : REASSEMBLY_TIMEOUT_MS) * NS_PER_MS;
+}
+
+/* Two of the same span. */
+static bool data_is_equal(const struct packet *a, const struct packet *b)
+{
+    uint32_t a_at = (uint32_t)a->network_offset + a->header_length_bytes;
+    uint32_t b_at = (uint32_t)b->network_offset + b->header_length_bytes;
+    uint32_t left = (uint32_t)a->network_length_bytes - a->header_length_bytes, here;
+    uint8_t a_bytes[256], b_bytes[256];
+
+    for (; left > 0; left -= here, a_at += here, b_at += here) {
+        here = MIN_OF(left, (uint32_t)sizeof(a_bytes));
+        bool copied =
+            packet_copy_out(a, a_at, a_bytes, here) && packet_copy_out(b, b_at, b_bytes, here);
+        CHECK(copied);
+        if (memcmp(a_bytes, b_bytes, here) != 0)
+            return false;
+    }
+    return true;
 }
 
 static unsigned buffers_of(const struct packet *packet)
@@ -127,15 +196,16 @@ static void refuse(struct partial *partial, enum verdict why)
 static void partial_expired(struct timer *timer, uint64_t now_ns)
 {
     (void)now_ns;
-    /* Of these drops, the one of the first fragment owes its sender a message: RFC 792, time
-     * exceeded code 1. icmp_send_error() sends none about the others. */
+    /* Of these drops, the one of the first fragment owes its sender a message: RFC 792, RFC 8200
+     * 4.5, time exceeded code 1. icmp.c and icmp6.c send none about the others. */
     drop_fragments(CONTAINER_OF(timer, struct partial, timer), DROP_REASSEMBLY_TIMEOUT);
 }
 
 static bool key_equal(const struct reassembly_key *a, const struct reassembly_key *b)
 {
     return a->identification == b->identification && a->protocol == b->protocol &&
-           address_equal(&a->source, &b->source) && address_equal(&a->destination, &b->destination);
+           a->link == b->link && address_equal(&a->source, &b->source) &&
+           address_equal(&a->destination, &b->destination);
 }
 
 static struct partial *oldest_but(struct reassembly *reassembly, const struct partial *but)
@@ -151,17 +221,18 @@ static struct partial *oldest_but(struct reassembly *reassembly, const struct pa
     return oldest;
 }
 
-/* The one with that key; else a new one, for which the oldest may have to go. */
-static struct partial *partial_for(struct reassembly *reassembly, const struct reassembly_key *key,
+/* The one with this fragment's key; else a new one, for which the oldest may have to go. */
+static struct partial *partial_for(struct reassembly *reassembly, const struct packet *packet,
                                    uint64_t now_ns)
 {
+    const struct reassembly_key key = key_of(packet);
     struct partial *unused = NULL;
 
     for (unsigned i = 0; i < REASSEMBLY_MAX; i++) {
         struct partial *partial = &reassembly->partials[i];
         if (!timer_is_set(&partial->timer))
             unused = partial;
-        else if (key_equal(&partial->key, key))
+        else if (key_equal(&partial->key, &key))
             return partial;
     }
     if (!unused) {
@@ -172,25 +243,26 @@ static struct partial *partial_for(struct reassembly *reassembly, const struct r
     *unused = (struct partial){
         .timer.expired = partial_expired,
         .reassembly = reassembly,
-        .key = *key,
+        .key = key,
         .started_ns = now_ns,
         .refused = PASS,
     };
-    timer_set(&reassembly->core->timers, &unused->timer,
-              now_ns + (uint64_t)REASSEMBLY_TIMEOUT_MS * NS_PER_MS);
+    timer_set(&reassembly->core->timers, &unused->timer, now_ns + timeout_of(packet));
     return unused;
 }
 
 /* ---- Fragments ------------------------------------------------------------------------------ */
 
-/* Can it be part of any datagram? RFC 791 3.2; the end beyond 65,535 is the "ping of death". */
+/* Can it be part of any datagram? RFC 791 3.2; the end beyond 65,535 is the "ping of death". Of
+ * IPv6, what RFC 8200 4.5 has an error for has been refused with the header; but there the headers
+ * do not count, and here no packet is longer than 65,535 with them. */
 static bool span_is_possible(const struct packet *packet, const struct span *span)
 {
     if (span->end == span->start)
         return false;
     if (!span->is_last && span->end % IPV4_FRAGMENT_UNIT != 0)
         return false;
-    return span->end <= (uint32_t)IPV4_PACKET_MAX_BYTES - packet->header_length_bytes;
+    return span->end <= UINT16_MAX - whole_header_bytes(packet);
 }
 
 /* Do the ends agree: one last fragment, and nothing behind it? */
@@ -221,8 +293,8 @@ static enum verdict judge(struct partial *partial, const struct packet *packet,
             break;
         if (span.start >= other.end)
             continue;
-        *is_duplicate =
-            span.start == other.start && span.end == other.end && span.is_last == other.is_last;
+        *is_duplicate = span.start == other.start && span.end == other.end &&
+                        span.is_last == other.is_last && data_is_equal(packet, **place);
         return DROP_REASSEMBLY_OVERLAP;
     }
     if (!ends_agree(partial, &span))
@@ -268,14 +340,35 @@ static struct packet *append(struct core *core, struct packet *end, struct packe
     return end;
 }
 
-/* The first fragment's header becomes that of the datagram. */
-static void make_whole(struct packet *whole)
+/* The first fragment's headers, at data, become those of the datagram. */
+static void make_whole_ipv4(struct packet *whole)
 {
     struct ipv4_header *header = (void *)whole->data;
 
     header->total_length_be = __builtin_bswap16(whole->network_length_bytes);
     header->fragment_be = 0;
     ipv4_seal(header);
+}
+
+/* RFC 8200 4.5: the fragment header goes, and who named it names what it has named. */
+static void make_whole_ipv6(struct packet *whole)
+{
+    const struct ipv6_fragment fragment = ipv6_fragment_of(whole);
+    uint32_t before_bytes = whole_header_bytes(whole);
+    struct ipv6_headers headers;
+    enum ipv6_chain chain =
+        ipv6_headers_walk(whole->data, whole->length_bytes, IPV6_TO_QUOTE, &headers);
+
+    CHECK(chain == IPV6_CHAIN_GOOD); /* as it was before others were added to it */
+    whole->data[headers.fragment_named_offset] = fragment.next_header;
+    memmove(whole->data + IPV6_FRAGMENT_HEADER_BYTES, whole->data, before_bytes);
+    bool pulled = packet_pull(whole, IPV6_FRAGMENT_HEADER_BYTES);
+    CHECK(pulled);
+    whole->header_length_bytes = (uint16_t)before_bytes;
+    whole->network_length_bytes = (uint16_t)whole->frame_length_bytes;
+    struct ipv6_header *header = (void *)whole->data;
+    header->payload_length_be =
+        __builtin_bswap16((uint16_t)(whole->network_length_bytes - IPV6_HEADER_BYTES));
 }
 
 /* All fragments in one chain of segments behind the first one's header. */
@@ -301,8 +394,12 @@ static struct packet *assemble(struct partial *partial)
         end = append(core, end, fragment);
     }
     whole->flags &= (uint8_t)~PACKET_CHECKSUM_GOOD; /* the card has seen pieces only */
+    whole->flags |= PACKET_REASSEMBLED;
     whole->network_length_bytes = (uint16_t)whole->frame_length_bytes;
-    make_whole(whole);
+    if (is_ipv6(whole))
+        make_whole_ipv6(whole);
+    else
+        make_whole_ipv4(whole);
     forget(partial);
     return whole;
 }
@@ -313,7 +410,6 @@ struct packet *reassembly_input(struct reassembly *reassembly, struct packet *pa
     struct core *core = reassembly->core;
     struct span span = span_of(packet);
     unsigned buffers = buffers_of(packet);
-    const struct reassembly_key key = key_of(packet);
     struct packet **place;
     bool is_duplicate;
 
@@ -321,7 +417,7 @@ struct packet *reassembly_input(struct reassembly *reassembly, struct packet *pa
         reassembly->uses.drop(core, packet, DROP_REASSEMBLY_BAD);
         return NULL;
     }
-    struct partial *partial = partial_for(reassembly, &key, now_ns);
+    struct partial *partial = partial_for(reassembly, packet, now_ns);
     if (partial->refused != PASS) {
         reassembly->uses.drop(core, packet, partial->refused);
         return NULL;
@@ -347,7 +443,7 @@ struct packet *reassembly_input(struct reassembly *reassembly, struct packet *pa
     if (partial->received_bytes != partial->total_bytes)
         return NULL;
     /* Only now is the first fragment's header known, which may be longer than the others'. */
-    if (partial->fragments->header_length_bytes + partial->total_bytes > IPV4_PACKET_MAX_BYTES) {
+    if (whole_header_bytes(partial->fragments) + partial->total_bytes > UINT16_MAX) {
         refuse(partial, DROP_REASSEMBLY_BAD);
         return NULL;
     }

@@ -49,7 +49,8 @@ struct packet {
         struct {
             uint16_t port_in;             /* index; PORT_NONE where we made it */
             uint16_t network_offset;      /* of the IP header from data */
-            uint16_t header_length_bytes; /* of the IP header with its options */
+            uint16_t header_length_bytes; /* of the IP header with its options; of IPv6 also with
+                                           * its extension headers, once it is in our own stack */
             uint8_t network_protocol;     /* enum packet_protocol */
             uint8_t purpose;              /* enum mail_purpose while it is in a mailbox */
         };
@@ -82,6 +83,7 @@ enum packet_flag {
      * checksum_offset, where the sum of the pseudo header lies already. Of cards that can. */
     PACKET_CHECKSUM_WANTED = 1 << 4,
     PACKET_DONT_FRAGMENT = 1 << 5, /* ours, IPv6: rather drop it than send it in pieces */
+    PACKET_REASSEMBLED = 1 << 6,   /* to us: put together of fragments */
 };
 
 /* Packets on their way through the stages, or from and to a driver. */

@@ -67,6 +67,7 @@ enum {
     OPTION_HEAD_BYTES = 2,
     ROUTER_ALERT_BYTES = 2, /* of value */
     TCP_HEADER_BYTES = 20,
+    FRAGMENT_OFFSET_AT = 2,
 };
 
 /* Where the walk is. Nothing is looked at beyond `here_bytes`. */
@@ -280,6 +281,21 @@ enum ipv6_chain ipv6_headers_walk(const void *data, size_t header_bytes, enum ip
         upper_minimum_bytes(next) > packet_bytes - at)
         return problem(&walk, ICMP6_INCOMPLETE_CHAIN, 0);
     return IPV6_CHAIN_GOOD;
+}
+
+bool ipv6_fragment_is_possible(const struct ipv6_header *header, struct ipv6_headers *headers)
+{
+    const struct ipv6_fragment *fragment = &headers->fragment;
+    uint32_t before_bytes = headers->fragment_offset - (uint32_t)IPV6_HEADER_BYTES;
+    uint32_t data_bytes = ipv6_payload_bytes(header) - before_bytes - IPV6_FRAGMENT_HEADER_BYTES;
+
+    headers->problem_code = ICMP6_ERRONEOUS_FIELD;
+    if (fragment->more && data_bytes % IPV6_EXTENSION_UNIT != 0) {
+        headers->problem_pointer = PAYLOAD_LENGTH_AT;
+        return false;
+    }
+    headers->problem_pointer = headers->fragment_offset + FRAGMENT_OFFSET_AT;
+    return before_bytes + fragment->offset_bytes + data_bytes <= UINT16_MAX;
 }
 
 void ipv6_router_alert_write(uint8_t next_header, uint16_t value,

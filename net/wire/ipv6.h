@@ -305,6 +305,12 @@ static inline bool ipv6_is_later_fragment(const struct ipv6_headers *headers)
 enum ipv6_chain ipv6_headers_walk(const void *data, size_t header_bytes, enum ipv6_purpose purpose,
                                   struct ipv6_headers *headers) MUST_CHECK;
 
+/* RFC 8200 4.5 of a piece whose chain is good: can it be part of any packet? False where it is not
+ * the last and no multiple of 8 bytes long, or makes a payload of more than 65,535 bytes; then a
+ * parameter problem with `problem_` is owed. */
+bool ipv6_fragment_is_possible(const struct ipv6_header *header,
+                               struct ipv6_headers *headers) MUST_CHECK;
+
 /* A hop-by-hop header with nothing but a router alert, as MLD wants it (RFC 2711 2.1). */
 void ipv6_router_alert_write(uint8_t next_header, uint16_t value,
                              uint8_t out[IPV6_ROUTER_ALERT_HEADER_BYTES]);

@@ -40,6 +40,8 @@ static void check_walk(const uint8_t *data, size_t here_bytes, enum ipv6_purpose
         CHECK(fragment.offset_bytes == headers.fragment.offset_bytes);
         CHECK(fragment.more == headers.fragment.more);
         CHECK(fragment.identification == headers.fragment.identification);
+        if (!ipv6_fragment_is_possible(header, &headers))
+            CHECK(headers.problem_pointer < headers.upper_offset);
     }
 }
 

@@ -376,6 +376,39 @@ TEST(ipv6_first_fragment_must_hold_all_headers)
     EXPECT_PROBLEM(packet, bytes, IPV6_TO_DELIVER, ICMP6_UNKNOWN_OPTION, 50);
 }
 
+/* RFC 8200 4.5, by the lengths on both sides of each limit. */
+TEST(ipv6_fragment_that_no_packet_can_have_is_pointed_at)
+{
+    static const struct {
+        unsigned offset, data_bytes;
+        bool more;
+        uint16_t pointer; /* behind 8 bytes of options; 0: it can be */
+    } cases[] = {
+        { 0, 16, true, 0 },     { 0, 15, true, 4 },      { 0, 15, false, 0 },
+        { 8, 17, true, 4 },     { 65512, 15, false, 0 }, { 65512, 16, false, 50 },
+        { 65520, 7, false, 0 }, { 65520, 8, true, 50 },  { 65528, 0, false, 50 },
+        { 65520, 9, true, 4 },
+    };
+    uint8_t payload[64] = { PROTOCOL_FRAGMENT, 0, IPV6_OPTION_PADN, 4 };
+    uint8_t packet[ROOM];
+    struct ipv6_headers headers;
+
+    for (unsigned i = 0; i < ARRAY_COUNT(cases); i++) {
+        const struct ipv6_fragment fragment = { .offset_bytes = (uint16_t)cases[i].offset,
+                                                .next_header = 132,
+                                                .more = cases[i].more };
+        ipv6_fragment_write(&fragment, payload + 8);
+        uint32_t bytes = packet_of(packet, 60, payload, 16 + cases[i].data_bytes);
+        EXPECT_EQUAL(ipv6_headers_walk(packet, bytes, IPV6_TO_DELIVER, &headers), IPV6_CHAIN_GOOD);
+        EXPECT_EQUAL(ipv6_fragment_is_possible((const void *)packet, &headers),
+                     cases[i].pointer == 0);
+        if (cases[i].pointer != 0) {
+            EXPECT_EQUAL(headers.problem_code, ICMP6_ERRONEOUS_FIELD);
+            EXPECT_EQUAL(headers.problem_pointer, cases[i].pointer);
+        }
+    }
+}
+
 TEST(ipv6_later_fragment_holds_no_headers)
 {
     uint8_t packet[ROOM];
