@@ -332,6 +332,14 @@ bool forwarding_is_own_on(const struct forwarding *view, uint16_t port,
     return false;
 }
 
+bool forwarding_is_own(const struct forwarding *view, uint16_t port, const struct address *address)
+{
+    if (address_is_link_local(address))
+        return forwarding_is_own_on(view, port, address);
+    enum next_hop_kind kind = forwarding_kind(view, address);
+    return kind == NEXT_HOP_LOCAL || kind == NEXT_HOP_LOOPBACK;
+}
+
 bool forwarding_link_local(const struct forwarding *view, uint16_t port, struct address *address)
 {
     for (unsigned i = 0; i < view->address_count; i++) {

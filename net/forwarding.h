@@ -82,6 +82,8 @@ enum next_hop_kind forwarding_kind(const struct forwarding *view, const struct a
 /* Is it ours, on that port? */
 bool forwarding_is_own_on(const struct forwarding *view, uint16_t port,
                           const struct address *address);
+/* Is it ours, on whatever port, or a link-local one of ours on that port? */
+bool forwarding_is_own(const struct forwarding *view, uint16_t port, const struct address *address);
 /* The address of ours on that port in whose net `toward` lies, else the port's first of that
  * family and scope: a link-local one toward those alone. FAMILY_NONE: it has none. */
 struct address forwarding_source(const struct forwarding *view, uint16_t port,

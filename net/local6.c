@@ -8,8 +8,10 @@
 #include "net/nd.h"
 #include "net/probe.h"
 #include "net/reassembly.h"
+#include "net/udp.h"
 #include "net/wire/checksum.h"
 #include "net/wire/icmp6.h"
+#include "net/wire/ipv4.h"
 #include "net/wire/ipv6.h"
 
 static const struct ipv6_header *header_of(const struct packet *packet)
@@ -81,6 +83,7 @@ static enum verdict input_echo_reply(struct core *core, const struct packet *pac
 static enum verdict input_icmp_error(struct core *core, const struct packet *packet,
                                      const struct message *message)
 {
+    const struct local *local = core->router->local;
     const struct address from = address_of_ipv6(header_of(packet)->source);
     uint8_t bytes[ICMP6_HEADER_BYTES + ICMP6_QUOTE_MAX_BYTES];
     uint32_t length_bytes = MIN_OF(message->length_bytes, (uint32_t)sizeof(bytes));
@@ -91,11 +94,12 @@ static enum verdict input_icmp_error(struct core *core, const struct packet *pac
     CHECK(copied);
     if (icmp6_error_read(bytes, length_bytes, &error) != OK)
         return DROP_BAD_ICMP;
-    if (error.protocol == PROTOCOL_ICMP6 &&
-        probes_input_error6(core->router->local->probes, &error, &from, link_of(packet),
-                            core->now_ns))
-        return PASS;
-    return DROP_ICMP_IGNORED;
+    bool is_ours = false;
+    if (error.protocol == PROTOCOL_ICMP6)
+        is_ours = probes_input_error6(local->probes, &error, &from, link_of(packet), core->now_ns);
+    else if (error.protocol == PROTOCOL_UDP)
+        is_ours = udp_input_error6(local->udp, &error, &from, link_of(packet), core->now_ns);
+    return is_ours ? PASS : DROP_ICMP_IGNORED;
 }
 
 /* Control core. PASS: somebody wanted to know. */
@@ -209,6 +213,12 @@ void local6_input(struct core *core, struct packet *packet)
     switch (headers.protocol) {
     case PROTOCOL_ICMP6:
         take_icmp(core, packet, &headers);
+        return;
+    case PROTOCOL_UDP:
+        if (core_is_control(core))
+            udp_input(core->router->local->udp, core, packet);
+        else
+            mailbox_send(core, CONTROL_CORE, packet, MAIL_LOCAL);
         return;
     case PROTOCOL_NO_NEXT_HEADER:
         datapath_delivered(core, packet);

@@ -1,4 +1,4 @@
-/* The UDP header (RFC 768). */
+/* The UDP header (RFC 768; over IPv6, where a checksum must be, RFC 8200 8.1). */
 #pragma once
 
 #include "kernel/base/types.h"
@@ -29,3 +29,6 @@ enum error udp_read(const void *data, size_t header_bytes, size_t length_bytes,
  * UDP_HEADER_BYTES of room, then payload_bytes. A sum of 0 is sent as all ones. */
 void udp_seal(void *datagram, uint16_t payload_bytes, uint32_t source_be, uint32_t destination_be,
               uint16_t source_port, uint16_t destination_port);
+/* The same between IPv6 addresses. */
+void udp6_seal(void *datagram, uint16_t payload_bytes, const uint8_t *source,
+               const uint8_t *destination, uint16_t source_port, uint16_t destination_port);

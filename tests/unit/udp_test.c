@@ -17,7 +17,7 @@ struct heard {
     unsigned datagrams, errors;
     uint8_t payload[3000];
     struct udp_datagram last;
-    struct icmp4_error error;
+    struct udp_failure failure;
 };
 
 static void hear(void *context, const struct udp_datagram *datagram, uint64_t now_ns)
@@ -32,28 +32,41 @@ static void hear(void *context, const struct udp_datagram *datagram, uint64_t no
                            datagram->payload_bytes));
 }
 
-static void hear_error(void *context, const struct icmp4_error *error, uint32_t from_be,
-                       uint64_t now_ns)
+static void hear_failure(void *context, const struct udp_failure *failure, uint64_t now_ns)
 {
     struct heard *heard = context;
 
-    (void)from_be;
     (void)now_ns;
     heard->errors++;
-    heard->error = *error;
+    heard->failure = *failure;
 }
 
 static struct udp_socket *bind_to(struct lab *lab, const char *address, uint16_t port,
                                   struct heard *heard)
 {
-    struct udp_handlers handlers = { .received = hear, .failed = hear_error, .context = heard };
+    struct udp_handlers handlers = { .received = hear, .failed = hear_failure, .context = heard };
+    struct address own = address ? address_of(address) : (struct address){ .family = FAMILY_NONE };
     struct udp_socket *socket = NULL;
 
     memset(heard, 0, sizeof(*heard));
-    EXPECT_EQUAL(
-        udp_bind(lab->router->local->udp, address ? ipv4_of(address) : 0, port, &handlers, &socket),
-        OK);
+    EXPECT_EQUAL(udp_bind(lab->router->local->udp, address ? &own : NULL, port, &handlers, &socket),
+                 OK);
     return socket;
+}
+
+static enum error send_to(struct udp_socket *socket, const char *address, uint16_t port,
+                          const void *payload, uint16_t payload_bytes)
+{
+    const struct udp_target target = { .address = address_of(address), .port = port };
+
+    return udp_send(socket, &target, payload, payload_bytes);
+}
+
+static void expect_address(const struct address *actual, const char *expected)
+{
+    char text[ADDRESS_TEXT_MAX];
+
+    EXPECT_TEXT(address_text(actual, text), expected);
 }
 
 static struct lab_frame datagram_to(const char *destination, uint16_t port, uint16_t bytes)
@@ -103,10 +116,10 @@ TEST(udp_reaches_the_socket_that_is_bound_closest)
     EXPECT_EQUAL(exact.datagrams, 1);
     EXPECT_EQUAL(any.datagrams, 1);
     EXPECT_EQUAL(other.datagrams, 0);
-    EXPECT_EQUAL(exact.last.source_be, ipv4_of("10.0.0.2"));
+    expect_address(&exact.last.source, "10.0.0.2");
     EXPECT_EQUAL(exact.last.source_port, 4000);
     EXPECT_EQUAL(exact.last.payload_bytes, 100);
-    EXPECT_EQUAL(any.last.destination_be, ipv4_of("10.0.1.1"));
+    expect_address(&any.last.destination, "10.0.1.1");
     EXPECT(memcmp(any.payload, udp_of(&frame) + UDP_HEADER_BYTES, 100) == 0);
     udp_close(socket);
     frame = datagram_to("10.0.0.1", 53, 100);
@@ -203,7 +216,7 @@ TEST(udp_sends_with_a_checksum_and_hears_of_failure)
     struct udp_socket *socket = bind_to(&lab, NULL, 0, &heard);
 
     EXPECT(udp_port(socket) >= UDP_EPHEMERAL_FIRST);
-    EXPECT_EQUAL(udp_send(socket, ipv4_of("10.0.0.2"), 7, "hello", 5), OK);
+    EXPECT_EQUAL(send_to(socket, "10.0.0.2", 7, "hello", 5), OK);
     lab_step(&lab, 3);
     EXPECT(lab_take(&lab, 0, &frame));
     const struct ipv4_header *header = (void *)(frame.bytes + ETHERNET_HEADER_BYTES);
@@ -227,12 +240,14 @@ TEST(udp_sends_with_a_checksum_and_hears_of_failure)
     memcpy(udp_of(&answer) + 2, &checksum_be, 2);
     send(&lab, &answer);
     EXPECT_EQUAL(heard.errors, 1);
-    EXPECT_EQUAL(heard.error.code, ICMP4_PORT_UNREACHABLE);
-    EXPECT_EQUAL(heard.error.destination_be, ipv4_of("10.0.0.2"));
+    EXPECT_EQUAL(heard.failure.icmp_code, ICMP4_PORT_UNREACHABLE);
+    EXPECT_EQUAL(heard.failure.target_port, 7);
+    expect_address(&heard.failure.target, "10.0.0.2");
+    expect_address(&heard.failure.from, "10.0.0.2");
 
-    EXPECT_EQUAL(udp_send(socket, ipv4_of("192.168.0.1"), 7, "hello", 5), ERROR_NOT_FOUND);
-    EXPECT_EQUAL(udp_send(socket, ipv4_of("10.0.0.2"), 7, heard.payload, 1473), ERROR_BAD_VALUE);
-    EXPECT_EQUAL(udp_send(socket, ipv4_of("10.0.0.2"), 7, NULL, 0), OK);
+    EXPECT_EQUAL(send_to(socket, "192.168.0.1", 7, "hello", 5), ERROR_NOT_FOUND);
+    EXPECT_EQUAL(send_to(socket, "10.0.0.2", 7, heard.payload, 1473), ERROR_BAD_VALUE);
+    EXPECT_EQUAL(send_to(socket, "10.0.0.2", 7, NULL, 0), OK);
     lab_step(&lab, 3);
     lab_expect_books(&lab);
     lab_destroy(&lab);
@@ -244,11 +259,11 @@ TEST(udp_to_ourselves_comes_back)
     struct heard heard;
     struct udp_socket *socket = bind_to(&lab, NULL, 5000, &heard);
 
-    EXPECT_EQUAL(udp_send(socket, ipv4_of("10.0.1.1"), 5000, "me", 2), OK);
+    EXPECT_EQUAL(send_to(socket, "10.0.1.1", 5000, "me", 2), OK);
     lab_step(&lab, 4);
     EXPECT_EQUAL(heard.datagrams, 1);
-    EXPECT_EQUAL(heard.last.source_be, ipv4_of("10.0.1.1"));
-    EXPECT_EQUAL(udp_send(socket, ipv4_of("10.0.1.1"), 5001, "nobody", 6), OK);
+    expect_address(&heard.last.source, "10.0.1.1");
+    EXPECT_EQUAL(send_to(socket, "10.0.1.1", 5001, "nobody", 6), OK);
     lab_step(&lab, 6);
     EXPECT_EQUAL(heard.errors, 1);
     lab_expect_books(&lab);
@@ -260,15 +275,16 @@ TEST(udp_sockets_are_bounded_and_exclusive)
     struct lab lab = lab_create(1, 1);
     struct udp_sockets *sockets = lab.router->local->udp;
     struct udp_handlers handlers = { .received = hear };
+    const struct address own = address_of("10.0.0.1");
     struct udp_socket *socket;
 
-    EXPECT_EQUAL(udp_bind(sockets, 0, 53, &handlers, &socket), OK);
-    EXPECT_EQUAL(udp_bind(sockets, 0, 53, &handlers, &socket), ERROR_EXISTS);
-    EXPECT_EQUAL(udp_bind(sockets, ipv4_of("10.0.0.1"), 53, &handlers, &socket), OK);
+    EXPECT_EQUAL(udp_bind(sockets, NULL, 53, &handlers, &socket), OK);
+    EXPECT_EQUAL(udp_bind(sockets, NULL, 53, &handlers, &socket), ERROR_EXISTS);
+    EXPECT_EQUAL(udp_bind(sockets, &own, 53, &handlers, &socket), OK);
     for (unsigned i = 2; i < UDP_SOCKET_MAX; i++)
-        EXPECT_EQUAL(udp_bind(sockets, 0, 0, &handlers, &socket), OK);
-    EXPECT_EQUAL(udp_bind(sockets, 0, 0, &handlers, &socket), ERROR_FULL);
+        EXPECT_EQUAL(udp_bind(sockets, NULL, 0, &handlers, &socket), OK);
+    EXPECT_EQUAL(udp_bind(sockets, NULL, 0, &handlers, &socket), ERROR_FULL);
     udp_close(socket);
-    EXPECT_EQUAL(udp_bind(sockets, 0, 0, &handlers, &socket), OK);
+    EXPECT_EQUAL(udp_bind(sockets, NULL, 0, &handlers, &socket), OK);
     lab_destroy(&lab);
 }
