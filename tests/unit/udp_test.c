@@ -11,48 +11,7 @@
 #include "net/wire/ipv4.h"
 #include "net/wire/udp.h"
 #include "tests/unit/lab.h"
-
-/* What a socket has heard. */
-struct heard {
-    unsigned datagrams, errors;
-    uint8_t payload[3000];
-    struct udp_datagram last;
-    struct udp_failure failure;
-};
-
-static void hear(void *context, const struct udp_datagram *datagram, uint64_t now_ns)
-{
-    struct heard *heard = context;
-
-    (void)now_ns;
-    heard->datagrams++;
-    heard->last = *datagram;
-    EXPECT(datagram->payload_bytes <= sizeof(heard->payload));
-    EXPECT(packet_copy_out(datagram->packet, datagram->payload_offset, heard->payload,
-                           datagram->payload_bytes));
-}
-
-static void hear_failure(void *context, const struct udp_failure *failure, uint64_t now_ns)
-{
-    struct heard *heard = context;
-
-    (void)now_ns;
-    heard->errors++;
-    heard->failure = *failure;
-}
-
-static struct udp_socket *bind_to(struct lab *lab, const char *address, uint16_t port,
-                                  struct heard *heard)
-{
-    struct udp_handlers handlers = { .received = hear, .failed = hear_failure, .context = heard };
-    struct address own = address ? address_of(address) : (struct address){ .family = FAMILY_NONE };
-    struct udp_socket *socket = NULL;
-
-    memset(heard, 0, sizeof(*heard));
-    EXPECT_EQUAL(udp_bind(lab->router->local->udp, address ? &own : NULL, port, &handlers, &socket),
-                 OK);
-    return socket;
-}
+#include "tests/unit/udp_hearer.h"
 
 static enum error send_to(struct udp_socket *socket, const char *address, uint16_t port,
                           const void *payload, uint16_t payload_bytes)
@@ -239,7 +198,7 @@ TEST(udp_sends_with_a_checksum_and_hears_of_failure)
     uint16_t checksum_be = checksum_of(udp_of(&answer), 41);
     memcpy(udp_of(&answer) + 2, &checksum_be, 2);
     send(&lab, &answer);
-    EXPECT_EQUAL(heard.errors, 1);
+    EXPECT_EQUAL(heard.failures, 1);
     EXPECT_EQUAL(heard.failure.icmp_code, ICMP4_PORT_UNREACHABLE);
     EXPECT_EQUAL(heard.failure.target_port, 7);
     expect_address(&heard.failure.target, "10.0.0.2");
@@ -265,7 +224,7 @@ TEST(udp_to_ourselves_comes_back)
     expect_address(&heard.last.source, "10.0.1.1");
     EXPECT_EQUAL(send_to(socket, "10.0.1.1", 5001, "nobody", 6), OK);
     lab_step(&lab, 6);
-    EXPECT_EQUAL(heard.errors, 1);
+    EXPECT_EQUAL(heard.failures, 1);
     lab_expect_books(&lab);
     lab_destroy(&lab);
 }
