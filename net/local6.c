@@ -2,10 +2,12 @@
  * destination must (RFC 8200 4). */
 #include "net/datagram.h"
 #include "net/datapath.h"
+#include "net/forwarding.h"
 #include "net/icmp6.h"
 #include "net/local.h"
 #include "net/mld.h"
 #include "net/nd.h"
+#include "net/path_mtu.h"
 #include "net/probe.h"
 #include "net/reassembly.h"
 #include "net/udp.h"
@@ -79,6 +81,31 @@ static enum verdict input_echo_reply(struct core *core, const struct packet *pac
                : DROP_ICMP_IGNORED;
 }
 
+/* Is it one of ours, of which nobody keeps a note? */
+static bool is_about_our_reply(const struct core *core, const struct packet *packet,
+                               const struct icmp6_error *error)
+{
+    const struct address source = address_of_ipv6(error->source);
+
+    return error->protocol == PROTOCOL_ICMP6 && error->transport[0] == ICMP6_ECHO_REPLY &&
+           forwarding_is_own(core->forwarding, link_of(packet), &source);
+}
+
+/* RFC 8201 4, of a packet that may be ours: believed where it was longer than what it says would
+ * fit, and the way there carries more than that. Our own links tell nothing new about a path. */
+static void learn_path_mtu(const struct core *core, const struct packet *packet,
+                           const struct icmp6_error *error)
+{
+    const struct forwarding *view = core->forwarding;
+    const struct address target = address_of_ipv6(error->destination);
+    const struct next_hop *way = forwarding_lookup(view, &target);
+
+    if (packet->flags & PACKET_LOCAL || error->packet_bytes <= error->mtu)
+        return;
+    if (way->kind >= NEXT_HOP_CONNECTED && error->mtu < view->ports[way->port].mtu_bytes)
+        path_mtu_learn(core->router->path_mtus, target.bytes, (uint16_t)error->mtu, core->now_ns);
+}
+
 /* No more is looked at than any router quotes. */
 static enum verdict input_icmp_error(struct core *core, const struct packet *packet,
                                      const struct message *message)
@@ -99,6 +126,11 @@ static enum verdict input_icmp_error(struct core *core, const struct packet *pac
         is_ours = probes_input_error6(local->probes, &error, &from, link_of(packet), core->now_ns);
     else if (error.protocol == PROTOCOL_UDP)
         is_ours = udp_input_error6(local->udp, &error, &from, link_of(packet), core->now_ns);
+    if (error.type == ICMP6_PACKET_TOO_BIG) {
+        is_ours = is_ours || is_about_our_reply(core, packet, &error);
+        if (is_ours)
+            learn_path_mtu(core, packet, &error);
+    }
     return is_ours ? PASS : DROP_ICMP_IGNORED;
 }
 

@@ -6,6 +6,7 @@
 #include "net/fib6.h"
 #include "net/forwarding.h"
 #include "net/neighbor.h"
+#include "net/path_mtu.h"
 #include "net/stage.h"
 #include "net/wire/ethernet.h"
 #include "net/wire/ipv4.h"
@@ -106,6 +107,18 @@ static void leave_by(struct packet *packet, const struct next_hop *next_hop)
     memmove(packet->next_hop, to, sizeof(packet->next_hop));
 }
 
+/* What the way out carries. What is ours is cut for the whole path (RFC 8201); what is short fits
+ * every path. */
+static uint16_t mtu_of_way(const struct core *core, const struct packet *packet)
+{
+    uint16_t link_mtu_bytes = core->forwarding->ports[packet->port_out].mtu_bytes;
+
+    if (!(packet->flags & PACKET_LOCAL) || packet->network_length_bytes <= IPV6_MINIMUM_MTU)
+        return link_mtu_bytes;
+    return path_mtu(core->router->path_mtus, header_of(packet)->destination, link_mtu_bytes,
+                    core->now_ns);
+}
+
 /* RFC 4861 8.2: a sender on the same link as the next hop could reach it himself. The packet goes
  * on all the same. */
 static void consider_redirect(struct core *core, const struct packet *packet)
@@ -159,7 +172,7 @@ static enum verdict route_carefully(struct core *core, struct packet *packet,
     if (!ours && ipv6_is_link_local(header->source)) /* RFC 4291 2.5.6 */
         return DROP_BEYOND_SCOPE;
     leave_by(packet, next_hop);
-    packet->mtu_bytes = core->forwarding->ports[packet->port_out].mtu_bytes;
+    packet->mtu_bytes = mtu_of_way(core, packet);
     if (ours)
         return PASS;
     if (header->hop_limit <= 1)

@@ -12,6 +12,7 @@
 #include "net/mld.h"
 #include "net/nd.h"
 #include "net/neighbor.h"
+#include "net/path_mtu.h"
 #include "net/ra.h"
 
 enum {
@@ -154,7 +155,9 @@ struct router *router_create(const struct router_setup *setup)
     router->pools = packet_pools_create(setup->core_count, packets);
     router->counters_base =
         memory_alloc(router->port_count * sizeof(*router->counters_base), 0, MEMORY_CORE);
-    if (!router->pools || !router->counters_base || create_cores(router, setup) != OK)
+    router->path_mtus = path_mtus_create();
+    if (!router->pools || !router->counters_base || !router->path_mtus ||
+        create_cores(router, setup) != OK)
         goto undo;
     /* A card that does not come into service is one port less, not a router less. */
     for (unsigned i = 0; i < router->port_count; i++)
@@ -217,6 +220,7 @@ void router_destroy(struct router *router)
     for (unsigned i = 0; i < router->core_count; i++)
         destroy_core(router->cores[i], router->core_count);
     packet_pools_destroy(router->pools);
+    path_mtus_destroy(router->path_mtus);
     memory_free(router->counters_base);
     memory_free(router);
 }

@@ -28,6 +28,7 @@ struct local;
 struct neighbor_table;
 struct nic;
 struct old_routes;
+struct path_mtus;
 struct rib;
 struct route_files;
 struct coroutine;
@@ -105,6 +106,7 @@ struct router {
     /* Written by the control core, read by all. */
     _Atomic(struct forwarding *) forwarding;
     _Atomic uint32_t services; /* changes when a port comes into service or leaves it */
+    struct path_mtus *path_mtus;
     struct snapshot_domain snapshots;
     /* Owned by the control core. */
     struct config *config;          /* committed, never edited */

@@ -55,7 +55,7 @@ NET_ORDER = [
     ("values", ["address", "config", "verdict", "next_hop", "prefix_tree", "route_file"]),
     ("stages", ["classify", "neighbor", "arp", "route", "firewall", "capture", "port", "rib", "fib4", "fib6_tree", "fib6_lookup", "fib6", "forwarding",
                 "stage", "rewrite", "fragment", "icmp", "datagram", "config_routes", "routes", "ipv6_addresses", "nd", "ra", "mld", "icmp6",
-                "classify6", "classify_frame", "route6", "fragment6"]),
+                "classify6", "classify_frame", "route6", "fragment6", "path_mtu"]),
     ("transports", ["tcp", "udp", "tls", "reassembly", "probe"]),
     ("protocols", ["bgp", "dhcp", "hub"]),
     ("the router", ["router", "datapath", "local", "local6", "control"]),
