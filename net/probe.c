@@ -28,8 +28,6 @@ enum {
     FLIGHT_MAX = 64, /* unanswered at once; with all in use, the next one waits */
     EVENT_MAX = 128, /* not fetched yet; beyond, nothing is sent */
     ECHO_HEADER_BYTES = ICMP4_HEADER_BYTES,
-    PAYLOAD_MAX_BYTES = UINT16_MAX - IPV4_HEADER_BYTES - ECHO_HEADER_BYTES,
-    PAYLOAD6_MAX_BYTES = UINT16_MAX - IPV6_HEADER_BYTES - ECHO_HEADER_BYTES,
     PATTERN_BYTES = 256,
 };
 
@@ -416,7 +414,7 @@ struct probe *probe_start(struct router *router, const struct probe_setup *setup
         probe->probes = probes;
         probe->setup = *setup;
         probe->is_ipv6 = setup->target.family == FAMILY_IPV6;
-        uint16_t payload_max = probe->is_ipv6 ? PAYLOAD6_MAX_BYTES : PAYLOAD_MAX_BYTES;
+        uint16_t payload_max = probe->is_ipv6 ? PROBE6_PAYLOAD_MAX_BYTES : PROBE_PAYLOAD_MAX_BYTES;
         probe->setup.payload_bytes = MIN_OF(setup->payload_bytes, payload_max);
         probe->setup.ttl_max = MAX_OF(setup->ttl_max, (uint8_t)1);
         probe->port = address_is_link_local(&setup->target) ? setup->port : (uint16_t)PORT_NONE;

@@ -8,6 +8,12 @@
 struct router;
 struct probe;
 
+enum {
+    /* No packet of ours is longer than 65,535 bytes, 8 of which are the ICMP header. */
+    PROBE_PAYLOAD_MAX_BYTES = 65535 - 20 - 8,
+    PROBE6_PAYLOAD_MAX_BYTES = 65535 - 40 - 8,
+};
+
 struct probe_setup {
     struct address target;
     struct address source;  /* of the same family; none: chosen by the way out */
@@ -16,7 +22,8 @@ struct probe_setup {
     uint32_t count;         /* probes; for a trace: per hop */
     uint32_t interval_ms;   /* between probes */
     uint32_t timeout_ms;    /* for an answer */
-    uint16_t payload_bytes; /* behind the ICMP header */
+    uint16_t payload_bytes; /* behind the ICMP header; at most PROBE_PAYLOAD_MAX_BYTES, over IPv6
+                             * PROBE6_PAYLOAD_MAX_BYTES: what is more is cut */
     bool dont_fragment;     /* IPv6: not by us; others never do */
     uint8_t ttl_max;        /* trace: the last hop tried; ping: the TTL */
 };

@@ -1,6 +1,7 @@
 /* Commands that do something and are no configuration: clear, ping, traceroute, halt and so on. */
 #include "kernel/platform.h"
 #include "net/control.h"
+#include "net/forwarding.h"
 #include "net/probe.h"
 #include "net/router.h"
 #include "net/wire/icmp4.h"
@@ -169,27 +170,48 @@ static bool read_link(struct command_call *call, struct probe_setup *setup)
     return failed == COMMAND_DONE;
 }
 
+/* One of ours, or answers would never come here. */
+static bool read_source(struct command_call *call, struct probe_setup *setup)
+{
+    const struct argument *source = line_argument(call->line, "source");
+    const struct forwarding *view =
+        atomic_load_explicit(&call->router->forwarding, memory_order_acquire);
+    enum command_result failed = COMMAND_DONE;
+    if (!source)
+        return true;
+    setup->source = source->prefix.address;
+    if (setup->source.family != setup->target.family)
+        failed = command_failed(call, "bad-value", source,
+                                "%s and the target are not of the same family", source->text);
+    else if (!forwarding_is_own(view, setup->port, &setup->source))
+        failed =
+            command_failed(call, "not-found", source, "%s is no address of ours%s", source->text,
+                           address_is_link_local(&setup->source) ? " on that link" : "");
+    return failed == COMMAND_DONE;
+}
+
+static bool read_size(struct command_call *call, struct probe_setup *setup)
+{
+    const struct argument *bytes = line_argument(call->line, "bytes");
+    uint64_t size = bytes ? bytes->number : PING_PAYLOAD_BYTES;
+    setup->payload_bytes = (uint16_t)size;
+    return setup->target.family != FAMILY_IPV6 || size <= PROBE6_PAYLOAD_MAX_BYTES ||
+           command_failed(call, "bad-value", bytes, "over IPv6 no more than %d bytes fit",
+                          PROBE6_PAYLOAD_MAX_BYTES) == COMMAND_DONE;
+}
+
 /* What both commands say; false: it makes no sense. */
 static bool read_setup(struct command_call *call, struct probe_setup *setup)
 {
-    const struct argument *source = line_argument(call->line, "source");
     *setup = (struct probe_setup){
         .target = line_argument(call->line, "target")->prefix.address,
         .count = (uint32_t)number_or(call, "count", PING_COUNT),
         .interval_ms = (uint32_t)number_or(call, "milliseconds", PING_INTERVAL_MS),
         .timeout_ms = PROBE_TIMEOUT_MS,
-        .payload_bytes = (uint16_t)number_or(call, "bytes", PING_PAYLOAD_BYTES),
         .dont_fragment = line_has(call->line, "df"),
         .ttl_max = PING_TTL,
     };
-    if (source) {
-        setup->source = source->prefix.address;
-        if (setup->source.family != setup->target.family)
-            return command_failed(call, "bad-value", source,
-                                  "%s and the target are not of the same family",
-                                  source->text) == COMMAND_DONE;
-    }
-    return read_link(call, setup);
+    return read_size(call, setup) && read_link(call, setup) && read_source(call, setup);
 }
 
 /* On the first call, before any record. */

@@ -214,6 +214,28 @@ TEST(ping_tells_timeouts_and_ends_by_itself)
     stop();
 }
 
+/* Answers to another's address would never come here; and what does not fit is not cut unasked. */
+TEST(ping_refuses_sources_that_are_not_ours_and_sizes_that_do_not_fit)
+{
+    start();
+    EXPECT_TEXT(ask_for("ipv6 eth0 address 2001:db8::1/64", 1500), "");
+    expect_in(ask("ping 10.0.0.2 from 10.0.0.2"), "error: 10.0.0.2 is no address of ours");
+    expect_in(ask("traceroute 10.0.0.2 from 9.9.9.9"), "error: 9.9.9.9 is no address of ours");
+    expect_in(ask("ping 2001:db8::2 from 2001:db8::2"), "error: 2001:db8::2 is no address of ours");
+    expect_in(ask("ping 2001:db8::2 from fe80::ff:fe00:0"),
+              "error: fe80::ff:fe00:0 is no address of ours on that link");
+    expect_in(ask_for("ping fe80::ff:fe00:0 interface eth0 count 1 from fe80::ff:fe00:0", 100),
+              "reply");
+    expect_in(ask_for("ping 10.0.0.1 count 1 from 10.0.0.1", 100), "reply");
+    expect_in(ask_for("ping 127.0.0.1 count 1 from 127.0.0.1", 100), "reply");
+
+    expect_in(ask("ping 2001:db8::1 size 65488"), "error: over IPv6 no more than 65487 bytes fit");
+    expect_in(ask_for("ping 2001:db8::1 count 1 size 65487", 100), "reply");
+    expect_in(ask_for("ping 10.0.0.1 count 1 size 65507", 100), "reply");
+    expect_in(ask("ping 10.0.0.1 size 65508"), "error: ");
+    stop();
+}
+
 TEST(ping_stops_at_ctrl_c)
 {
     start();
