@@ -1,7 +1,6 @@
 /* covers: net/classify.c */
 /* covers: net/icmp.c */
 /* covers: net/local.c */
-/* covers: net/reassembly.c */
 /* covers: net/rewrite.c */
 /* covers: net/route.c */
 /* Frames into a router with two cards and two cores. After each input everything that was taken is

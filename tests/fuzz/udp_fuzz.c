@@ -4,8 +4,10 @@
 
 #include <string.h>
 
+#include "kernel/base/bytes.h"
 #include "net/wire/checksum.h"
 #include "net/wire/ipv4.h"
+#include "net/wire/ipv6.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -25,5 +27,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
              udp.source_port, udp.destination_port);
     uint64_t sum = ipv4_pseudo_sum(0x0100000a, 0x0200000a, PROTOCOL_UDP, udp.length_bytes);
     CHECK(checksum_finish(checksum_add(sum, datagram, udp.length_bytes)) == 0);
+
+    const uint8_t source[16] = { 0x20, 1, [15] = 1 }, destination[16] = { 0x20, 1, [15] = 2 };
+    udp6_seal(datagram, (uint16_t)(udp.length_bytes - UDP_HEADER_BYTES), source, destination,
+              udp.source_port, udp.destination_port);
+    sum = ipv6_pseudo_sum(source, destination, udp.length_bytes, PROTOCOL_UDP);
+    CHECK(checksum_finish(checksum_add(sum, datagram, udp.length_bytes)) == 0);
+    CHECK(load_le16(datagram + 6) != UDP_NO_CHECKSUM);
     return 0;
 }
