@@ -8,7 +8,12 @@
  * followers back, copy first, so that a reader at worst misses one and asks the control core.
  *
  * A record that has been replaced rests on `replaced` until no core can hold it: all that rest at
- * one moment are retired together, as one object of the snapshot domain. */
+ * one moment are retired together, as one object of the snapshot domain.
+ *
+ * A full table makes room at the cost of those who have not answered us yet, whether we ask for
+ * them or they came unasked; of their lists, the longest gives it. So a scan pushes out what it has
+ * scanned and a flood of forged senders its own, while the other's few neighbors have the time to
+ * answer. Then come those that are not in use. */
 #include "net/neighbor.h"
 
 #include "kernel/base/bytes.h"
@@ -28,12 +33,24 @@ enum {
     SLOT_COUNT = 1 << SLOT_BITS,
     SLOT_MASK = SLOT_COUNT - 1,
     RECORD_COUNT = 2 * NEIGHBOR_MAX, /* each entry's own, and as many on their way to retirement */
+    EVICTION_LOOKS_MAX = 8, /* at entries that turn out to be in use, for one that is not */
 };
 _Static_assert(SLOT_COUNT >= 2 * NEIGHBOR_MAX, "half of the slots stay empty");
 
 /* Doubly linked through entries, oldest first. */
 struct age_list {
     struct neighbor *oldest, *newest;
+    unsigned count;
+};
+
+/* Who may be evicted, by why. */
+enum evictable {
+    UNRESOLVED, /* asked for */
+    HEARD,      /* has spoken to us, has never answered, and is not in use */
+    DOUBTED,    /* the same, in use: will be asked soon */
+    UNPROVEN_COUNT,
+    IDLE = UNPROVEN_COUNT, /* has answered, and is not in use */
+    EVICTABLE_COUNT,
 };
 
 struct neighbor {
@@ -52,6 +69,7 @@ struct neighbor {
     uint8_t state; /* enum neighbor_state */
     uint8_t request_count;
     uint8_t waiting_count;
+    bool proven; /* has answered us from that MAC address */
     bool wanted; /* by the configuration, while that is being compared */
 };
 
@@ -69,7 +87,7 @@ struct neighbor_table {
     struct core *core;
     struct neighbor_uses uses;
     struct neighbor *free_entries; /* linked by `newer` */
-    struct age_list unresolved, stale;
+    struct age_list evictable[EVICTABLE_COUNT];
     unsigned held;
     struct adjacency *free_records, *replaced, *retiring;
     struct retirement *retirement;
@@ -263,13 +281,17 @@ static void list_remove(struct neighbor *entry)
         return;
     *(entry->older ? &entry->older->newer : &list->oldest) = entry->newer;
     *(entry->newer ? &entry->newer->older : &list->newest) = entry->older;
+    list->count--;
     entry->list = NULL;
     entry->older = entry->newer = NULL;
 }
 
-static void list_append(struct age_list *list, struct neighbor *entry)
+static void list_append(struct neighbor *entry, enum evictable why)
 {
+    struct age_list *list = &entry->table->evictable[why];
+
     list_remove(entry);
+    list->count++;
     entry->list = list;
     entry->older = list->newest;
     entry->newer = NULL;
@@ -316,27 +338,63 @@ static void entry_remove(struct neighbor_table *table, struct neighbor *entry, e
     table->free_entries = entry;
 }
 
-/* For a static entry, which must get room, anybody may have to go. */
-static struct neighbor *eviction_victim(struct neighbor_table *table, bool for_static)
+static void become_delay(struct neighbor *entry, uint64_t now_ns);
+
+static bool is_in_use(const struct neighbor *entry)
 {
-    if (table->unresolved.oldest)
-        return table->unresolved.oldest;
-    if (table->stale.oldest)
-        return table->stale.oldest;
-    for (unsigned i = 0; for_static && i < NEIGHBOR_MAX; i++)
-        if (table->pool[i].state != NEIGHBOR_STATIC)
-            return &table->pool[i];
+    return entry->adjacency && atomic_load_explicit(&entry->adjacency->used, memory_order_relaxed);
+}
+
+/* The oldest that is not in use, as far as that is soon found: a stale entry that is has only not
+ * been looked at yet (watch_stale). */
+static struct neighbor *oldest_idle(struct neighbor_table *table, enum evictable why,
+                                    uint64_t now_ns)
+{
+    const struct age_list *list = &table->evictable[why];
+
+    for (unsigned i = 0; i < EVICTION_LOOKS_MAX; i++) {
+        struct neighbor *entry = list->oldest;
+        if (!entry || entry->state != NEIGHBOR_STALE || !is_in_use(entry))
+            return entry;
+        become_delay(entry, now_ns);
+    }
     return NULL;
+}
+
+static enum evictable longest_unproven(const struct neighbor_table *table)
+{
+    enum evictable longest = UNRESOLVED;
+
+    for (enum evictable why = UNRESOLVED; why < UNPROVEN_COUNT; why++)
+        if (table->evictable[why].count > table->evictable[longest].count)
+            longest = why;
+    return longest;
+}
+
+/* For a static entry, which must get room, anybody may have to go. */
+static struct neighbor *eviction_victim(struct neighbor_table *table, bool for_static,
+                                        uint64_t now_ns)
+{
+    struct neighbor *victim = oldest_idle(table, longest_unproven(table), now_ns);
+
+    if (!victim)
+        victim = oldest_idle(table, DOUBTED, now_ns);
+    if (!victim)
+        victim = oldest_idle(table, IDLE, now_ns);
+    for (unsigned i = 0; !victim && for_static && i < NEIGHBOR_MAX; i++)
+        if (table->pool[i].state != NEIGHBOR_STATIC)
+            victim = &table->pool[i];
+    return victim;
 }
 
 static void neighbor_expired(struct timer *timer, uint64_t now_ns);
 
 /* A new entry, in no state yet, or NULL: the table is full of neighbors that are in use. */
 static struct neighbor *entry_add(struct neighbor_table *table, uint16_t port,
-                                  const struct address *address, bool is_static)
+                                  const struct address *address, bool is_static, uint64_t now_ns)
 {
     if (!table->free_entries) {
-        struct neighbor *victim = eviction_victim(table, is_static);
+        struct neighbor *victim = eviction_victim(table, is_static, now_ns);
         if (!victim)
             return NULL;
         entry_remove(table, victim, DROP_NEIGHBOR_TABLE_FULL);
@@ -368,7 +426,7 @@ static void become_incomplete(struct neighbor *entry, uint64_t now_ns)
 {
     entry->state = NEIGHBOR_INCOMPLETE;
     entry->confirmed_ns = now_ns;
-    list_append(&entry->table->unresolved, entry);
+    list_append(entry, UNRESOLVED);
     entry_solicit(entry);
     set_timer(entry, ms_later(now_ns, NEIGHBOR_RETRANSMIT_MS));
 }
@@ -377,6 +435,7 @@ static void become_reachable(struct neighbor *entry, uint64_t now_ns)
 {
     entry->state = NEIGHBOR_REACHABLE;
     entry->confirmed_ns = now_ns;
+    entry->proven = true;
     list_remove(entry);
     set_timer(entry, ms_later(now_ns, NEIGHBOR_REACHABLE_MS));
 }
@@ -393,7 +452,7 @@ static void become_stale(struct neighbor *entry, uint64_t now_ns)
     entry->state = NEIGHBOR_STALE;
     entry->stale_ns = now_ns;
     atomic_store_explicit(&entry->adjacency->used, false, memory_order_relaxed);
-    list_append(&entry->table->stale, entry);
+    list_append(entry, entry->proven ? IDLE : HEARD);
     watch_stale(entry, now_ns);
 }
 
@@ -401,6 +460,8 @@ static void become_delay(struct neighbor *entry, uint64_t now_ns)
 {
     entry->state = NEIGHBOR_DELAY;
     list_remove(entry);
+    if (!entry->proven)
+        list_append(entry, DOUBTED);
     set_timer(entry, ms_later(now_ns, NEIGHBOR_DELAY_MS));
 }
 
@@ -450,7 +511,7 @@ static void neighbor_expired(struct timer *timer, uint64_t now_ns)
         become_stale(entry, now_ns);
         return;
     case NEIGHBOR_STALE:
-        if (atomic_load_explicit(&entry->adjacency->used, memory_order_relaxed))
+        if (is_in_use(entry))
             become_delay(entry, now_ns);
         else if (now_ns - entry->stale_ns >= (uint64_t)NEIGHBOR_STALE_MS * NS_PER_MS)
             entry_remove(entry->table, entry, DROP_NEIGHBOR_FAILED);
@@ -489,6 +550,7 @@ static void entry_learn(struct neighbor *entry, const struct neighbor_news *news
     }
     if (!same) {
         memcpy(entry->mac, news->mac, MAC_BYTES);
+        entry->proven = false;
         if (!entry_publish(table, entry)) {
             entry_remove(table, entry, DROP_NEIGHBOR_TABLE_FULL);
             return;
@@ -508,7 +570,7 @@ bool neighbor_learn(struct neighbor_table *table, uint16_t port, const struct ad
     bool known = entry != NULL;
 
     if (!entry && news->is_worth_an_entry)
-        entry = entry_add(table, port, address, false);
+        entry = entry_add(table, port, address, false, now_ns);
     if (entry)
         entry_learn(entry, news, now_ns);
     return known;
@@ -558,7 +620,7 @@ void neighbor_resolve(struct neighbor_table *table, struct packet *packet, uint6
             table->uses.drop(core, packet, DROP_NEIGHBOR_FAILED);
             return;
         }
-        entry = entry_add(table, port, &address, false);
+        entry = entry_add(table, port, &address, false, now_ns);
         if (!entry) {
             table->uses.drop(core, packet, DROP_NEIGHBOR_TABLE_FULL);
             return;
@@ -601,7 +663,7 @@ static void set_static(struct neighbor_table *table, uint16_t port, const struct
     struct neighbor *entry = entry_find(table, port, &address);
 
     if (!entry)
-        entry = entry_add(table, port, &address, true);
+        entry = entry_add(table, port, &address, true, now_ns);
     CHECK(entry); /* CONFIG_ARP_MAX is less than the table */
     entry->wanted = true;
     if (entry->state == NEIGHBOR_STATIC && mac_equal(entry->mac, wish->mac))

@@ -25,10 +25,10 @@ struct core;
 struct packet;
 
 enum {
-    NEIGHBOR_MAX = 16384,     /* entries in all; the oldest unresolved or stale one makes room */
-    NEIGHBOR_WAITING_MAX = 3, /* packets held per unresolved address; RFC 4861 7.2.2 wants 1 */
-    NEIGHBOR_HELD_MAX = 512,  /* packets held in all: a scan must not take every buffer */
-    NEIGHBOR_REQUEST_MAX = 3, /* RFC 4861 MAX_MULTICAST_SOLICIT, MAX_UNICAST_SOLICIT */
+    NEIGHBOR_MAX = 16384,          /* entries in all; who has never answered makes room first */
+    NEIGHBOR_WAITING_MAX = 3,      /* packets held per unresolved address; RFC 4861 7.2.2 wants 1 */
+    NEIGHBOR_HELD_MAX = 512,       /* packets held in all: a scan must not take every buffer */
+    NEIGHBOR_REQUEST_MAX = 3,      /* RFC 4861 MAX_MULTICAST_SOLICIT, MAX_UNICAST_SOLICIT */
     NEIGHBOR_RETRANSMIT_MS = 1000, /* RFC 4861 RETRANS_TIMER; RFC 1122 2.3.2.1 wants 1 s a try */
     NEIGHBOR_REACHABLE_MS = 30000,
     NEIGHBOR_DELAY_MS = 5000,   /* RFC 4861 DELAY_FIRST_PROBE_TIME */

@@ -537,6 +537,106 @@ TEST(neighbor_table_full_of_reachable_ones_refuses_more)
     finish(stand, table);
 }
 
+/* ---- Floods of senders that are not there -----------------------------------------------------
+ */
+
+enum { KNOWN = 100, FORGED = 3 * NEIGHBOR_MAX };
+
+static uint32_t known(unsigned i)
+{
+    return ip(10, 1, 0, 10 + i);
+}
+
+/* Has answered once; where half a minute is nothing, it is stale since. */
+static void prove(struct stand *stand, struct neighbor_table *table, uint32_t address_be)
+{
+    resolve(stand, table, address_be, 1);
+    hear(stand, ARP_REPLY, host_mac, address_be, US);
+    EXPECT_EQUAL(state_of(stand, table, address_be), NEIGHBOR_REACHABLE);
+}
+
+/* Somebody who is not there asks for us, and we answer by what he says of himself, or more. */
+static void forge(struct stand *stand, struct neighbor_table *table, unsigned number, bool in_use)
+{
+    const struct address sender = address_of_ipv4(ip(10, 2, 1 + (number >> 8), number & 255));
+    const struct neighbor_news news = { .mac = other_mac,
+                                        .overrides = true,
+                                        .is_worth_an_entry = true };
+
+    neighbor_learn(table, STAND_ETH1, &sender, &news, stand->core.now_ns);
+    if (in_use)
+        neighbor_touch(neighbor_lookup(table, STAND_ETH1, &sender));
+}
+
+/* Whoever has answered stays, in use or not; and who is asked for in the middle of it has the time
+ * to answer. */
+static void expect_flood_survived(bool in_use)
+{
+    struct stand *stand = stand_create();
+    struct neighbor_table *table = start(stand);
+    uint32_t newcomer_be = ip(10, 1, 0, 200);
+
+    for (unsigned i = 0; i < KNOWN; i++)
+        prove(stand, table, known(i));
+    stand_advance(stand, NEIGHBOR_REACHABLE_MS + 100);
+    for (unsigned i = 0; i < KNOWN; i += 2)
+        neighbor_touch(neighbor_lookup_ipv4(table, STAND_ETH0, known(i)));
+    for (unsigned i = 0; i < FORGED; i++) {
+        forge(stand, table, i, in_use);
+        if (i % 20 == 0)
+            stand_advance(stand, 1);
+        if (i == FORGED / 2)
+            resolve(stand, table, newcomer_be, 77);
+        if (i == FORGED / 2 + 100)
+            hear(stand, ARP_REPLY, host_mac, newcomer_be, US);
+    }
+    EXPECT_EQUAL(seen.last_resumed_id, 77);
+    EXPECT(mac_of(table, newcomer_be));
+    EXPECT_EQUAL(seen.dropped, 0);
+    for (unsigned i = 0; i < KNOWN; i++)
+        EXPECT(mac_equal(mac_of(table, known(i)), host_mac));
+    finish(stand, table);
+}
+
+TEST(neighbor_flood_of_forged_senders_leaves_the_proven_alone)
+{
+    expect_flood_survived(false);
+}
+
+/* They want something of us as well, so that we send by what they have said. */
+TEST(neighbor_flood_of_forged_senders_in_use_leaves_the_proven_alone)
+{
+    expect_flood_survived(true);
+}
+
+/* The table is full of stale ones: that in use has only not been seen to be, and is not the one to
+ * go, be it the oldest. */
+TEST(neighbor_in_use_does_not_make_room_for_a_new_one)
+{
+    struct stand *stand = stand_create();
+    struct neighbor_table *table = start(stand);
+
+    for (unsigned i = 0; i < NEIGHBOR_MAX; i++) {
+        struct address address = address_of_ipv4(ip(10, 2, 1 + (i >> 8), i & 255));
+        const struct neighbor_news news = { .mac = host_mac,
+                                            .is_answer = true,
+                                            .is_worth_an_entry = true };
+        struct packet *packet = stand_frame(stand, STAND_ETH0, "frame of 14 by", 14);
+        packet->port_out = STAND_ETH1;
+        packet->next_hop_be = address_ipv4_be(&address);
+        neighbor_resolve(table, packet, stand->core.now_ns);
+        neighbor_learn(table, STAND_ETH1, &address, &news, stand->core.now_ns);
+    }
+    stand_advance(stand, NEIGHBOR_REACHABLE_MS + 100);
+    neighbor_touch(neighbor_lookup_ipv4(table, STAND_ETH1, ip(10, 2, 1, 0)));
+    resolve(stand, table, HOST, 1);
+    EXPECT_EQUAL(state_of(stand, table, HOST), NEIGHBOR_INCOMPLETE);
+    EXPECT(neighbor_lookup_ipv4(table, STAND_ETH1, ip(10, 2, 1, 0)));
+    EXPECT(!neighbor_lookup_ipv4(table, STAND_ETH1, ip(10, 2, 1, 1)));
+    neighbor_clear(table, FAMILY_IPV4, NULL);
+    finish(stand, table);
+}
+
 TEST(neighbor_static_entry_neither_ages_nor_learns)
 {
     struct stand *stand = stand_create();
