@@ -24,13 +24,12 @@ static const struct ipv6_header *header_of(const struct packet *packet)
     return (const void *)(packet->data + ETHERNET_HEADER_BYTES);
 }
 
-/* RFC 8200 4.3: of all headers behind the first one a router looks at hop-by-hop options alone, and
- * at routing headers of type 0, which nobody shall pass (RFC 5095). */
+/* RFC 8200 4.3: of all headers behind the first one a router looks at hop-by-hop options alone. */
 static enum verdict check_extensions(struct packet *packet, const struct ipv6_header *header)
 {
     struct ipv6_headers headers;
 
-    if (header->next_header != PROTOCOL_HOP_BY_HOP && header->next_header != PROTOCOL_ROUTING)
+    if (header->next_header != PROTOCOL_HOP_BY_HOP)
         return PASS;
     switch (ipv6_headers_walk(header, packet->length_bytes - ETHERNET_HEADER_BYTES, IPV6_TO_FORWARD,
                               &headers)) {
@@ -43,7 +42,7 @@ static enum verdict check_extensions(struct packet *packet, const struct ipv6_he
         packet->error_offset = headers.problem_pointer;
         return DROP_IPV6_EXTENSION;
     }
-    return headers.has_routing && headers.routing_type == 0 ? DROP_SOURCE_ROUTE : PASS;
+    return PASS;
 }
 
 /* Any IPv6 packet. */

@@ -147,6 +147,20 @@ static enum verdict route_on_link(const struct core *core, struct packet *packet
     return PASS;
 }
 
+/* RFC 5095: no destination follows a routing header of type 0 any more, and we carry no more of
+ * them to those that still do. Without segments left it asks for nothing. */
+static bool is_source_routed(const struct packet *packet)
+{
+    const struct ipv6_header *header = header_of(packet);
+    struct ipv6_headers headers;
+
+    if (header->next_header != PROTOCOL_HOP_BY_HOP && header->next_header != PROTOCOL_ROUTING)
+        return false;
+    return ipv6_headers_walk(header, packet->length_bytes - packet->network_offset, IPV6_TO_QUOTE,
+                             &headers) == IPV6_CHAIN_GOOD &&
+           headers.has_routing && headers.routing_type == 0 && headers.segments_left > 0;
+}
+
 /* Any packet. */
 static enum verdict route_carefully(struct core *core, struct packet *packet,
                                     const struct next_hop *next_hop)
@@ -171,6 +185,8 @@ static enum verdict route_carefully(struct core *core, struct packet *packet,
         return DROP_MARTIAN_SOURCE;
     if (!ours && ipv6_is_link_local(header->source)) /* RFC 4291 2.5.6 */
         return DROP_BEYOND_SCOPE;
+    if (!ours && is_source_routed(packet))
+        return DROP_SOURCE_ROUTE;
     leave_by(packet, next_hop);
     packet->mtu_bytes = mtu_of_way(core, packet);
     if (ours)

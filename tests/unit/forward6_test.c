@@ -350,7 +350,6 @@ TEST(forward6_extensions_for_the_destination_pass_unseen)
     static const uint8_t destination_options[8] = { UDP, 0, 0x9e, 4 }; /* unknown, tell */
     static const uint8_t fragment[8] = { UDP, 0, 0, 1, 1, 2, 3, 4 };
     static const uint8_t routing_4[24] = { UDP, 2, 4, 1 }; /* segment routing */
-    static const uint8_t routing_0[24] = { UDP, 2, 0, 1 };
     struct lab lab = start();
     struct lab6_packet packet = { HOST_0,
                                   HOST_1,
@@ -373,11 +372,45 @@ TEST(forward6_extensions_for_the_destination_pass_unseen)
     frame = lab6_frame(0, &packet);
     send(&lab, &frame);
     expect_forwarded(&lab, 1, &frame);
-    packet.extensions = routing_0; /* RFC 5095: nobody shall be helped by it */
-    frame = lab6_frame(0, &packet);
+    finish(&lab);
+}
+
+/* RFC 5095 3: of a type that we do not know, like any. On its way to others it is not helped along
+ * while it wants something; done, it is as harmless as the rest. */
+TEST(forward6_type_0_routing_header_is_followed_by_nobody)
+{
+    struct lab lab = start();
+    uint8_t routing_0[24] = { PROTOCOL_ICMP6, 2, 0, 1 }, message[16] = { ICMP6_ECHO_REQUEST };
+    struct lab6_packet packet = { HOST_0,
+                                  HOST_1,
+                                  .hop_limit = 64,
+                                  .protocol = PROTOCOL_ROUTING,
+                                  .extensions = routing_0,
+                                  .extension_bytes = sizeof(routing_0) };
+    struct lab_frame out, frame = lab6_icmp(0, &packet, message, sizeof(message));
+
+    memcpy(routing_0 + 8, address_of("2001:db8:0::3").bytes, 16);
     send(&lab, &frame);
     EXPECT_EQUAL(lab_dropped(&lab, 0, DROP_SOURCE_ROUTE), 1);
     lab6_expect_silence(&lab);
+    packet.destination = US_0;
+    frame = lab6_icmp(0, &packet, message, sizeof(message));
+    send(&lab, &frame);
+    struct icmp6_header icmp =
+        lab6_expect_error(&lab, 0, &frame, US_0, ICMP6_PARAMETER_PROBLEM, ICMP6_ERRONEOUS_FIELD);
+    EXPECT_EQUAL(__builtin_bswap32(icmp.pointer_be), 42); /* the type */
+
+    routing_0[3] = 0;
+    frame = lab6_icmp(0, &packet, message, sizeof(message));
+    send(&lab, &frame);
+    EXPECT(lab_take(&lab, 0, &out));
+    EXPECT_EQUAL(lab6_header(&out)->next_header, PROTOCOL_ICMP6);
+    EXPECT_EQUAL(lab6_payload(&out)[0], ICMP6_ECHO_REPLY);
+    packet.destination = HOST_1;
+    frame = lab6_icmp(0, &packet, message, sizeof(message));
+    send(&lab, &frame);
+    expect_forwarded(&lab, 1, &frame);
+    EXPECT_EQUAL(lab_dropped(&lab, 0, DROP_SOURCE_ROUTE), 1);
     finish(&lab);
 }
 

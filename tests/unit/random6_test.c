@@ -76,6 +76,7 @@ static const struct extension {
     { PROTOCOL_DESTINATION_OPTIONS, 8, { 0, 0, 0x9e, 4 } },
     { PROTOCOL_DESTINATION_OPTIONS, 8, { 0, 0, 0x1e, 4 } },
     { PROTOCOL_ROUTING, 24, { 0, 2, 0, 1 } },
+    { PROTOCOL_ROUTING, 24, { 0, 2, 0, 0 } },
     { PROTOCOL_ROUTING, 24, { 0, 2, 4, 1 } },
     { PROTOCOL_ROUTING, 24, { 0, 2, 4, 0 } },
     { PROTOCOL_FRAGMENT, 8, { 0, 0, 0, 1, 1, 2, 3, 4 } },
@@ -230,11 +231,6 @@ static struct fate judge_way(const struct packet_plan *plan)
     if (extension_first && first == PROTOCOL_HOP_BY_HOP &&
         options_stop(plan, plan->extensions[0], IPV6_HEADER_BYTES, &fate))
         return fate;
-    if (first == PROTOCOL_HOP_BY_HOP || first == PROTOCOL_ROUTING)
-        for (unsigned i = 0; i < plan->extension_count; i++)
-            if (plan->extensions[i]->protocol == PROTOCOL_ROUTING &&
-                plan->extensions[i]->bytes[2] == 0)
-                return dropped(DROP_SOURCE_ROUTE);
     bool own = plan->source.kind == OURS ||
                (plan->source.kind == LINK_OURS && plan->source.port == plan->port_in);
     if (own || is_group(&plan->source) || plan->source.kind == IMPOSSIBLE)
@@ -249,6 +245,11 @@ static struct fate judge_way(const struct packet_plan *plan)
     if (plan->source.kind == LINK_HOST || plan->source.kind == LINK_STRANGER ||
         plan->source.kind == LINK_OURS)
         return dropped_and_told(DROP_BEYOND_SCOPE, ICMP6_UNREACHABLE, ICMP6_BEYOND_SCOPE, 0);
+    if (first == PROTOCOL_HOP_BY_HOP || first == PROTOCOL_ROUTING)
+        for (unsigned i = 0; i < plan->extension_count; i++)
+            if (plan->extensions[i]->protocol == PROTOCOL_ROUTING &&
+                plan->extensions[i]->bytes[2] == 0 && plan->extensions[i]->bytes[3] > 0)
+                return dropped(DROP_SOURCE_ROUTE);
     if (plan->hop_limit <= 1)
         return dropped_and_told(DROP_TTL_EXPIRED, ICMP6_TIME_EXCEEDED, 0, 0);
     bool redirect = fate.port_out == plan->port_in && plan->destination.kind == ON_LINK &&
