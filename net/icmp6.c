@@ -75,8 +75,9 @@ static bool is_forbidden(const struct core *core, const struct packet *packet,
     if (!ipv6_is_station(header->source)) /* (e.6) */
         return true;
     /* The error about a packet of our own comes back to us; nobody else speaks in our name. */
-    return forwarding_kind(core->forwarding, &source) == NEXT_HOP_LOCAL &&
-           !(packet->flags & PACKET_LOCAL);
+    return !(packet->flags & PACKET_LOCAL) &&
+           (forwarding_kind(core->forwarding, &source) == NEXT_HOP_LOCAL ||
+            forwarding_is_own_on(core->forwarding, packet->port_in, &source));
 }
 
 /* ---- Errors ------------------------------------------------------------------------------- */

@@ -504,6 +504,34 @@ TEST(forward6_errors_are_limited_in_rate)
     finish(&lab);
 }
 
+/* Who speaks in our name is not answered, nor is he who speaks for many or nobody: the error would
+ * go to ourselves, or to all. */
+TEST(forward6_error_is_never_sent_to_a_forged_source)
+{
+    static const char *const sources[] = {
+        US_0,  "2001:db8:1::1", "fe80::ff:fe00:0", "::",
+        "::1", "ff02::1",       "ff0e::1",         "::ffff:10.0.0.2"
+    };
+    static const uint8_t tell[8] = { UDP, 0, 0x9e, 4 };
+    struct lab lab = start();
+    struct lab6_packet packet = { .destination = HOST_1,
+                                  .protocol = HBH,
+                                  .extensions = tell,
+                                  .extension_bytes = sizeof(tell),
+                                  .payload_bytes = 20 };
+    uint64_t originated = lab_counters(&lab, 2).originated;
+
+    for (unsigned i = 0; i < ARRAY_COUNT(sources); i++) {
+        packet.source = sources[i];
+        struct lab_frame frame = lab6_frame(0, &packet);
+        send(&lab, &frame);
+        EXPECT_EQUAL(lab_dropped(&lab, 0, DROP_IPV6_EXTENSION), i + 1);
+        lab6_expect_silence(&lab);
+    }
+    EXPECT_EQUAL(lab_counters(&lab, 2).originated, originated);
+    finish(&lab);
+}
+
 /* ---- Long packets of our own ------------------------------------------------------------------
  */
 

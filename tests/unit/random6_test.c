@@ -274,8 +274,10 @@ static struct fate judge(const struct packet_plan *plan)
     bool may_be_to_group = fate.type == ICMP6_PACKET_TOO_BIG ||
                            (fate.type == ICMP6_PARAMETER_PROBLEM && fate.code == 2);
     bool to_group = is_group(&plan->destination) || plan->link_multicast;
+    bool own = plan->source.kind == OURS ||
+               (plan->source.kind == LINK_OURS && plan->source.port == plan->port_in);
     bool from_station = !is_group(&plan->source) && plan->source.kind != UNSPECIFIED &&
-                        plan->source.kind != IMPOSSIBLE && plan->source.kind != OURS;
+                        plan->source.kind != IMPOSSIBLE && !own;
 
     if (about_error || (to_group && !may_be_to_group) || !from_station)
         fate.error = fate.redirect = false;
