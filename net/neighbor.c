@@ -19,6 +19,7 @@
 #include "kernel/base/bytes.h"
 #include "kernel/base/log.h"
 #include "kernel/base/random.h"
+#include "kernel/base/rate.h"
 #include "kernel/base/timer_wheel.h"
 #include "kernel/platform.h"
 #include "net/config.h"
@@ -88,6 +89,7 @@ struct neighbor_table {
     struct neighbor_uses uses;
     struct neighbor *free_entries; /* linked by `newer` */
     struct age_list evictable[EVICTABLE_COUNT];
+    struct rate asking[PORT_MAX + 1]; /* for who has no entry yet, by who wants to reach him */
     unsigned held;
     struct adjacency *free_records, *replaced, *retiring;
     struct retirement *retirement;
@@ -620,6 +622,10 @@ void neighbor_resolve(struct neighbor_table *table, struct packet *packet, uint6
             table->uses.drop(core, packet, DROP_NEIGHBOR_FAILED);
             return;
         }
+        if (!rate_take(&table->asking[packet->port_in], now_ns)) {
+            table->uses.drop(core, packet, DROP_NEIGHBOR_RATE_LIMIT);
+            return;
+        }
         entry = entry_add(table, port, &address, false, now_ns);
         if (!entry) {
             table->uses.drop(core, packet, DROP_NEIGHBOR_TABLE_FULL);
@@ -768,6 +774,8 @@ struct neighbor_table *neighbor_table_create(struct core *core, const struct nei
     table->retirement->table = table;
     table->core = core;
     table->uses = *uses;
+    for (unsigned i = 0; i < ARRAY_COUNT(table->asking); i++)
+        table->asking[i] = rate_of(NEIGHBOR_ASK_PER_S, NEIGHBOR_ASK_BURST, core->now_ns);
     table->seed = random_next(&core->random_state);
     table->nobody.port = PORT_NONE;
     for (unsigned i = NEIGHBOR_MAX; i-- > 0;) {

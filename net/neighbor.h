@@ -25,9 +25,14 @@ struct core;
 struct packet;
 
 enum {
-    NEIGHBOR_MAX = 16384,          /* entries in all; who has never answered makes room first */
-    NEIGHBOR_WAITING_MAX = 3,      /* packets held per unresolved address; RFC 4861 7.2.2 wants 1 */
-    NEIGHBOR_HELD_MAX = 512,       /* packets held in all: a scan must not take every buffer */
+    NEIGHBOR_MAX = 16384,     /* entries in all; who has never answered makes room first */
+    NEIGHBOR_WAITING_MAX = 3, /* packets held per unresolved address; RFC 4861 7.2.2 wants 1 */
+    NEIGHBOR_HELD_MAX = 512,  /* packets held in all: a scan must not take every buffer */
+    /* Unknown addresses that are asked for because of what comes in by one port: a scan must not
+     * fill links and transmit rings with questions (RFC 6583 7.1), nor use up those of the others
+     * and our own. A burst is half a ring. */
+    NEIGHBOR_ASK_PER_S = 4000,
+    NEIGHBOR_ASK_BURST = 128,
     NEIGHBOR_REQUEST_MAX = 3,      /* RFC 4861 MAX_MULTICAST_SOLICIT, MAX_UNICAST_SOLICIT */
     NEIGHBOR_RETRANSMIT_MS = 1000, /* RFC 4861 RETRANS_TIMER; RFC 1122 2.3.2.1 wants 1 s a try */
     NEIGHBOR_REACHABLE_MS = 30000,
@@ -107,8 +112,8 @@ static inline void neighbor_touch(struct adjacency *adjacency)
 /* ---- Control core --------------------------------------------------------------------------- */
 
 /* Takes a packet whose next hop on port_out has no record. Sends it once the neighbor answers,
- * or drops it: DROP_NEIGHBOR_FAILED, DROP_NEIGHBOR_QUEUE_FULL, DROP_NEIGHBOR_TABLE_FULL. Held while
- * it waits. */
+ * or drops it: DROP_NEIGHBOR_FAILED, DROP_NEIGHBOR_QUEUE_FULL, DROP_NEIGHBOR_TABLE_FULL,
+ * DROP_NEIGHBOR_RATE_LIMIT. Held while it waits. */
 void neighbor_resolve(struct neighbor_table *table, struct packet *packet, uint64_t now_ns);
 
 /* What a station has said of itself. */

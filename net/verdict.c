@@ -48,6 +48,7 @@ const struct drop_reason drop_reasons[VERDICT_COUNT] = {
     [DROP_ARP_CONFLICT]         = { "arp-conflict", "somebody else claims our address", SILENT },
     [DROP_NEIGHBOR_TABLE_FULL]  = { "neighbor-table-full", "no room for another neighbor", SILENT },
     [DROP_NEIGHBOR_QUEUE_FULL]  = { "neighbor-queue-full", "too many wait for that neighbor", SILENT },
+    [DROP_NEIGHBOR_RATE_LIMIT]  = { "neighbor-rate-limit", "too many new neighbors to ask for", SILENT },
     [DROP_NEIGHBOR_FAILED]      = { "neighbor-failed", "the neighbor does not answer", UNREACHABLE, HOST, UNREACHABLE6, ADDRESS6 },
 
     [DROP_BAD_IPV4_HEADER]      = { "bad-ipv4-header", "contradictory IPv4 header", SILENT },

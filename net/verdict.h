@@ -21,6 +21,7 @@ enum verdict {
     DROP_ARP_CONFLICT,
     DROP_NEIGHBOR_TABLE_FULL,
     DROP_NEIGHBOR_QUEUE_FULL,
+    DROP_NEIGHBOR_RATE_LIMIT,
     DROP_NEIGHBOR_FAILED, /* nobody answered: host unreachable */
     /* IPv4 header (RFC 1812 5.2.2, 5.3.7) */
     DROP_BAD_IPV4_HEADER,

@@ -494,14 +494,24 @@ TEST(neighbor_scan_of_a_16_leaves_the_known_alone)
         packet->next_hop_be = ip(10, 2, i >> 8, i & 255);
         neighbor_resolve(table, packet, stand->core.now_ns);
         EXPECT(stand_packets_in_use(stand) <= NEIGHBOR_HELD_MAX);
+        if (i % 64 == 0)
+            stand_advance(stand, 1);
     }
-    EXPECT_EQUAL(seen.requests, 65534);
+    /* 1,023 ms: new ones are not asked for without bound, nor any more than three times. */
+    EXPECT(seen.requests >= NEIGHBOR_ASK_PER_S);
+    EXPECT(seen.requests <= NEIGHBOR_ASK_BURST + NEIGHBOR_ASK_PER_S * 1023 / 1000 * 2);
+    /* Who is looked for from elsewhere is. */
+    unsigned before = seen.requests;
+    resolve(stand, table, HOST, 1);
+    EXPECT_EQUAL(seen.requests, before + 1);
+    hear(stand, ARP_REPLY, host_mac, HOST, US);
+    EXPECT_EQUAL(state_of(stand, table, HOST), NEIGHBOR_REACHABLE);
     for (unsigned i = 10; i < 110; i++)
         EXPECT(mac_of(table, ip(10, 1, 0, i)));
     EXPECT_EQUAL(state_of(stand, table, ip(10, 1, 0, 11)), NEIGHBOR_REACHABLE);
     EXPECT_EQUAL(state_of(stand, table, ip(10, 1, 0, 12)), NEIGHBOR_STALE);
     stand_advance(stand, 4000);
-    EXPECT_EQUAL(seen.dropped, 65534);
+    EXPECT_EQUAL(seen.dropped, 65534 + 1);
     EXPECT_EQUAL(stand_packets_in_use(stand), 0);
     EXPECT(mac_of(table, ip(10, 1, 0, 10)));
     finish(stand, table);
@@ -524,6 +534,8 @@ TEST(neighbor_table_full_of_reachable_ones_refuses_more)
         arp_write(&arp, frame + 14);
         arp_input(stand->router.arp, stand_frame(stand, STAND_ETH1, frame, sizeof(frame)),
                   stand->core.now_ns);
+        if (i % (NEIGHBOR_ASK_PER_S / 1000) == 0)
+            stand_advance(stand, 1);
     }
     EXPECT_EQUAL(seen.resumed, NEIGHBOR_MAX);
     resolve(stand, table, HOST, 1);
@@ -626,6 +638,8 @@ TEST(neighbor_in_use_does_not_make_room_for_a_new_one)
         packet->next_hop_be = address_ipv4_be(&address);
         neighbor_resolve(table, packet, stand->core.now_ns);
         neighbor_learn(table, STAND_ETH1, &address, &news, stand->core.now_ns);
+        if (i % (NEIGHBOR_ASK_PER_S / 1000) == 0)
+            stand_advance(stand, 1);
     }
     stand_advance(stand, NEIGHBOR_REACHABLE_MS + 100);
     neighbor_touch(neighbor_lookup_ipv4(table, STAND_ETH1, ip(10, 2, 1, 0)));
