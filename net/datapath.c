@@ -350,18 +350,29 @@ void mailbox_send(struct core *core, unsigned target, struct packet *packet,
     mailbox_send_batch(core, target, &batch, purpose);
 }
 
+/* How many of that purpose find room: a flood of questions, which anybody can cause, must not be in
+ * the way of packets that only have to be sent. */
+static unsigned mailbox_room(const struct ring *inbox, enum mail_purpose purpose)
+{
+    unsigned limit = purpose == MAIL_TRANSMIT ? MAILBOX_SLOTS : MAILBOX_WORK_SLOTS;
+    unsigned used = ring_count(inbox);
+
+    return used < limit ? limit - used : 0;
+}
+
 /* Held before the other core can see them, as he will count them no longer held. */
 void mailbox_send_batch(struct core *core, unsigned target, struct batch *batch,
                         enum mail_purpose purpose)
 {
     struct ring *inbox = &core->router->cores[target]->inbox[core->index];
+    unsigned room = mailbox_room(inbox, purpose);
 
     for (unsigned i = 0; i < batch->count; i++) {
         batch->packets[i]->purpose = purpose;
         batch->packets[i]->received_ns = core->now_ns;
         books_hold(core, batch->packets[i]);
     }
-    unsigned sent = ring_put_many(inbox, (void *const *)batch->packets, batch->count);
+    unsigned sent = ring_put_many(inbox, (void *const *)batch->packets, MIN_OF(batch->count, room));
     for (unsigned i = sent; i < batch->count; i++) {
         books_unhold(core, batch->packets[i]);
         datapath_drop(core, batch->packets[i], DROP_MAILBOX_FULL);

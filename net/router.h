@@ -36,6 +36,8 @@ struct coroutine;
 enum {
     CONTROL_CORE = 0,
     MAILBOX_SLOTS = 256, /* per pair of cores */
+    /* Of them for what another core has to do; the rest is for packets that it only has to send. */
+    MAILBOX_WORK_SLOTS = MAILBOX_SLOTS / 2,
 };
 
 /* What a packet is set aside or in a mailbox for. */

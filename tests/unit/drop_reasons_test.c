@@ -1,5 +1,6 @@
 /* A frame that provokes each drop reason: it is counted there and nowhere else, its sender gets the
  * ICMP error that the reason owes and no other, and the books balance. */
+#include <stdio.h>
 #include <string.h>
 
 #include "kernel/base/bytes.h"
@@ -365,21 +366,55 @@ TEST(a_full_mailbox_is_a_counted_drop)
                                  .destination_port = 9 };
     struct lab_frame frame = lab_frame(0, &packet), out;
 
-    for (unsigned i = 0; i < MAILBOX_SLOTS + 10; i++) {
+    for (unsigned i = 0; i < MAILBOX_WORK_SLOTS + 10; i++) {
         EXPECT(wire_nic_put(lab.cards[0], 1, frame.bytes, frame.length_bytes));
         core_step(lab.router->cores[1]);
     }
     EXPECT_EQUAL(lab_dropped(&lab, 0, DROP_MAILBOX_FULL), 10);
-    EXPECT_EQUAL(lab_counters(&lab, 0).held, MAILBOX_SLOTS);
+    EXPECT_EQUAL(lab_counters(&lab, 0).held, MAILBOX_WORK_SLOTS);
     struct port_books books;
     router_books(lab.router, 0, &books);
     EXPECT(books.balanced);
     lab_step(&lab, 20);
     /* And each was owed an error, more than are sent at once. */
-    EXPECT_EQUAL(lab_dropped(&lab, 0, DROP_UDP_PORT_UNREACHABLE), MAILBOX_SLOTS);
+    EXPECT_EQUAL(lab_dropped(&lab, 0, DROP_UDP_PORT_UNREACHABLE), MAILBOX_WORK_SLOTS);
     EXPECT(lab_dropped(&lab, router_loopback(lab.router), DROP_ICMP_RATE_LIMIT) > 0);
     while (lab_take(&lab, 0, &out))
         continue;
+    lab_expect_books(&lab);
+    lab_destroy(&lab);
+}
+
+/* A scan that one core receives is the other's to ask about; what it has to send as well finds room
+ * in between. */
+TEST(a_mailbox_full_of_questions_takes_packets_to_send)
+{
+    struct lab lab = lab_create_queues(2, 2, 1); /* a port has one queue, on one of the cores */
+    unsigned from = lab.router->cores[1]->polled[0];
+    struct lab_packet scan = { .source = from == 0 ? "10.0.0.2" : "10.0.1.2", .payload_bytes = 20 };
+    struct lab_packet plain = scan;
+    struct lab_frame frame, out;
+    char target[16];
+
+    EXPECT_EQUAL(lab.router->cores[1]->polled_count, 1);
+    plain.destination = from == 0 ? "10.0.1.2" : "10.0.0.2";
+    scan.destination = target;
+    for (unsigned i = 0; i < MAILBOX_SLOTS; i++) {
+        snprintf(target, sizeof(target), "10.0.%u.%u", 1 - from, 3 + i % 250);
+        frame = lab_frame(from, &scan);
+        lab_put(&lab, from, &frame);
+        core_step(lab.router->cores[1]);
+    }
+    frame = lab_frame(from, &plain);
+    lab_put(&lab, from, &frame);
+    core_step(lab.router->cores[1]);
+    EXPECT_EQUAL(lab_dropped(&lab, from, DROP_MAILBOX_FULL), MAILBOX_SLOTS - MAILBOX_WORK_SLOTS);
+    lab_step(&lab, 4);
+    unsigned sent = 0;
+    while (lab_take(&lab, 1 - from, &out))
+        sent += load_be16(out.bytes + 12) == ETHERTYPE_IPV4;
+    EXPECT_EQUAL(sent, 1);
+    lab_wait(&lab, 5000);
     lab_expect_books(&lab);
     lab_destroy(&lab);
 }
