@@ -1,8 +1,14 @@
 /* covers: net/classify.c */
+/* covers: net/classify6.c */
 /* covers: net/icmp.c */
+/* covers: net/icmp6.c */
 /* covers: net/local.c */
+/* covers: net/mld.c */
+/* covers: net/nd.c */
+/* covers: net/ra.c */
 /* covers: net/rewrite.c */
 /* covers: net/route.c */
+/* covers: net/route6.c */
 /* Frames into a router with two cards and two cores. After each input everything that was taken is
  * given back, the books balance, and what was sent was well formed.
  *
@@ -22,6 +28,7 @@
 #include "net/udp.h"
 #include "net/wire/checksum.h"
 #include "net/wire/ethernet.h"
+#include "net/wire/icmp6.h"
 #include "net/wire/ipv4.h"
 #include "net/wire/ipv6.h"
 #include "tests/host/host.h"
@@ -41,11 +48,12 @@ enum how {
     HOW_PORT = 1 << 0,
     HOW_QUEUE = 1 << 1,
     HOW_ETHERNET = 1 << 2, /* to the port's own MAC address */
-    HOW_IPV4 = 1 << 3,     /* total length and checksum */
-    HOW_ICMP = 1 << 4,
-    HOW_SECOND = 1 << 5, /* a second passes afterwards */
+    HOW_LENGTH = 1 << 3,   /* that of the IP header, and its checksum if it has one */
+    HOW_ICMP = 1 << 4,     /* the message's checksum, of either family */
+    HOW_SECOND = 1 << 5,   /* a second passes afterwards */
     HOW_MINUTE = 1 << 6,
-    HOW_REPEAT = 1 << 7, /* many times, with the next identification each */
+    HOW_LINK = HOW_SECOND | HOW_MINUTE, /* before it, that port's link went down and up */
+    HOW_REPEAT = 1 << 7,                /* many times, with the next identification each */
 };
 
 /* Serves many inputs: building one takes longer than most of them. */
@@ -79,7 +87,8 @@ static void look_at_sent(unsigned port)
         size_t bytes = length - ETHERNET_HEADER_BYTES;
         if (load_be16(frame + 12) == ETHERTYPE_IPV6) {
             CHECK(ipv6_check(packet, bytes, bytes) == IPV6_GOOD);
-            CHECK(ipv6_packet_bytes((const void *)packet) <= mtus[port]);
+            CHECK(ipv6_packet_bytes((const void *)packet) == bytes);
+            CHECK(bytes <= mtus[port]);
         }
         if (load_be16(frame + 12) != ETHERTYPE_IPV4)
             continue;
@@ -135,10 +144,60 @@ static void hear_failure(void *context, const struct udp_failure *failure, uint6
     CHECK(failure->target.family == failure->from.family);
 }
 
+static struct address address6(unsigned net, unsigned host)
+{
+    const uint8_t bytes[16] = { 0x20, 1, 0xd, 0xb8, [5] = (uint8_t)net, [15] = (uint8_t)host };
+
+    return address_of_ipv6(bytes);
+}
+
+/* eth0 2001:db8::1/64, told to hosts. 2001:db8:2::/48 is behind 2001:db8::2, and 2001:db8:3::/48 as
+ * well behind 2001:db8::3; 2001:db8:4::/48 is refused, 2001:db8:5::/48 swallowed. All on that one
+ * link, so that who could go himself is redirected. */
+static void configure_ipv6(struct config *config)
+{
+    const struct address gateways[] = { address6(0, 2), address6(0, 3) };
+    struct config_route routes[] = {
+        { .prefix = { address6(2, 0), 48 }, .gateway_count = 1 },
+        { .prefix = { address6(3, 0), 48 }, .gateway_count = 2 },
+        { .prefix = { address6(4, 0), 48 }, .kind = ROUTE_REJECT },
+        { .prefix = { address6(5, 0), 48 }, .kind = ROUTE_BLACKHOLE },
+    };
+    const struct config_address own = { .interface = "eth0", .prefix = { address6(0, 1), 64 } };
+    struct config_interface eth0 = { .name = "eth0", .advertising = { .on = true } };
+
+    for (unsigned i = 0; i < ARRAY_COUNT(routes); i++) {
+        routes[i].distance = DISTANCE_STATIC;
+        memcpy(routes[i].gateways, gateways, routes[i].gateway_count * sizeof(gateways[0]));
+        CHECK(config_set_route(config, &routes[i]) == OK);
+    }
+    eth0.advertising.server_count = 1;
+    eth0.advertising.servers[0] = address6(0, 0x53);
+    CHECK(config_set_interface(config, &eth0) == OK);
+    CHECK(config_set_address(config, &own) == OK);
+}
+
+/* What is told to hosts is what eth0 has at first, and is stated then. */
+static void commit(struct config *config)
+{
+    struct config_interface eth0 = { .name = "eth0",
+                                     .advertising = { .on = true,
+                                                      .prefix_count = 2,
+                                                      .prefixes = { { address6(0, 0), 64 },
+                                                                    { address6(1, 0), 64 } } } };
+    struct commit_report report;
+    struct config *next = config_copy(config);
+
+    CHECK(next);
+    CHECK(control_commit(lab.router, config, &report) == OK);
+    pass(5);
+    CHECK(config_set_interface(next, &eth0) == OK);
+    CHECK(control_commit(lab.router, next, &report) == OK);
+}
+
 static void create(void)
 {
     struct nic *nics[PORTS];
-    struct commit_report report;
 
     lab.now_ns += NS_PER_S;
     host_clock_virtual(lab.now_ns);
@@ -182,13 +241,11 @@ static void create(void)
         CHECK(config_set_address(config, &own) == OK);
     }
     /* Of IPv6, eth0 alone: eth1 carries less than that wants. */
-    const uint8_t own6[16] = { 0x20, 1, 0xd, 0xb8, [15] = 1 };
-    struct config_address ipv6 = { .interface = "eth0", .prefix = { address_of_ipv6(own6), 64 } };
-    CHECK(config_set_address(config, &ipv6) == OK);
+    configure_ipv6(config);
     struct config_interface eth1 = { .name = "eth1", .mtu_bytes = MTU_MIN };
     CHECK(config_set_interface(config, &eth1) == OK);
     CHECK(config_set_arp(config, &arp) == OK);
-    CHECK(control_commit(lab.router, config, &report) == OK);
+    commit(config);
     struct udp_socket *socket;
     CHECK(udp_bind(lab.router->local->udp, NULL, 53,
                    &(struct udp_handlers){ hear, hear_failure, NULL }, &socket) == OK);
@@ -204,6 +261,21 @@ static void destroy(void)
     lab.router = NULL;
 }
 
+static void repair6(uint8_t *packet, size_t packet_bytes, unsigned how)
+{
+    struct ipv6_header *header = (void *)packet;
+    struct ipv6_headers headers;
+
+    if (how & HOW_LENGTH)
+        header->payload_length_be = __builtin_bswap16((uint16_t)(packet_bytes - IPV6_HEADER_BYTES));
+    if (how & HOW_ICMP && ipv6_check(packet, packet_bytes, packet_bytes) == IPV6_GOOD &&
+        ipv6_headers_walk(packet, packet_bytes, IPV6_TO_QUOTE, &headers) == IPV6_CHAIN_GOOD &&
+        headers.protocol == PROTOCOL_ICMP6 &&
+        ipv6_packet_bytes(header) >= headers.upper_offset + (uint32_t)ICMP6_HEADER_BYTES)
+        icmp6_seal(packet + headers.upper_offset, ipv6_packet_bytes(header) - headers.upper_offset,
+                   header->source, header->destination);
+}
+
 /* Frame bytes that a host could have sent, where `how` wants it. */
 static void repair(uint8_t *frame, size_t length, unsigned how, unsigned port)
 {
@@ -214,6 +286,10 @@ static void repair(uint8_t *frame, size_t length, unsigned how, unsigned port)
     if (length < ETHERNET_HEADER_BYTES + IPV4_HEADER_BYTES)
         return;
     size_t packet_bytes = length - ETHERNET_HEADER_BYTES;
+    if (load_be16(frame + 12) == ETHERTYPE_IPV6 && packet_bytes >= IPV6_HEADER_BYTES) {
+        repair6(frame + ETHERNET_HEADER_BYTES, packet_bytes, how);
+        return;
+    }
     size_t header_bytes = ipv4_header_bytes(header);
     if (header_bytes < IPV4_HEADER_BYTES || header_bytes > packet_bytes)
         return;
@@ -223,7 +299,7 @@ static void repair(uint8_t *frame, size_t length, unsigned how, unsigned port)
         uint16_t checksum_be = checksum_of(icmp, packet_bytes - header_bytes);
         memcpy(icmp + 2, &checksum_be, 2);
     }
-    if (how & HOW_IPV4) {
+    if (how & HOW_LENGTH) {
         header->total_length_be = __builtin_bswap16((uint16_t)packet_bytes);
         ipv4_seal(header);
     }
@@ -236,6 +312,16 @@ static void put(uint8_t *frame, size_t length, unsigned how)
     repair(frame, length, how, port);
     wire_nic_put(lab.cards[port], how & HOW_QUEUE ? 1 : 0, frame, length);
     step(10 * NS_PER_US);
+}
+
+/* Until the router has seen it; its addresses are to be tried anew. */
+static void flap(unsigned port)
+{
+    for (unsigned up = 0; up < 2; up++) {
+        wire_nic_set_link(lab.cards[port], up);
+        for (unsigned i = 0; i < 3; i++)
+            step(50 * NS_PER_MS);
+    }
 }
 
 static void expect_rest(void)
@@ -267,6 +353,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (length == 0)
             continue;
         memcpy(frame, reader_take(&reader, length), length);
+        if ((how & HOW_LINK) == HOW_LINK) {
+            flap(how & HOW_PORT);
+            how &= ~(unsigned)HOW_LINK;
+        }
         for (unsigned n = 0; n < (how & HOW_REPEAT ? REPEATS : 1u); n++) {
             put(frame, length, how);
             if (length > IDENTIFICATION_AT)
