@@ -96,7 +96,7 @@ def qemu_program(nic):
 
 def card_place(nic, index):
     """Where card number `index` is to be, as a property of its device."""
-    return f",addr={2 + IGB_SLOTS * index}" if nic == "igb" else ""
+    return f",addr={2 + IGB_SLOTS * index:x}" if nic == "igb" else ""
 
 
 def run(*command, limit_s=20, check=True):
