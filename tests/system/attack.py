@@ -73,24 +73,29 @@ def packet(chance, target):
     return header + body
 
 
-def main():
-    interface, mac, target, count, seed = sys.argv[1:6]
-    chance = random.Random(int(seed))
-    ethernet = bytes.fromhex(mac.replace(":", "")) + OWN_MAC + b"\x08\x00"
-    target = socket.inet_aton(target)
+def send_all(interface, frames):
+    """At PACKETS_PER_S; how many the card took."""
     sent = 0
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as wire:
         wire.bind((interface, 0))
         started = time.monotonic()
-        for number in range(int(count)):
+        for number, frame in enumerate(frames):
             try:
-                wire.send(ethernet + packet(chance, target))
+                wire.send(frame)
                 sent += 1
             except OSError:
                 time.sleep(0.001)  # the card's queue is full: this one is lost
             if number % BURST == 0:
                 time.sleep(max(0.0, started + number / PACKETS_PER_S - time.monotonic()))
-    print(sent)
+    return sent
+
+
+def main():
+    interface, mac, target, count, seed = sys.argv[1:6]
+    chance = random.Random(int(seed))
+    ethernet = bytes.fromhex(mac.replace(":", "")) + OWN_MAC + b"\x08\x00"
+    target = socket.inet_aton(target)
+    print(send_all(interface, (ethernet + packet(chance, target) for _ in range(int(count)))))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """Goal: nonsense from the wire costs nothing but counted drops. Method: 100,000 packets at the router and as many
-through it, made by attack.py from a seed or recorded from the ISIC tools; then it must still forward, and its memory
-must be back where it was."""
+through it, of either family, made by attack.py and attack6.py from a seed or recorded from the ISIC tools; then it must
+still forward both, and its memory must be back where it was."""
 import os
 from pathlib import Path
 
 from cases import Skip, matrix
-from forwarding_tests import two_sided
+import forwarding_tests
 from lab import DEBUG_KERNEL, KERNEL, TREE, Lab, expect, expect_equal, wait_until
 
 FOLDER = Path(__file__).resolve().parent
@@ -15,7 +15,9 @@ SEEDS = range(1, 21) if os.environ.get("SOAK") else [1]
 # The router itself, and a host behind it. Overruns, double frees and use after free are found by the debug kernel
 # alone, which meets each target and each card once.
 CASES = ["10.1.0.1 virtio-net debug", "10.1.0.1 e1000 release", "10.2.0.2 virtio-net release",
-         "10.2.0.2 e1000 debug"]
+         "10.2.0.2 e1000 debug", "fd01::1 virtio-net release", "fd01::1 e1000 debug", "fd02::2 virtio-net debug",
+         "fd02::2 e1000 release"]
+CONFIG = forwarding_tests.CONFIG + "ipv6 eth0 address fd01::1/64\nipv6 eth1 address fd02::1/64\n"
 SEND_S = 100
 LOST_PERCENT = 1    # at most, of what the host's tap has not dropped
 SETTLE_S = 60    # reassembly gives up after 30 s, neighbors that never answer after some more
@@ -30,11 +32,23 @@ def heap_in_use(router):
     return heap["live"], heap["live_bytes"]
 
 
+def two_sided(lab, nic, kernel):
+    """h1 10.1.0.2, fd01::2 - eth0 router eth1 - h2 10.2.0.2, fd02::2, links up, addresses valid."""
+    h1, router, h2 = forwarding_tests.two_sided(lab, nic, 2, CONFIG, kernel=kernel, memory_mib=256)
+    for host, net in ((h1, "fd01::"), (h2, "fd02::")):
+        host.run("sh", "-c", "echo 0 > /proc/sys/net/ipv6/conf/all/disable_ipv6")
+        host.ip("address", "add", f"{net}2/64", "dev", "eth0", "nodad")
+        host.ip("-6", "route", "add", "default", "via", f"{net}1")
+        wait_until(lambda host=host, net=net: host.ping(f"{net}1", count=1), 10, f"{host.name} to reach {net}1")
+    return h1, router, h2
+
+
 def survives(nic, attack, kernel=KERNEL):
     """attack(h1, MAC address of the router) sends from the namespace of h1 and answers what it sent."""
     with Lab() as lab:
-        h1, router, h2 = two_sided(lab, nic, 2, kernel=kernel, memory_mib=256)
+        h1, router, h2 = two_sided(lab, nic, kernel)
         h1.expect_ping("10.2.0.2")
+        h1.expect_ping("fd02::2")
         heap, before = heap_in_use(router), router.interface("eth0")["rx_packets"]
         sent = int(attack(h1, router.interface("eth0")["mac"]))
         dropped, came = dropped_by_tap(h1), lambda: router.interface("eth0")["rx_packets"] - before
@@ -43,7 +57,8 @@ def survives(nic, attack, kernel=KERNEL):
         wait_until(lambda: came() >= (sent - dropped) * (100 - LOST_PERCENT) // 100, 10,
                    f"{sent} packets, of which the tap has dropped {dropped}")
         # What still waits for neighbors that never answer may cost the first packets.
-        for host, address in ((h1, "10.2.0.2"), (h2, "10.1.0.2"), (h1, "10.1.0.1")):
+        for host, address in ((h1, "10.2.0.2"), (h2, "10.1.0.2"), (h1, "10.1.0.1"), (h1, "fd02::2"), (h2, "fd01::2"),
+                              (h1, "fd01::1")):
             wait_until(lambda host=host, address=address: host.ping(address) == 3, SETTLE_S, f"{address} to answer")
         wait_until(lambda: router.packets_out() == 0, SETTLE_S, "all packets to be back")
         wait_until(lambda: heap_in_use(router) == heap, SETTLE_S, f"the heap to be back at {heap}")
@@ -54,9 +69,10 @@ def survives(nic, attack, kernel=KERNEL):
 @matrix(case=CASES, seed=SEEDS)
 def test_survives_random_packets(case, seed):
     target, nic, kernel = case.split()
+    program = "attack6.py" if ":" in target else "attack.py"
 
     def attack(host, mac):
-        return host.run("/usr/bin/python3", str(FOLDER / "attack.py"), "eth0", mac, target, str(PACKETS), str(seed),
+        return host.run("/usr/bin/python3", str(FOLDER / program), "eth0", mac, target, str(PACKETS), str(seed),
                         limit_s=SEND_S)
     survives(nic, attack, DEBUG_KERNEL if kernel == "debug" else KERNEL)
 

@@ -6,10 +6,10 @@
 The recording host's own ARP and neighbor discovery are left out: they would speak for an address that the hosts of
 the test have. Runs inside the namespace of a host.
 """
-import socket
 import struct
 import sys
-import time
+
+from attack import send_all
 
 FILE_HEADER_BYTES = 24
 RECORD_HEADER = struct.Struct("<IIII")   # seconds, microseconds, captured, original length
@@ -17,8 +17,6 @@ ETHERTYPE_ARP, ETHERTYPE_IPV6 = b"\x08\x06", b"\x86\xdd"
 ICMPV6 = 58
 NEIGHBOR_DISCOVERY = range(133, 138)     # RFC 4861, 4
 FRAME_MAX = 1514
-BURST = 32
-PACKETS_PER_S = 20000
 
 
 def is_link_talk(frame):
@@ -43,19 +41,7 @@ def read_frames(path, mac):
 def main():
     interface, mac, path, count = sys.argv[1:5]
     frames = read_frames(path, bytes.fromhex(mac.replace(":", "")))
-    sent = 0
-    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as wire:
-        wire.bind((interface, 0))
-        started = time.monotonic()
-        for number in range(int(count)):
-            try:
-                wire.send(frames[number % len(frames)])
-                sent += 1
-            except OSError:
-                time.sleep(0.001)  # the card's queue is full: this one is lost
-            if number % BURST == 0:
-                time.sleep(max(0.0, started + number / PACKETS_PER_S - time.monotonic()))
-    print(sent)
+    print(send_all(interface, (frames[number % len(frames)] for number in range(int(count)))))
 
 
 if __name__ == "__main__":
