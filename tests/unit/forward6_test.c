@@ -447,6 +447,82 @@ TEST(forward6_delivered_extensions_are_judged)
     finish(&lab);
 }
 
+/* A chain without end is not followed, whether it is for us or hop-by-hop options make us look on
+ * its way. too many options are told to the sender (RFC 8883 2); what ends the walk before a
+ * message is seen is not, since that may be an error (RFC 4443 2.4, e.1). */
+TEST(forward6_chain_beyond_our_limits_is_dropped)
+{
+    static const struct {
+        unsigned headers, options; /* destination options behind the hop-by-hop ones; in those */
+        unsigned segment_bytes;    /* of the buffers in which the frame comes */
+        bool told;
+    } cases[] = {
+        { IPV6_EXTENSIONS_MAX, 1, 0, false },
+        { 100, 1, 0, false },
+        { 1, IPV6_OPTIONS_MAX + 1, 0, true },
+        { 6, 1, 96, false },
+    };
+    static uint8_t extensions[1200];
+
+    for (unsigned i = 0; i < 2 * ARRAY_COUNT(cases); i++) {
+        unsigned bytes = 8 * (1 + cases[i / 2].options / 3);
+        struct lab lab = start();
+        memset(extensions, 0, sizeof(extensions));
+        extensions[0] = DEST;
+        extensions[1] = (uint8_t)(bytes / 8 - 1);
+        for (unsigned n = 0; n < cases[i / 2].options; n++)
+            extensions[2 + 2 * n] = 0x1e; /* unknown, of no length: skip */
+        for (unsigned n = 0; n < cases[i / 2].headers; n++, bytes += 8)
+            memcpy(extensions + bytes, (uint8_t[]){ DEST, 0, 1, 4 }, 4);
+        extensions[bytes - 8] = UDP;
+        struct lab_frame frame =
+            lab6_frame(0, &(struct lab6_packet){ .source = HOST_0,
+                                                 .destination = i % 2 ? US_0 : HOST_1,
+                                                 .protocol = HBH,
+                                                 .extensions = extensions,
+                                                 .extension_bytes = bytes,
+                                                 .payload_bytes = 20 });
+        if (cases[i / 2].segment_bytes > 0)
+            wire_nic_set_segment(lab.cards[0], cases[i / 2].segment_bytes);
+        send(&lab, &frame);
+        if (cases[i / 2].told)
+            lab6_expect_error(&lab, 0, &frame, US_0, ICMP6_PARAMETER_PROBLEM,
+                              ICMP6_TOO_MANY_OPTIONS);
+        EXPECT_EQUAL(lab_dropped(&lab, 0, DROP_IPV6_EXTENSION), 1);
+        lab6_expect_silence(&lab);
+        finish(&lab);
+    }
+}
+
+/* RFC 2675: an option that we do not know wants its sender told, unless it speaks to many. Where
+ * the payload length is 0, as in a jumbogram, there is no packet to tell of. */
+TEST(forward6_jumbo_payload_option_is_unknown)
+{
+    static const uint8_t jumbo[8] = { UDP, 0, 0xc2, 4, 0, 1, 0, 0 };
+    struct lab lab = start();
+    struct lab6_packet packet = { HOST_0,
+                                  HOST_1,
+                                  .protocol = HBH,
+                                  .extensions = jumbo,
+                                  .extension_bytes = sizeof(jumbo),
+                                  .payload_bytes = 20 };
+    struct lab_frame frame = lab6_frame(0, &packet);
+
+    send(&lab, &frame);
+    struct icmp6_header icmp =
+        lab6_expect_error(&lab, 0, &frame, US_0, ICMP6_PARAMETER_PROBLEM, ICMP6_UNKNOWN_OPTION);
+    EXPECT_EQUAL(__builtin_bswap32(icmp.pointer_be), 42);
+    lab6_header(&frame)->payload_length_be = 0;
+    send(&lab, &frame);
+    EXPECT_EQUAL(lab_dropped(&lab, 0, DROP_BAD_IPV6_HEADER), 1);
+    packet.destination = "ff02::1";
+    frame = lab6_frame(0, &packet);
+    send(&lab, &frame);
+    EXPECT_EQUAL(lab_dropped(&lab, 0, DROP_IPV6_DISCARD), 1);
+    lab6_expect_silence(&lab);
+    finish(&lab);
+}
+
 /* ---- Errors: when not ----------------------------------------------------------------------- */
 
 TEST(forward6_error_is_never_about_an_error_or_a_redirect)

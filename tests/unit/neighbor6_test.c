@@ -794,6 +794,27 @@ TEST(neighbor6_address_wants_a_port_that_carries_1280_bytes)
     finish(&lab);
 }
 
+/* Who is on another link knows nothing of this one. */
+TEST(neighbor6_advertisement_from_another_link_changes_nothing)
+{
+    struct lab lab = lab6_create(1, 2);
+    static const char *const targets[] = { HOST_0, "2001:db8:99::1", "ff02::1" };
+    const struct advertised flags = { .solicited = true, .override = true };
+
+    lab6_meet(&lab, 0, HOST_0, 2);
+    for (unsigned i = 0; i < ARRAY_COUNT(targets); i++) {
+        struct lab_frame frame =
+            lab6_advertisement(1, "fe80::9", US_1, targets[i], lab_host_mac(1, 9), flags);
+        send(&lab, 1, &frame);
+        EXPECT_EQUAL(lab_dropped(&lab, 1, DROP_BAD_ND), i + 1);
+    }
+    EXPECT(mac_equal(neighbor_of(&lab, 0, HOST_0).mac, lab_host_mac(0, 2)));
+    EXPECT_EQUAL(neighbor_of(&lab, 1, HOST_0).state, NEIGHBOR_NONE);
+    EXPECT_EQUAL(neighbor_of(&lab, 1, "2001:db8:99::1").state, NEIGHBOR_NONE);
+    lab6_expect_silence(&lab);
+    finish(&lab);
+}
+
 /* A scan of a net with more addresses than there is memory for. */
 TEST(neighbor6_scan_of_a_net_holds_a_bounded_number_of_packets)
 {
