@@ -55,6 +55,8 @@ static enum verdict classify_carefully(struct core *core, struct packet *packet,
     packet->flags &= (uint8_t)~PACKET_LOCAL;
     if (verdict != PASS)
         return verdict;
+    if (port->ipv6_disabled)
+        return DROP_IPV6_DISABLED;
     if (packet->next_segment && classify_has_too_many_segments(packet))
         return DROP_TOO_MANY_SEGMENTS;
     switch (ipv6_check(header, packet->length_bytes - ETHERNET_HEADER_BYTES,
@@ -137,6 +139,8 @@ void classify6_batch(struct core *core, uint16_t port_in, struct batch *batch,
         unusual |= bit_of(i);
     }
     counter_add(&core->ports[port_in].received_bytes, bytes);
+    if (UNLIKELY(port->ipv6_disabled)) /* each is looked at: others may be of IPv4 */
+        unusual = bit_of(count - 1) | (bit_of(count - 1) - 1);
     findings->unusual = unusual;
     if (UNLIKELY(unusual != 0))
         classify_unusual(core, port, batch, findings);

@@ -8,6 +8,7 @@
 #include "kernel/base/pause.h"
 #include "kernel/base/text.h"
 #include "kernel/platform.h"
+#include "net/ipv6_addresses.h"
 #include "net/rib.h"
 #include "net/route_file.h"
 
@@ -120,6 +121,7 @@ static enum error add_broadcasts(struct maker *maker, const struct prefix *prefi
 static enum error add_address(struct maker *maker, const struct config_address *address)
 {
     const struct prefix *prefix = &address->prefix;
+    struct address anycast;
     uint16_t port = find_port(maker->plan->ports, maker->plan->port_count, address->interface);
 
     if (port == PORT_NONE || prefix->address.family != maker->plan->family)
@@ -132,6 +134,8 @@ static enum error add_address(struct maker *maker, const struct config_address *
     if (error == OK)
         error = add_local(maker, &prefix->address, address_bits(&prefix->address), NEXT_HOP_LOCAL,
                           port);
+    if (error == OK && ipv6_subnet_router(prefix, &anycast))
+        error = add_local(maker, &anycast, address_bits(&anycast), NEXT_HOP_LOCAL, port);
     /* RFC 3021: a net of two addresses has no broadcast. */
     if (error == OK && prefix->address.family == FAMILY_IPV4 && prefix->length <= 30)
         error = add_broadcasts(maker, prefix, port);

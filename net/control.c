@@ -25,6 +25,7 @@
 #include "net/fib6.h"
 #include "net/forwarding.h"
 #include "net/ipv6_addresses.h"
+#include "net/mld.h"
 #include "net/neighbor.h"
 #include "net/ra.h"
 #include "net/rib.h"
@@ -542,6 +543,14 @@ static void publish(struct router *router, struct plan *plan)
         }
 }
 
+/* Of ports that are about to be taken out of service. */
+static void take_leave(struct router *router, const struct plan *plan)
+{
+    for (unsigned i = 0; i < router->port_count; i++)
+        if (router->ports[i].admin_up && router->ports[i].link_up && !plan->ports[i].admin_up)
+            mld_leave_all(router->mld, (uint16_t)i);
+}
+
 /* A commit that is no more than one route changed. False: it takes all the steps. */
 static bool commit_one_route(struct router *router, const struct config *next,
                              const struct commit_report *report, enum error *error)
@@ -593,6 +602,7 @@ static enum error apply(struct router *router, const struct config *next,
     report->prepare_ns = prepared_ns - start_ns;
 
     uint64_t now_ns = router->cores[CONTROL_CORE]->now_ns;
+    take_leave(router, &plan);
     publish(router, &plan);
     neighbor_reconfigure(router->neighbors, next, now_ns);
     ipv6_addresses_reconfigure(router->ipv6_addresses, next, now_ns);

@@ -20,16 +20,23 @@ enum { NEXT_HOPS_SPARE = 64 }; /* room for paths that come later */
 /* ---- Next hops --------------------------------------------------------------------------------
  */
 
+/* A duplicate link-local address takes IPv6 away: RFC 4862 5.4.5. */
+static bool is_up(const struct forwarding *view, uint16_t port, enum family family)
+{
+    return view->ports[port].up && !(family == FAMILY_IPV6 && view->ports[port].ipv6_disabled);
+}
+
 uint16_t forwarding_gateway_port(const struct forwarding *view, const struct rib *rib,
                                  const struct path *path, const struct address *gateway)
 {
-    if (path->port != PORT_NONE) /* where a statement says so: of link-local gateways */
-        return view->ports[path->port].up ? path->port : PORT_NONE;
+    const enum family family = (enum family)gateway->family;
     bool usable[PORT_MAX + 1];
 
-    for (unsigned i = 0; i < view->port_count; i++)
+    if (path->port != PORT_NONE) /* where a statement says so: of link-local gateways */
+        return is_up(view, path->port, family) ? path->port : PORT_NONE;
+    for (uint16_t i = 0; i < view->port_count; i++)
         usable[i] =
-            view->ports[i].up && i != view->port_count - 1; /* nobody is behind the loopback */
+            is_up(view, i, family) && i != view->port_count - 1; /* nobody is behind the loopback */
     return rib_connected_port(rib, gateway, usable);
 }
 
@@ -64,6 +71,7 @@ static bool is_valid(const struct forwarding *view, const struct path *path)
 static struct next_hop resolve(const struct forwarding *view, const struct rib *rib,
                                const struct path *path)
 {
+    const enum family family = rib_family(rib);
     struct next_hop next_hop = { .kind = path->kind, .port = path->port };
     bool usable = true;
 
@@ -75,7 +83,7 @@ static struct next_hop resolve(const struct forwarding *view, const struct rib *
         usable = view->ports[path->port].up;
         break;
     case NEXT_HOP_CONNECTED:
-        usable = view->ports[path->port].up;
+        usable = is_up(view, path->port, family);
         if (path->port == view->port_count - 1) /* the loopback, and nobody is behind it */
             next_hop.kind = NEXT_HOP_BLACKHOLE;
         break;
@@ -199,9 +207,11 @@ static void collect_ipv6_addresses(struct forwarding *view, struct own_address *
         uint32_t last_be;
         if (own->state != IPV6_ADDRESS_VALID || !view->ports[own->port].admin_up)
             continue;
-        addresses[view->address_count++] = (struct own_address){ .address = own->address,
-                                                                 .length = own->length,
-                                                                 .port = own->port };
+        addresses[view->address_count++] =
+            (struct own_address){ .address = own->address,
+                                  .length = own->length,
+                                  .port = own->port,
+                                  .anycast = own->origin == IPV6_FROM_NET };
         memcpy(&last_be, own->address.bytes + 12, sizeof(last_be));
         suspect_source(view, last_be);
     }
@@ -257,6 +267,8 @@ struct forwarding *forwarding_create(const struct forwarding_plan *plan)
     copy_ports(view, plan->ports, plan->port_count);
     collect_ipv4_addresses(view, addresses, plan->config, plan->ports);
     if (plan->ipv6_addresses) {
+        for (uint16_t i = 0; i < view->port_count; i++)
+            view->ports[i].ipv6_disabled = ipv6_addresses_is_disabled(plan->ipv6_addresses, i);
         collect_ipv6_addresses(view, addresses, plan->ipv6_addresses);
         collect_tentative_addresses(view, addresses, plan->ipv6_addresses);
     }
@@ -374,6 +386,14 @@ static bool is_in_net_of(const struct own_address *own, const struct address *ad
     return prefix_contains(&net, address);
 }
 
+bool forwarding_is_anycast(const struct forwarding *view, const struct address *address)
+{
+    for (unsigned i = 0; i < view->address_count; i++)
+        if (view->addresses[i].anycast && address_equal(&view->addresses[i].address, address))
+            return true;
+    return false;
+}
+
 struct address forwarding_source(const struct forwarding *view, uint16_t port,
                                  const struct address *toward)
 {
@@ -382,7 +402,7 @@ struct address forwarding_source(const struct forwarding *view, uint16_t port,
 
     for (unsigned i = 0; i < view->address_count; i++) {
         const struct own_address *own = &view->addresses[i];
-        if (own->port != port || own->address.family != toward->family)
+        if (own->port != port || own->address.family != toward->family || own->anycast)
             continue;
         if (address_is_link_local(&own->address) != link_local) /* RFC 6724 5, rule 2 */
             continue;

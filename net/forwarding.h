@@ -43,6 +43,7 @@ struct own_address {
     struct address address;
     uint8_t length; /* of its net */
     bool secondary;
+    bool anycast; /* of others as well, so nothing is sent from it: RFC 4291 2.6.1 */
     uint16_t port;
 };
 
@@ -50,7 +51,8 @@ struct forwarding_port {
     uint8_t mac[6];
     uint16_t mtu_bytes; /* limits what we send */
     bool admin_up;
-    bool up; /* admin and link */
+    bool up;            /* admin and link */
+    bool ipv6_disabled; /* its link-local address is somebody else's: RFC 4862 5.4.5 */
 };
 
 /* What the numbers mean that a family's FIB answers. */
@@ -84,6 +86,8 @@ bool forwarding_is_own_on(const struct forwarding *view, uint16_t port,
                           const struct address *address);
 /* Is it ours, on whatever port, or a link-local one of ours on that port? */
 bool forwarding_is_own(const struct forwarding *view, uint16_t port, const struct address *address);
+/* Is it ours, and any other router's on its link? */
+bool forwarding_is_anycast(const struct forwarding *view, const struct address *address);
 /* The address of ours on that port in whose net `toward` lies, else the port's first of that
  * family and scope: a link-local one toward those alone. FAMILY_NONE: it has none. */
 struct address forwarding_source(const struct forwarding *view, uint16_t port,

@@ -208,7 +208,8 @@ static void remove_extensions(struct packet *packet, uint32_t message_offset)
         __builtin_bswap16((uint16_t)(packet->network_length_bytes - IPV6_HEADER_BYTES));
 }
 
-/* To a group of ours, the answer comes from an address of the port (RFC 4443 4.2). */
+/* To a group of ours, or to what others have as well, the answer comes from an address of the port
+ * (RFC 4443 4.2). */
 void icmp6_answer_echo(struct core *core, struct packet *packet, uint32_t message_offset)
 {
     uint16_t old_be, new_be;
@@ -222,14 +223,15 @@ void icmp6_answer_echo(struct core *core, struct packet *packet, uint32_t messag
     uint32_t length_bytes = packet->network_length_bytes - (uint32_t)IPV6_HEADER_BYTES;
     struct address source = address_of_ipv6(header->destination);
     const struct address target = address_of_ipv6(header->source);
-    bool to_group = ipv6_is_multicast(header->destination);
+    bool shared =
+        ipv6_is_multicast(header->destination) || forwarding_is_anycast(core->forwarding, &source);
 
     memcpy(&old_be, icmp, sizeof(old_be)); /* the word of type and code */
     icmp->type = ICMP6_ECHO_REPLY;
     icmp->code = 0;
     memcpy(&new_be, icmp, sizeof(new_be));
     icmp->checksum_be = checksum_replace(icmp->checksum_be, old_be, new_be);
-    if (to_group)
+    if (shared)
         source = datagram6_source(core, &target, link);
     if (source.family == FAMILY_NONE) {
         packet_free(core->pool, packet);
@@ -238,7 +240,7 @@ void icmp6_answer_echo(struct core *core, struct packet *packet, uint32_t messag
     memcpy(header->destination, target.bytes, sizeof(header->destination));
     memcpy(header->source, source.bytes, sizeof(header->source));
     header->hop_limit = ICMP6_HOP_LIMIT;
-    if (to_group) {
+    if (shared) {
         icmp->checksum_be = 0;
         uint64_t sum = icmp6_pseudo_sum(header->source, header->destination, length_bytes);
         icmp->checksum_be =

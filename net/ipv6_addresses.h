@@ -4,9 +4,16 @@
  *   TENTATIVE --nobody has answered for a second--> VALID
  *       `------somebody has it-------------------> DUPLICATE, until its port's link has been down
  *
- * A port that has an address by the configuration also has a link-local one, made of its MAC
- * address (RFC 4291 2.5.6, RFC 2464 5). Belongs to the control core; the view has those that are
- * valid and the groups of those that are tentative, and is made anew when that changes. */
+ * A port that has an address by the configuration also has a link-local one,
+ * made of its MAC address (RFC 4291 2.5.6, RFC 2464 5). If that is a duplicate, so is the MAC
+ * address, and the port does without IPv6 altogether: its other addresses are DISABLED (RFC 4862
+ * 5.4.5).
+ *
+ * The first address of each net is any router's, ours too (the subnet-router anycast address, RFC
+ * 4291 2.6.1): nobody is asked for it, and nothing is sent from it.
+ *
+ * Belongs to the control core; the view has those that are valid and the groups of those that are
+ * tentative, and is made anew when that changes. */
 #pragma once
 
 #include "kernel/base/types.h"
@@ -16,7 +23,8 @@ struct config;
 struct core;
 
 enum {
-    IPV6_ADDRESS_MAX = 1088,  /* what a configuration may have, and a link-local one per port */
+    IPV6_ADDRESS_MAX = 2 * 1024 + 64, /* what a configuration may have, with the anycast address of
+                                       * each, and a link-local one per port */
     IPV6_PROBE_MS = 1000,     /* RFC 4861 RETRANS_TIMER, after the one probe of RFC 4862 5.1 */
     IPV6_PROBE_DELAY_MS = 10, /* RFC 4862 5.4.2 wants up to 1 s; a router's link comes up alone */
 };
@@ -26,15 +34,26 @@ enum ipv6_address_state {
     IPV6_ADDRESS_TENTATIVE,
     IPV6_ADDRESS_VALID,
     IPV6_ADDRESS_DUPLICATE,
+    IPV6_ADDRESS_DISABLED,
 };
 
 const char *ipv6_address_state_name(enum ipv6_address_state state); /* "tentative" */
 
+/* Why it is ours. */
+enum ipv6_address_origin {
+    IPV6_FROM_STATEMENT,
+    IPV6_FROM_MAC, /* link-local */
+    IPV6_FROM_NET, /* anycast, of the net of another */
+};
+
+const char *ipv6_address_origin_name(enum ipv6_address_origin origin); /* "static" */
+
 struct ipv6_address {
     struct address address;
-    uint8_t length; /* of its net; 64 of a link-local one */
+    uint8_t length; /* of its net; 64 of a link-local one, 128 of an anycast one */
     uint16_t port;
-    uint8_t state; /* enum ipv6_address_state */
+    uint8_t state;  /* enum ipv6_address_state */
+    uint8_t origin; /* enum ipv6_address_origin */
 };
 
 struct ipv6_addresses;
@@ -47,6 +66,10 @@ struct ipv6_addresses_uses {
     void (*probe)(struct core *core, uint16_t port, const struct address *address);
     /* Says that it is ours now. */
     void (*announce)(struct core *core, uint16_t port, const struct address *address);
+    /* Listens no longer to what is sent to whoever has that address, unless for another one. */
+    void (*leave)(struct core *core, uint16_t port, const struct address *address);
+    /* Somebody else has it: it is out of use, and so are all others if it is link-local. */
+    void (*duplicate)(struct core *core, uint16_t port, const struct address *address);
 };
 
 /* core: the control core. NULL: no memory. */
@@ -71,6 +94,13 @@ void ipv6_addresses_conflict(struct ipv6_addresses *addresses, uint16_t port,
 /* NONE: it is not ours on that port. */
 enum ipv6_address_state ipv6_addresses_state(const struct ipv6_addresses *addresses, uint16_t port,
                                              const struct address *address);
+/* NULL: it is not ours on that port. */
+const struct ipv6_address *ipv6_addresses_find(const struct ipv6_addresses *addresses,
+                                               uint16_t port, const struct address *address);
+/* The anycast address of that net; false: it has none, as nets of two addresses and single ones. */
+bool ipv6_subnet_router(const struct prefix *prefix, struct address *anycast) MUST_CHECK;
+/* The port does without IPv6: its link-local address is somebody else's. */
+bool ipv6_addresses_is_disabled(const struct ipv6_addresses *addresses, uint16_t port);
 unsigned ipv6_addresses_count(const struct ipv6_addresses *addresses);
 const struct ipv6_address *ipv6_addresses_at(const struct ipv6_addresses *addresses,
                                              unsigned index);

@@ -17,10 +17,19 @@ enum {
     HEADERS_BYTES = ETHERNET_HEADER_BYTES + IPV6_HEADER_BYTES + IPV6_ROUTER_ALERT_HEADER_BYTES,
 };
 
+/* A group that we listen to no longer. */
+struct leaving {
+    uint8_t group[IPV6_ADDRESS_BYTES];
+    unsigned reports_left; /* still owed for that */
+};
+
 struct mld_port {
     struct mld *owner;
     uint16_t port;
+    bool is_asked;         /* a query waits for its answer */
     unsigned changes_left; /* reports still owed for a change of groups */
+    unsigned leaving_count;
+    struct leaving leaving[MLD_LEAVING_MAX];
     uint64_t old_querier_until_ns;
     uint64_t next_ns; /* no report before */
     struct timer timer;
@@ -38,7 +47,8 @@ struct mld {
 /* Also of addresses that are asked for first: RFC 4862 5.4.2. */
 static bool belongs_to(const struct ipv6_address *address, uint16_t port)
 {
-    return address->port == port && address->state != IPV6_ADDRESS_DUPLICATE;
+    return address->port == port && address->state != IPV6_ADDRESS_DUPLICATE &&
+           address->state != IPV6_ADDRESS_DISABLED;
 }
 
 static bool listens_to(const struct mld *mld, uint16_t port, const uint8_t *group)
@@ -105,57 +115,77 @@ static void send_message(const struct mld *mld, uint16_t port, const uint8_t *de
 /* What is told together. */
 struct report {
     const struct mld *mld;
-    const struct mld_port *port;
-    enum mld_record_type type;
+    uint16_t port;
     bool version_1;
     unsigned count;
     struct mld_record records[MLD_RECORDS_MAX];
 };
 
+/* RFC 3810 8.2.1: to each group itself, or to all routers that it has one listener less. */
+static void send_old_report(const struct report *report, const struct mld_record *record)
+{
+    bool done = record->type == MLD_TO_INCLUDE;
+    uint8_t message[MLD1_MESSAGE_BYTES];
+
+    mld1_message_write(done ? ICMP6_LISTENER_DONE : ICMP6_LISTENER_REPORT, record->group, message);
+    send_message(report->mld, report->port, done ? ipv6_all_routers : record->group, message,
+                 sizeof(message));
+}
+
 static void send_report(struct report *report)
 {
     uint8_t message[MLD_REPORT_BYTES + MLD_RECORDS_MAX * MLD_RECORD_BYTES];
-    uint16_t port = report->port->port;
 
-    for (unsigned i = 0; report->version_1 && i < report->count; i++) { /* RFC 3810 8.2.1 */
-        mld1_message_write(ICMP6_LISTENER_REPORT, report->records[i].group, message);
-        send_message(report->mld, port, report->records[i].group, message, MLD1_MESSAGE_BYTES);
-    }
+    for (unsigned i = 0; report->version_1 && i < report->count; i++)
+        send_old_report(report, &report->records[i]);
     if (!report->version_1 && report->count > 0) {
         size_t length_bytes =
             mld_report_write(report->records, report->count, message, sizeof(message));
         CHECK(length_bytes > 0);
-        send_message(report->mld, port, ipv6_all_mld2_routers, message, (uint32_t)length_bytes);
+        send_message(report->mld, report->port, ipv6_all_mld2_routers, message,
+                     (uint32_t)length_bytes);
     }
     report->count = 0;
 }
 
-static void tell(struct report *report, const uint8_t *group)
+static void tell(struct report *report, const uint8_t *group, enum mld_record_type type)
 {
     for (unsigned i = 0; i < report->count; i++)
         if (ipv6_equal(report->records[i].group, group))
             return;
     if (report->count == MLD_RECORDS_MAX)
         send_report(report);
-    report->records[report->count].type = report->type;
+    report->records[report->count].type = type;
     memcpy(report->records[report->count++].group, group, IPV6_ADDRESS_BYTES);
 }
 
 /* All nodes are never reported: RFC 3810 6. */
-static void tell_all(struct report *report)
+static void tell_all(struct report *report, enum mld_record_type type)
 {
     const struct ipv6_addresses *addresses = report->mld->addresses;
     uint8_t group[IPV6_ADDRESS_BYTES];
 
     for (unsigned i = 0; i < ipv6_addresses_count(addresses); i++) {
         const struct ipv6_address *at = ipv6_addresses_at(addresses, i);
-        if (!belongs_to(at, report->port->port))
+        if (!belongs_to(at, report->port))
             continue;
-        tell(report, ipv6_all_routers);
+        tell(report, ipv6_all_routers, type);
         ipv6_solicited_node(at->address.bytes, group);
-        tell(report, group);
+        tell(report, group, type);
     }
-    send_report(report);
+}
+
+/* The groups that were left; a listener of version 1 says so once (RFC 2710 4). */
+static void tell_leaving(struct report *report, struct mld_port *port)
+{
+    for (unsigned i = port->leaving_count; i-- > 0;) {
+        struct leaving *leaving = &port->leaving[i];
+        bool came_back = listens_to(report->mld, report->port, leaving->group);
+        if (!came_back)
+            tell(report, leaving->group, MLD_TO_INCLUDE);
+        if (came_back || report->version_1 || --leaving->reports_left == 0)
+            *leaving = port->leaving[--port->leaving_count];
+    }
 }
 
 /* ---- When ------------------------------------------------------------------------------------ */
@@ -171,18 +201,28 @@ static void report_within(struct mld_port *port, uint64_t maximum_ms, uint64_t n
         timer_set(&core->timers, &port->timer, due_ns);
 }
 
+static struct report report_of(const struct mld_port *port, uint64_t now_ns)
+{
+    return (struct report){ .mld = port->owner,
+                            .port = port->port,
+                            .version_1 = now_ns < port->old_querier_until_ns };
+}
+
 static void expired(struct timer *timer, uint64_t now_ns)
 {
     struct mld_port *port = CONTAINER_OF(timer, struct mld_port, timer);
-    bool changed = port->changes_left > 0;
-    struct report report = { .mld = port->owner,
-                             .port = port,
-                             .type = changed ? MLD_TO_EXCLUDE : MLD_IS_EXCLUDE,
-                             .version_1 = now_ns < port->old_querier_until_ns };
+    struct report report = report_of(port, now_ns);
 
-    tell_all(&report);
+    if (port->changes_left > 0)
+        tell_all(&report, MLD_TO_EXCLUDE);
+    else if (port->is_asked)
+        tell_all(&report, MLD_IS_EXCLUDE);
+    port->changes_left -= port->changes_left > 0;
+    port->is_asked = false;
+    tell_leaving(&report, port);
+    send_report(&report);
     port->next_ns = now_ns + (uint64_t)MLD_SPACING_MS * NS_PER_MS;
-    if (changed && --port->changes_left > 0)
+    if (port->changes_left > 0 || port->leaving_count > 0)
         report_within(port, MLD_REPORT_INTERVAL_MS, now_ns);
 }
 
@@ -190,6 +230,40 @@ void mld_listen(struct mld *mld, uint16_t port)
 {
     mld->ports[port].changes_left = MLD_REPORTS;
     report_within(&mld->ports[port], 0, mld->core->now_ns);
+}
+
+/* RFC 3810 6.1. */
+static void leave_group(struct mld_port *port, const uint8_t *group)
+{
+    struct leaving *leaving = port->leaving;
+
+    if (listens_to(port->owner, port->port, group))
+        return;
+    while (leaving < port->leaving + port->leaving_count && !ipv6_equal(leaving->group, group))
+        leaving++;
+    if (leaving == port->leaving + MLD_LEAVING_MAX)
+        return; /* the routers there find out by asking */
+    port->leaving_count = MAX_OF(port->leaving_count, (unsigned)(leaving - port->leaving) + 1);
+    memcpy(leaving->group, group, IPV6_ADDRESS_BYTES);
+    leaving->reports_left = MLD_REPORTS;
+    report_within(port, 0, port->owner->core->now_ns);
+}
+
+void mld_leave(struct mld *mld, uint16_t port, const struct address *address)
+{
+    uint8_t group[IPV6_ADDRESS_BYTES];
+
+    ipv6_solicited_node(address->bytes, group);
+    leave_group(&mld->ports[port], group);
+    leave_group(&mld->ports[port], ipv6_all_routers);
+}
+
+void mld_leave_all(struct mld *mld, uint16_t port)
+{
+    struct report report = report_of(&mld->ports[port], mld->core->now_ns);
+
+    tell_all(&report, MLD_TO_INCLUDE);
+    send_report(&report);
 }
 
 enum verdict mld_input(struct mld *mld, const struct packet *packet,
@@ -207,6 +281,7 @@ enum verdict mld_input(struct mld *mld, const struct packet *packet,
         port->old_querier_until_ns = now_ns + (uint64_t)MLD_OLD_QUERIER_MS * NS_PER_MS;
     if (!listens_to(mld, packet->port_in, query.group))
         return DROP_ICMP_IGNORED;
+    port->is_asked = true;
     report_within(port, query.maximum_response_ms, now_ns);
     return PASS;
 }

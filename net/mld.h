@@ -7,6 +7,7 @@
 #include "kernel/base/types.h"
 #include "net/verdict.h"
 
+struct address;
 struct core;
 struct ipv6_addresses;
 struct ipv6_headers;
@@ -15,6 +16,8 @@ struct packet;
 enum {
     MLD_REPORTS = 2,               /* RFC 3810 9.1, Robustness Variable: of each change */
     MLD_REPORT_INTERVAL_MS = 1000, /* RFC 3810 9.11, at most between them */
+    MLD_LEAVING_MAX = 64,          /* groups left on a port that are still to be told; of more the
+                                    * routers there find out by asking: RFC 3810 7.6.3 */
     MLD_SPACING_MS = 100,          /* between reports on a port, whatever is asked */
     MLD_OLD_QUERIER_MS =
         260000, /* RFC 3810 9.12: after a query of version 1 its reports are sent */
@@ -34,6 +37,12 @@ void mld_destroy(struct mld *mld); /* NULL is allowed */
 
 /* We listen to more groups on that port, or its link is new: says so soon. */
 void mld_listen(struct mld *mld, uint16_t port);
+
+/* That address is ours no longer: leaves its groups there, but for those that others need. */
+void mld_leave(struct mld *mld, uint16_t port, const struct address *address);
+/* The port is about to be taken out of service: leaves all groups, said once, as there is no later.
+ */
+void mld_leave_all(struct mld *mld, uint16_t port);
 
 /* Borrows a query, whole and in one segment, its checksum good, and the headers in front of it.
  * PASS: it will be answered, if we listen to what it asks for. */

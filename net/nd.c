@@ -132,17 +132,24 @@ void nd_probe(struct nd *nd, uint16_t port, const struct address *address)
     send_solicitation(nd, &envelope, &solicitation);
 }
 
+/* overrides: we are the only one who has that address. */
+struct claim {
+    const uint8_t *target;
+    bool overrides, solicited;
+};
+
 static void send_advertisement(const struct nd *nd, const struct envelope *envelope,
-                               const uint8_t *target, bool solicited)
+                               const struct claim *claim)
 {
-    struct nd_neighbor_advertisement advertisement = {
-        .router = true, .solicited = solicited, .override = true, .has_target_mac = true
-    };
+    struct nd_neighbor_advertisement advertisement = { .router = true,
+                                                       .solicited = claim->solicited,
+                                                       .override = claim->overrides,
+                                                       .has_target_mac = true };
     struct packet *packet = make_frame(nd, envelope, ND_NEIGHBOR_BYTES);
 
     if (!packet)
         return;
-    memcpy(advertisement.target, target, IPV6_ADDRESS_BYTES);
+    memcpy(advertisement.target, claim->target, IPV6_ADDRESS_BYTES);
     memcpy(advertisement.target_mac, port_of(nd, envelope->port)->mac, MAC_BYTES);
     size_t written = nd_neighbor_advertisement_write(&advertisement, packet->data + HEADERS_BYTES,
                                                      ND_NEIGHBOR_BYTES);
@@ -154,7 +161,7 @@ void nd_announce(struct nd *nd, uint16_t port, const struct address *address)
 {
     const struct envelope envelope = { port, address->bytes, ipv6_all_nodes, NULL };
 
-    send_advertisement(nd, &envelope, address->bytes, false);
+    send_advertisement(nd, &envelope, &(struct claim){ address->bytes, .overrides = true });
 }
 
 void nd_advertise_router(struct nd *nd, uint16_t port,
@@ -194,7 +201,31 @@ static void report_conflict(struct nd *nd, uint16_t port, const uint8_t *address
                 (const void *)address, (const void *)mac);
 }
 
-/* RFC 4861 7.2.3, 7.2.4; RFC 4862 5.4.3. */
+/* RFC 4861 7.2.4: by unicast to who asks, who may have sent the frame by another card; a probe's
+ * sender has no address yet. What others answer for as well is said from an address of ours alone
+ * (7.2.7), at once: who asks takes the first answer, be it ours or another's. */
+static void answer_solicitation(const struct nd *nd, const struct packet *packet,
+                                const struct ipv6_header *header,
+                                const struct nd_neighbor_solicitation *solicitation)
+{
+    const struct forwarding *view = nd->core->forwarding;
+    const struct address target = address_of_ipv6(solicitation->target);
+    const struct address sender = address_of_ipv6(header->source);
+    const bool probe = ipv6_is_unspecified(header->source);
+    const bool shared = forwarding_is_anycast(view, &target);
+    const uint8_t *mac =
+        solicitation->has_source_mac ? solicitation->source_mac : packet->data + MAC_BYTES;
+    struct address source = target;
+
+    if (shared && !choose_source(nd, packet->port_in, probe ? &target : &sender, &source))
+        return;
+    const struct envelope envelope = { packet->port_in, source.bytes,
+                                       probe ? ipv6_all_nodes : sender.bytes, probe ? NULL : mac };
+    const struct claim claim = { target.bytes, .overrides = !shared, .solicited = !probe };
+    send_advertisement(nd, &envelope, &claim);
+}
+
+/* RFC 4861 7.2.3; RFC 4862 5.4.3. */
 static enum verdict input_solicitation(struct nd *nd, const struct packet *packet,
                                        const struct ipv6_header *header,
                                        const struct nd_neighbor_solicitation *solicitation,
@@ -213,27 +244,19 @@ static enum verdict input_solicitation(struct nd *nd, const struct packet *packe
         ipv6_addresses_conflict(nd->addresses, port, &target, sender_mac);
     if (state != IPV6_ADDRESS_VALID)
         return DROP_ND_NOT_FOR_US;
-    if (probe) {
-        const struct envelope to_all = { port, target.bytes, ipv6_all_nodes, NULL };
-        send_advertisement(nd, &to_all, target.bytes, false);
-        return PASS;
-    }
-    if (!is_on_link(nd, port, &sender) || !address_is_unicast(&sender))
+    if (!probe && (!is_on_link(nd, port, &sender) || !address_is_unicast(&sender)))
         return DROP_BAD_ND;
-    if (forwarding_is_own_on(nd->core->forwarding, port, &sender)) {
+    if (!probe && forwarding_is_own_on(nd->core->forwarding, port, &sender)) {
         report_conflict(nd, port, sender.bytes, sender_mac, now_ns);
         return DROP_ND_CONFLICT;
     }
-    if (solicitation->has_source_mac) {
+    if (!probe && solicitation->has_source_mac) {
         const struct neighbor_news news = { .mac = solicitation->source_mac,
                                             .overrides = true,
                                             .is_worth_an_entry = true };
         neighbor_learn(nd->neighbors, port, &sender, &news, now_ns);
     }
-    /* 7.2.4: by unicast to the sender, who may have sent the frame by another card. */
-    const uint8_t *mac = solicitation->has_source_mac ? solicitation->source_mac : sender_mac;
-    const struct envelope back = { port, target.bytes, sender.bytes, mac };
-    send_advertisement(nd, &back, target.bytes, true);
+    answer_solicitation(nd, packet, header, solicitation);
     return PASS;
 }
 
@@ -253,6 +276,8 @@ static enum verdict input_advertisement(struct nd *nd, const struct packet *pack
         ipv6_addresses_conflict(nd->addresses, port, &target, sender_mac);
         return DROP_ND_CONFLICT;
     case IPV6_ADDRESS_VALID:
+        if (forwarding_is_anycast(nd->core->forwarding, &target))
+            return DROP_ND_NOT_FOR_US; /* any router of that net may say so */
         report_conflict(nd, port, target.bytes, sender_mac, now_ns);
         return DROP_ND_CONFLICT;
     default:

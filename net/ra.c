@@ -63,7 +63,7 @@ static void add_own_prefixes(const struct ra_port *port,
     for (unsigned i = 0; i < ipv6_addresses_count(addresses); i++) {
         const struct ipv6_address *at = ipv6_addresses_at(addresses, i);
         const struct prefix prefix = { .address = at->address, .length = at->length };
-        if (at->port == port->port && !address_is_link_local(&at->address))
+        if (at->port == port->port && at->origin == IPV6_FROM_STATEMENT)
             add_prefix(advertisement, &prefix);
     }
 }

@@ -90,6 +90,11 @@ void rib_destroy(struct rib *rib, const struct pause *pause)
     memory_free(rib);
 }
 
+enum family rib_family(const struct rib *rib)
+{
+    return rib->family;
+}
+
 unsigned rib_count(const struct rib *rib)
 {
     return rib->count;

@@ -57,6 +57,7 @@ struct rib;
 
 struct rib *rib_create(enum family family) MUST_CHECK; /* NULL: no memory */
 void rib_destroy(struct rib *rib, const struct pause *pause);
+enum family rib_family(const struct rib *rib);
 unsigned rib_count(const struct rib *rib); /* routes, but for local ones */
 
 /* ---- Paths ---------------------------------------------------------------------------------- */

@@ -55,9 +55,23 @@ static void announce_address(struct core *core, uint16_t port, const struct addr
     ra_address_valid(core->router->ra, port, core->now_ns);
 }
 
-static const struct ipv6_addresses_uses ipv6_addresses_uses = { .listen = listen_on,
-                                                                .probe = probe_address,
-                                                                .announce = announce_address };
+static void leave_address(struct core *core, uint16_t port, const struct address *address)
+{
+    mld_leave(core->router->mld, port, address);
+}
+
+static void address_is_duplicate(struct core *core, uint16_t port, const struct address *address)
+{
+    (void)core, (void)port, (void)address;
+}
+
+static const struct ipv6_addresses_uses ipv6_addresses_uses = {
+    .listen = listen_on,
+    .probe = probe_address,
+    .announce = announce_address,
+    .leave = leave_address,
+    .duplicate = address_is_duplicate,
+};
 static const struct mld_uses mld_uses = { .originate_frame = datapath_originate_frame };
 
 static bool router_solicited(struct core *core, uint16_t port)

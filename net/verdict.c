@@ -65,6 +65,7 @@ const struct drop_reason drop_reasons[VERDICT_COUNT] = {
     [DROP_BAD_IPV6_HEADER]      = { "bad-ipv6-header", "contradictory IPv6 header", SILENT },
     [DROP_IPV6_EXTENSION]       = { "ipv6-extension", "an IPv6 extension header that cannot pass", ICMP_NONE, ICMP_NONE, PARAMETER6, CODE_OF_PACKET6 },
     [DROP_IPV6_DISCARD]         = { "ipv6-discard", "an unknown IPv6 option wants it dropped", SILENT },
+    [DROP_IPV6_DISABLED]        = { "ipv6-disabled", "our link-local address is somebody else's", SILENT },
     [DROP_BEYOND_SCOPE]         = { "beyond-scope", "a link-local address on another link", ICMP_NONE, ICMP_NONE, UNREACHABLE6, SCOPE6 },
     [DROP_BAD_ND]               = { "bad-nd", "malformed neighbor discovery", SILENT },
     [DROP_ND_NOT_FOR_US]        = { "nd-not-for-us", "neighbor discovery about somebody else", SILENT },

@@ -38,6 +38,7 @@ enum verdict {
     DROP_BAD_IPV6_HEADER,
     DROP_IPV6_EXTENSION, /* a header or option that we may not pass: parameter problem */
     DROP_IPV6_DISCARD,   /* an option wants to be dropped in silence */
+    DROP_IPV6_DISABLED,  /* the port's link-local address is somebody else's: RFC 4862 5.4.5 */
     DROP_BEYOND_SCOPE,   /* from or to a link, and not on it: RFC 4291 2.5.6 */
     /* Neighbor discovery (RFC 4861) */
     DROP_BAD_ND,

@@ -238,6 +238,8 @@ static void write_ipv6_address(struct command_call *call, const struct ipv6_addr
     record_text(call->record, "interface", call->router->ports[at->port].name);
     record_prefix(call->record, "address", &prefix);
     record_text(call->record, "state", ipv6_address_state_name((enum ipv6_address_state)at->state));
+    record_text(call->record, "origin",
+                ipv6_address_origin_name((enum ipv6_address_origin)at->origin));
 }
 
 /* A few at once, as the reader may be behind. */
@@ -247,6 +249,7 @@ static enum command_result show_ipv6_interfaces(struct command_call *call)
         { "interface", RECORD_PLAIN },
         { "address", RECORD_PLAIN },
         { "state", RECORD_PLAIN },
+        { "origin", RECORD_PLAIN },
     };
     const struct ipv6_addresses *addresses = call->router->ipv6_addresses;
     const struct argument *name = line_argument(call->line, "interface");

@@ -14,12 +14,13 @@
 
 enum {
     BEFORE_ICMP = ETHERNET_HEADER_BYTES + IPV6_HEADER_BYTES + IPV6_ROUTER_ALERT_HEADER_BYTES,
-    GROUPS_MAX = 256,
+    GROUPS_MAX = 1024,
 };
 
 /* What was sent. */
 static struct {
-    unsigned reports, old_reports, groups;
+    unsigned reports, old_reports, dones, groups;
+    unsigned left; /* groups that are told to be left */
     uint16_t port;
     uint8_t record_type;
     bool from_nobody;
@@ -41,7 +42,11 @@ static void see_frame(struct core *core, uint16_t port, struct packet *packet)
     EXPECT(memcmp(frame + ETHERNET_HEADER_BYTES + IPV6_HEADER_BYTES, router_alert, 8) == 0);
     EXPECT(packet->length_bytes - ETHERNET_HEADER_BYTES <= 1280);
     EXPECT(frame[0] == 0x33 && frame[1] == 0x33 && memcmp(frame + 2, destination + 12, 4) == 0);
-    if (message[0] == 131) {
+    if (message[0] == 132) {
+        seen.dones++;
+        EXPECT(ipv6_equal(destination, ipv6_all_routers));
+        memcpy(seen.group[seen.groups++], message + 8, 16);
+    } else if (message[0] == 131) {
         seen.old_reports++;
         EXPECT(ipv6_equal(destination, message + 8));
         memcpy(seen.group[seen.groups++], message + 8, 16);
@@ -52,6 +57,7 @@ static void see_frame(struct core *core, uint16_t port, struct packet *packet)
         for (unsigned i = 0; i < load_be16(message + 6); i++) {
             const uint8_t *record = message + 8 + 20 * (size_t)i;
             seen.record_type = record[0];
+            seen.left += record[0] == 3;
             memcpy(seen.group[seen.groups++], record + 4, 16);
         }
     }
@@ -69,6 +75,13 @@ static void ignore(struct core *core, uint16_t port, const struct address *addre
     (void)core, (void)port, (void)address;
 }
 
+static void leave(struct core *core, uint16_t port, const struct address *address)
+{
+    (void)core;
+    if (mld)
+        mld_leave(mld, port, address);
+}
+
 static void have_address(struct stand *stand, const char *interface, const uint8_t bytes[16])
 {
     struct config_address wish = { .prefix = { address_of_ipv6(bytes), 64 } };
@@ -79,9 +92,9 @@ static void have_address(struct stand *stand, const char *interface, const uint8
 
 static struct stand *start(void)
 {
-    static const struct ipv6_addresses_uses uses = { .listen = listen,
-                                                     .probe = ignore,
-                                                     .announce = ignore };
+    static const struct ipv6_addresses_uses uses = {
+        .listen = listen, .leave = leave, .duplicate = ignore, .probe = ignore, .announce = ignore
+    };
     struct stand *stand = stand_create();
 
     addresses = ipv6_addresses_create(&stand->core, &uses);
@@ -94,6 +107,7 @@ static struct stand *start(void)
 static void finish(struct stand *stand)
 {
     mld_destroy(mld);
+    mld = NULL;
     ipv6_addresses_destroy(addresses);
     stand_destroy(stand);
 }
@@ -160,7 +174,8 @@ TEST(mld_new_address_is_reported_twice_before_it_is_valid)
     EXPECT_EQUAL(seen.record_type, 4); /* CHANGE_TO_EXCLUDE_MODE */
     EXPECT(seen.from_nobody);
     EXPECT(has_group(own_group) && has_group(ipv6_all_routers));
-    EXPECT_EQUAL(seen.groups, 3 * seen.reports); /* the link-local address has its own */
+    EXPECT_EQUAL(seen.groups,
+                 4 * seen.reports); /* the link-local and the anycast one have theirs */
     stand_advance(stand, 5000);
     EXPECT_EQUAL(seen.reports, 2);
     finish(stand);
@@ -206,12 +221,113 @@ TEST(mld_old_querier_gets_old_reports_until_it_has_been_silent_for_long)
     settle(stand);
     EXPECT_EQUAL(query(stand, NULL, 0xfe, 24), PASS);
     stand_advance(stand, 1100);
-    EXPECT_EQUAL(seen.old_reports, 3);
+    EXPECT_EQUAL(seen.old_reports, 4);
     EXPECT(seen.reports == 0 && has_group(own_group));
     stand_advance(stand, MLD_OLD_QUERIER_MS);
     EXPECT_EQUAL(query(stand, NULL, 0xfe, 28), PASS);
     stand_advance(stand, 1100);
     EXPECT_EQUAL(seen.reports, 1);
+    finish(stand);
+}
+
+static void lose_address(struct stand *stand, const uint8_t bytes[16])
+{
+    const struct prefix prefix = { address_of_ipv6(bytes), 64 };
+
+    EXPECT_EQUAL(config_remove_address(stand->router.config, "eth1", &prefix), OK);
+    memset(&seen, 0, sizeof(seen));
+    ipv6_addresses_reconfigure(addresses, stand->router.config, stand->core.now_ns);
+}
+
+static const uint8_t second[16] = { 0x20, 1, 0xd, 0xb8, [13] = 0x12, 0x34, 0x56 };
+static const uint8_t second_group[16] = { 0xff, 2, [11] = 1, 0xff, 0x12, 0x34, 0x56 };
+
+TEST(mld_group_that_is_left_is_told_twice_and_those_that_stay_are_not)
+{
+    struct stand *stand = start();
+
+    have_address(stand, "eth1", second);
+    settle(stand);
+    lose_address(stand, second);
+    stand_advance(stand, 10);
+    EXPECT_EQUAL(seen.reports, 1);
+    EXPECT_EQUAL(seen.record_type, 3); /* CHANGE_TO_INCLUDE_MODE */
+    EXPECT(seen.groups == 1 && has_group(second_group));
+    stand_advance(stand, 5000);
+    EXPECT(seen.reports == 2 && seen.groups == 2);
+    lose_address(stand, own); /* the last: the link-local and the anycast one go as well */
+    stand_advance(stand, 10);
+    EXPECT(seen.reports == 1 && seen.groups == 4);
+    EXPECT(has_group(own_group) && has_group(ipv6_all_routers));
+    stand_advance(stand, 5000);
+    EXPECT_EQUAL(seen.reports, 2);
+    finish(stand);
+}
+
+TEST(mld_group_that_comes_back_is_not_told_to_be_left)
+{
+    uint8_t bytes[16];
+    struct stand *stand = start();
+
+    have_address(stand, "eth1", second);
+    settle(stand);
+    lose_address(stand, second);
+    have_address(stand, "eth1", second);
+    ipv6_addresses_reconfigure(addresses, stand->router.config, stand->core.now_ns);
+    memcpy(bytes, own, sizeof(bytes));
+    for (unsigned i = 0; i < 100; i++) { /* more than a report holds: all else comes in others */
+        bytes[15] = (uint8_t)i;
+        have_address(stand, "eth1", bytes);
+    }
+    ipv6_addresses_reconfigure(addresses, stand->router.config, stand->core.now_ns);
+    stand_advance(stand, 5000);
+    EXPECT(seen.reports > 0 && seen.left == 0);
+    finish(stand);
+}
+
+TEST(mld_old_querier_is_told_once_that_a_group_is_left)
+{
+    struct stand *stand = start();
+
+    have_address(stand, "eth1", second);
+    settle(stand);
+    EXPECT_EQUAL(query(stand, NULL, 0xfe, 24), PASS);
+    stand_advance(stand, 1100);
+    lose_address(stand, second);
+    stand_advance(stand, 5000);
+    EXPECT(seen.dones == 1 && seen.old_reports == 0 && has_group(second_group));
+    finish(stand);
+}
+
+TEST(mld_more_groups_left_than_are_kept_are_forgotten)
+{
+    uint8_t bytes[16];
+    struct stand *stand = start();
+
+    memcpy(bytes, own, sizeof(bytes));
+    for (unsigned i = 0; i < 100; i++) {
+        bytes[15] = (uint8_t)i;
+        have_address(stand, "eth1", bytes);
+    }
+    settle(stand);
+    for (unsigned i = 0; i < 100; i++) {
+        const struct prefix prefix = { address_of_ipv6(bytes), 64 };
+        EXPECT_EQUAL(config_remove_address(stand->router.config, "eth1", &prefix), OK);
+        bytes[15]--;
+    }
+    ipv6_addresses_reconfigure(addresses, stand->router.config, stand->core.now_ns);
+    stand_advance(stand, 5000);
+    EXPECT_EQUAL(seen.groups, 2 * MLD_LEAVING_MAX);
+    finish(stand);
+}
+
+TEST(mld_port_that_goes_out_of_service_leaves_all_groups_at_once)
+{
+    struct stand *stand = start();
+
+    settle(stand);
+    mld_leave_all(mld, STAND_ETH1);
+    EXPECT(seen.reports == 1 && seen.record_type == 3 && seen.groups == 4);
     finish(stand);
 }
 

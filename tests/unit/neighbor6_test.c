@@ -172,6 +172,82 @@ TEST(neighbor6_advertisement_for_a_tentative_address_makes_it_a_duplicate)
     expect_duplicate(&frame);
 }
 
+/* What eth0 has is sent to from host 1 behind eth1, over either family: how much arrives. */
+static unsigned arrivals(struct lab *lab)
+{
+    struct lab_frame out;
+    struct lab_frame frames[] = {
+        lab6_frame(1, &(struct lab6_packet){ HOST_1, HOST_0, .payload_bytes = 9 }),
+        lab_frame(1, &(struct lab_packet){ .source = "10.0.1.2", .destination = "10.0.0.2" }),
+    };
+    unsigned count = 0;
+
+    lab6_forget_frames(lab);
+    for (unsigned i = 0; i < ARRAY_COUNT(frames); i++)
+        send(lab, 1, &frames[i]);
+    while (lab_take(lab, 0, &out))
+        count++;
+    return count;
+}
+
+static void expect_link_local_duplicate(bool mend_by_mac)
+{
+    struct lab lab = lab_create(1, 2);
+    struct lab_frame conflict =
+        lab6_advertisement(0, LINK_LOCAL_0, "ff02::1", LINK_LOCAL_0, lab_host_mac(0, 9),
+                           (struct advertised){ .override = true });
+    struct lab_frame asked = lab6_solicitation(0, HOST_0, GROUP_0, US_0, lab_host_mac(0, 2));
+    struct lab_frame out;
+
+    lab_address(&lab, "eth0", "2001:db8:0::1/64");
+    lab_address(&lab, "eth1", "2001:db8:1::1/64");
+    lab_commit(&lab);
+    lab_wait(&lab, 500);
+    send(&lab, 0, &conflict);
+    lab_wait(&lab, 3000);
+    EXPECT_EQUAL(state_of(&lab, 0, LINK_LOCAL_0), IPV6_ADDRESS_DUPLICATE);
+    EXPECT_EQUAL(state_of(&lab, 0, US_0), IPV6_ADDRESS_DISABLED);
+    EXPECT_EQUAL(state_of(&lab, 1, US_1), IPV6_ADDRESS_VALID);
+    /* In silence, though IPv4 goes on. */
+    lab6_forget_frames(&lab);
+    send(&lab, 0, &asked);
+    EXPECT_EQUAL(lab_dropped(&lab, 0, DROP_IPV6_DISABLED), 1);
+    EXPECT(!lab_take(&lab, 0, &out));
+    EXPECT_EQUAL(arrivals(&lab), 1);
+    /* An address that comes meanwhile is not tried either. */
+    lab_address(&lab, "eth0", "2001:db8:5::1/64");
+    lab_commit(&lab);
+    lab_wait(&lab, 2000);
+    EXPECT_EQUAL(state_of(&lab, 0, "2001:db8:5::1"), IPV6_ADDRESS_DISABLED);
+    EXPECT(!lab_take(&lab, 0, &out));
+    if (mend_by_mac) {
+        struct config_interface wish = { .name = "eth0", .has_mac = true, .mac = { 2, 7 } };
+        EXPECT_EQUAL(config_set_interface(lab.config, &wish), OK);
+        lab_commit(&lab);
+    } else {
+        wire_nic_set_link(lab.cards[0], false);
+        lab_wait(&lab, 500);
+        wire_nic_set_link(lab.cards[0], true);
+    }
+    lab_wait(&lab, 2000);
+    EXPECT_EQUAL(state_of(&lab, 0, US_0), IPV6_ADDRESS_VALID);
+    EXPECT_EQUAL(state_of(&lab, 0, "2001:db8:5::1"), IPV6_ADDRESS_VALID);
+    EXPECT(!mend_by_mac || state_of(&lab, 0, LINK_LOCAL_0) == IPV6_ADDRESS_NONE);
+    lab_wait(&lab, 4000);
+    finish(&lab);
+}
+
+/* RFC 4862 5.4.5. */
+TEST(neighbor6_duplicate_link_local_address_disables_ipv6_until_the_link_has_been_down)
+{
+    expect_link_local_duplicate(false);
+}
+
+TEST(neighbor6_duplicate_link_local_address_disables_ipv6_until_the_mac_address_is_another)
+{
+    expect_link_local_duplicate(true);
+}
+
 /* RFC 4862 5.4.3: the loop of a switch brings our own probe back. */
 TEST(neighbor6_own_probe_that_comes_back_is_no_duplicate)
 {
@@ -210,6 +286,7 @@ TEST(neighbor6_address_that_is_taken_away_is_forgotten_even_while_it_is_tentativ
 {
     struct lab lab = begin();
     struct prefix prefix = { .address = address_of(US_0), .length = 64 };
+    struct lab_frame out;
 
     lab_wait(&lab, 500);
     EXPECT_EQUAL(config_remove_address(lab.config, "eth0", &prefix), OK);
@@ -217,7 +294,7 @@ TEST(neighbor6_address_that_is_taken_away_is_forgotten_even_while_it_is_tentativ
     EXPECT_EQUAL(ipv6_addresses_count(lab.router->ipv6_addresses), 0);
     lab6_forget_frames(&lab);
     lab_wait(&lab, 3000);
-    lab6_expect_silence(&lab);
+    EXPECT(!take_discovery(&lab, 0, &out)); /* but its group is left: mld_test.c */
     finish(&lab);
 }
 
@@ -287,6 +364,59 @@ TEST(neighbor6_solicitation_for_an_own_address_is_answered_and_its_sender_learne
         EXPECT(mac_equal(info.mac, lab_host_mac(0, 40 + i)));
     }
     EXPECT_EQUAL(lab_counters(&lab, 0).delivered, ARRAY_COUNT(targets));
+    finish(&lab);
+}
+
+/* RFC 4291 2.6.1, RFC 4861 7.2.7. */
+TEST(neighbor6_subnet_router_anycast_address_is_answered_for_without_overriding)
+{
+    static const char ANYCAST_0[] = "2001:db8:0::";
+    struct lab lab = lab6_create(1, 2);
+    struct lab_frame asked =
+        lab6_solicitation(0, HOST_0, "ff02::1:ff00:0", ANYCAST_0, lab_host_mac(0, 2));
+    uint8_t message[16] = { ICMP6_ECHO_REQUEST };
+    struct lab_frame echo = lab6_icmp(
+        0, &(struct lab6_packet){ HOST_0, ANYCAST_0, .hop_limit = 64 }, message, sizeof(message));
+    struct lab_frame other =
+        lab6_advertisement(0, "fe80::9", "ff02::1", ANYCAST_0, lab_host_mac(0, 9),
+                           (struct advertised){ .router = true });
+    struct nd_neighbor_advertisement advertisement;
+    struct lab_frame out;
+
+    send(&lab, 0, &asked);
+    EXPECT(lab_take(&lab, 0, &out));
+    EXPECT(mac_equal(out.bytes, lab_host_mac(0, 2)));
+    lab6_expect_address(lab6_header(&out)->source, US_0);
+    EXPECT_EQUAL(nd_neighbor_advertisement_read(lab6_header(&out), lab6_payload(&out),
+                                                lab6_payload_bytes(&out), &advertisement),
+                 OK);
+    lab6_expect_address(advertisement.target, ANYCAST_0);
+    EXPECT(advertisement.router && advertisement.solicited && !advertisement.override);
+    send(&lab, 0, &echo);
+    EXPECT(lab_take(&lab, 0, &out));
+    lab6_expect_address(lab6_header(&out)->source, US_0);
+    EXPECT_EQUAL(lab6_payload(&out)[0], ICMP6_ECHO_REPLY);
+    EXPECT(icmp6_is_good(lab6_payload(&out), lab6_payload_bytes(&out), lab6_header(&out)->source,
+                         lab6_header(&out)->destination));
+    /* Another router of that net may say so, too. */
+    send(&lab, 0, &other);
+    EXPECT_EQUAL(lab_dropped(&lab, 0, DROP_ND_CONFLICT), 0);
+    EXPECT_EQUAL(state_of(&lab, 0, ANYCAST_0), IPV6_ADDRESS_VALID);
+    lab6_expect_silence(&lab);
+    finish(&lab);
+}
+
+TEST(neighbor6_nets_of_two_addresses_have_no_anycast_address)
+{
+    struct lab lab = lab_create(1, 2);
+
+    lab_address(&lab, "eth0", "2001:db8:9::1/127");
+    lab_address(&lab, "lo", "2001:db8:8::1/128");
+    lab_commit(&lab);
+    lab_wait(&lab, 2000);
+    EXPECT_EQUAL(ipv6_addresses_count(lab.router->ipv6_addresses), 3);
+    EXPECT_EQUAL(state_of(&lab, 0, "2001:db8:9::"), IPV6_ADDRESS_NONE);
+    lab_wait(&lab, 3000);
     finish(&lab);
 }
 
@@ -621,7 +751,7 @@ TEST(neighbor6_commit_without_memory_leaves_the_books_in_order)
             EXPECT_EQUAL(ipv6_addresses_count(lab.router->ipv6_addresses), 0);
             config_destroy(next);
         } else {
-            EXPECT_EQUAL(ipv6_addresses_count(lab.router->ipv6_addresses), 4);
+            EXPECT_EQUAL(ipv6_addresses_count(lab.router->ipv6_addresses), 6);
         }
         lab_wait(&lab, 1500);
         lab6_forget_frames(&lab);

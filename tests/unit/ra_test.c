@@ -45,9 +45,9 @@ static struct prefix prefix_of(uint8_t last_group, unsigned length)
 /* eth1 has 2001:db8:0:1::9/64. */
 static struct stand *start(void)
 {
-    static const struct ipv6_addresses_uses uses = { .listen = listen,
-                                                     .probe = ignore,
-                                                     .announce = ignore };
+    static const struct ipv6_addresses_uses uses = {
+        .listen = listen, .leave = ignore, .duplicate = ignore, .probe = ignore, .announce = ignore
+    };
     struct stand *stand = stand_create();
     struct config_address own = { .interface = "eth1", .prefix = prefix_of(1, 64) };
 
