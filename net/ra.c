@@ -14,10 +14,24 @@
 
 enum { HOP_LIMIT = 64, AUTONOMOUS_LENGTH = 64 /* RFC 4291 2.5.1, RFC 2464 4 */ };
 
+struct prefixes {
+    unsigned count;
+    struct prefix at[ND_PREFIXES_MAX];
+};
+
+/* A prefix that hosts have from us and shall not have any more. */
+struct withdrawn {
+    struct prefix prefix;
+    uint64_t until_ns;
+};
+
 struct ra_port {
     struct ra *owner;
     uint16_t port;
     struct config_advertising wish; /* as it was told last */
+    struct prefixes told;           /* likewise */
+    unsigned withdrawn_count;
+    struct withdrawn withdrawn[RA_WITHDRAWN_MAX]; /* oldest first */
     unsigned initial_left;
     bool has_sent;
     uint64_t sent_ns;
@@ -34,55 +48,101 @@ struct ra {
 /* ---- What is told -----------------------------------------------------------------------------
  */
 
-static void add_prefix(struct nd_router_advertisement *advertisement, const struct prefix *prefix)
+static bool contains(const struct prefixes *prefixes, const struct prefix *prefix)
 {
-    struct prefix network = prefix_network(prefix);
-
-    for (unsigned i = 0; i < advertisement->prefix_count; i++) {
-        const struct nd_prefix *known = &advertisement->prefixes[i];
-        if (known->prefix_bits == network.length &&
-            memcmp(known->prefix, network.address.bytes, sizeof(known->prefix)) == 0)
-            return;
-    }
-    if (advertisement->prefix_count == ND_PREFIXES_MAX)
-        return;
-    struct nd_prefix *entry = &advertisement->prefixes[advertisement->prefix_count++];
-    *entry = (struct nd_prefix){ .prefix_bits = network.length,
-                                 .on_link = true,
-                                 .autonomous = network.length == AUTONOMOUS_LENGTH,
-                                 .valid_s = RA_PREFIX_VALID_S,
-                                 .preferred_s = RA_PREFIX_PREFERRED_S };
-    memcpy(entry->prefix, network.address.bytes, sizeof(entry->prefix));
+    for (unsigned i = 0; i < prefixes->count; i++)
+        if (prefix_equal(&prefixes->at[i], prefix))
+            return true;
+    return false;
 }
 
-static void add_own_prefixes(const struct ra_port *port,
-                             struct nd_router_advertisement *advertisement)
+static void add_network(struct prefixes *prefixes, const struct prefix *prefix)
+{
+    const struct prefix network = prefix_network(prefix);
+
+    if (prefixes->count < ND_PREFIXES_MAX && !contains(prefixes, &network))
+        prefixes->at[prefixes->count++] = network;
+}
+
+/* Those of the statements; without any, those of the port's addresses. */
+static struct prefixes prefixes_of(const struct ra_port *port)
 {
     const struct ipv6_addresses *addresses = port->owner->addresses;
+    struct prefixes prefixes = { .count = 0 };
 
+    for (unsigned i = 0; i < port->wish.prefix_count; i++)
+        add_network(&prefixes, &port->wish.prefixes[i]);
+    if (prefixes.count > 0)
+        return prefixes;
     for (unsigned i = 0; i < ipv6_addresses_count(addresses); i++) {
         const struct ipv6_address *at = ipv6_addresses_at(addresses, i);
         const struct prefix prefix = { .address = at->address, .length = at->length };
         if (at->port == port->port && at->origin == IPV6_FROM_STATEMENT)
-            add_prefix(advertisement, &prefix);
+            add_network(&prefixes, &prefix);
     }
+    return prefixes;
 }
 
-static void advertise(struct ra_port *port, uint16_t lifetime_s)
+static void withdraw(struct ra_port *port, const struct prefix *prefix, uint64_t now_ns)
+{
+    if (port->withdrawn_count == RA_WITHDRAWN_MAX) {
+        port->withdrawn_count--;
+        memmove(&port->withdrawn[0], &port->withdrawn[1],
+                port->withdrawn_count * sizeof(port->withdrawn[0]));
+    }
+    port->withdrawn[port->withdrawn_count++] =
+        (struct withdrawn){ *prefix, now_ns + (uint64_t)RA_WITHDRAWN_S * NS_PER_S };
+}
+
+/* What was told before and is not any more is withdrawn, until it comes back or hosts have
+ * forgotten it. */
+static void follow_prefixes(struct ra_port *port, const struct prefixes *now, uint64_t now_ns)
+{
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < port->told.count; i++)
+        if (!contains(now, &port->told.at[i]))
+            withdraw(port, &port->told.at[i], now_ns);
+    port->told = *now;
+    for (unsigned i = 0; i < port->withdrawn_count; i++) {
+        const struct withdrawn *withdrawn = &port->withdrawn[i];
+        if (now_ns < withdrawn->until_ns && !contains(now, &withdrawn->prefix))
+            port->withdrawn[kept++] = *withdrawn;
+    }
+    port->withdrawn_count = kept;
+}
+
+static void add_prefix(struct nd_router_advertisement *advertisement, const struct prefix *prefix,
+                       bool in_force)
+{
+    if (advertisement->prefix_count == ND_PREFIXES_MAX)
+        return;
+    struct nd_prefix *entry = &advertisement->prefixes[advertisement->prefix_count++];
+    *entry = (struct nd_prefix){ .prefix_bits = prefix->length,
+                                 .on_link = true,
+                                 .autonomous = prefix->length == AUTONOMOUS_LENGTH,
+                                 .valid_s = in_force ? RA_PREFIX_VALID_S : 0,
+                                 .preferred_s = in_force ? RA_PREFIX_PREFERRED_S : 0 };
+    memcpy(entry->prefix, prefix->address.bytes, sizeof(entry->prefix));
+}
+
+static void advertise(struct ra_port *port, uint16_t lifetime_s, uint64_t now_ns)
 {
     struct core *core = port->owner->core;
     const struct port *card = &core->router->ports[port->port];
     const struct config_advertising *wish = &port->wish;
+    const struct prefixes prefixes = prefixes_of(port);
     struct nd_router_advertisement advertisement = { .hop_limit = HOP_LIMIT,
                                                      .lifetime_s = lifetime_s,
                                                      .mtu = card->mtu_bytes,
                                                      .has_source_mac = true };
 
     memcpy(advertisement.source_mac, card->mac, sizeof(advertisement.source_mac));
-    for (unsigned i = 0; i < wish->prefix_count; i++)
-        add_prefix(&advertisement, &wish->prefixes[i]);
-    if (wish->prefix_count == 0)
-        add_own_prefixes(port, &advertisement);
+    follow_prefixes(port, &prefixes, now_ns);
+    for (unsigned i = 0; i < prefixes.count; i++)
+        add_prefix(&advertisement, &prefixes.at[i], true);
+    for (unsigned i = port->withdrawn_count; i-- > 0;) /* the last first: there may be no room */
+        add_prefix(&advertisement, &port->withdrawn[i].prefix, false);
     for (unsigned i = 0; i < wish->server_count; i++) {
         struct nd_server *server = &advertisement.servers[advertisement.server_count++];
         memcpy(server->address, wish->servers[i].bytes, sizeof(server->address));
@@ -113,7 +173,7 @@ static void expired(struct timer *timer, uint64_t now_ns)
     struct ra_port *port = CONTAINER_OF(timer, struct ra_port, timer);
     bool initial = port->initial_left > 0;
 
-    advertise(port, RA_LIFETIME_S);
+    advertise(port, RA_LIFETIME_S, now_ns);
     port->has_sent = true;
     port->sent_ns = now_ns;
     port->initial_left -= initial;
@@ -130,6 +190,17 @@ static void begin(struct ra_port *port, uint64_t now_ns)
     advertise_within(port, 0, 0, now_ns);
 }
 
+/* Is a prefix that was told not to be told any more? */
+static bool withdraws(const struct ra_port *port)
+{
+    const struct prefixes prefixes = prefixes_of(port);
+
+    for (unsigned i = 0; i < port->told.count; i++)
+        if (!contains(&prefixes, &port->told.at[i]))
+            return true;
+    return false;
+}
+
 void ra_reconfigure(struct ra *ra, const struct config *config, uint64_t now_ns)
 {
     static const struct config_advertising nothing;
@@ -143,10 +214,10 @@ void ra_reconfigure(struct ra *ra, const struct config *config, uint64_t now_ns)
 
         if (port->wish.on && !wish->on) {
             timer_cancel(&ra->core->timers, &port->timer);
-            advertise(port, 0); /* RFC 4861 6.2.5: a router no longer */
+            advertise(port, 0, now_ns); /* RFC 4861 6.2.5: a router no longer */
         }
         port->wish = *wish;
-        if (wish->on && changed)
+        if (wish->on && (changed || withdraws(port)))
             begin(port, now_ns);
     }
 }

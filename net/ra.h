@@ -3,7 +3,9 @@
  * their addresses (RFC 4862). Belongs to the control core.
  *
  * What is told is what the configuration says at that moment; without prefixes of its own, those of
- * the port's addresses. */
+ * the port's addresses. A prefix that was told and is not any more is told with lifetimes of 0 for
+ * RA_WITHDRAWN_S, so that hosts give up the addresses that they have made of it (RFC 4861 6.2.7,
+ * RFC 9096 3.3): without a word they would keep them for weeks. */
 #pragma once
 
 #include "kernel/base/types.h"
@@ -20,6 +22,9 @@ enum { /* RFC 4861 6.2.1 and 10, its defaults */
        RA_LIFETIME_S = 3 * RA_INTERVAL_MAX_S,
        RA_PREFIX_VALID_S = 2592000,
        RA_PREFIX_PREFERRED_S = 604800,
+       /* After 2 hours nobody has it any more who has heard it withdrawn: RFC 4862 5.5.3 e. */
+       RA_WITHDRAWN_S = 7200,
+       RA_WITHDRAWN_MAX = 8,     /* on a port; one more, and the oldest is forgotten */
        RA_INITIAL = 3,           /* so many after a change, */
        RA_INITIAL_MAX_S = 16,    /* at most so far apart */
        RA_SPACING_MS = 3000,     /* never closer together to all nodes */

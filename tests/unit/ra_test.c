@@ -136,7 +136,8 @@ TEST(ra_says_what_was_told_or_the_prefixes_of_the_port)
                                               .server_count = 1,
                                               .servers = { own.address } });
     stand_advance(stand, RA_SPACING_MS + 100);
-    EXPECT_EQUAL(seen.last.prefix_count, 2);
+    EXPECT_EQUAL(seen.last.prefix_count, 3); /* the last is withdrawn */
+    EXPECT_EQUAL(seen.last.prefixes[2].valid_s, 0);
     EXPECT(memcmp(seen.last.prefixes[0].prefix, told.address.bytes, 16) == 0);
     EXPECT(seen.last.prefixes[0].autonomous && !seen.last.prefixes[1].autonomous);
     EXPECT_EQUAL(seen.last.server_count, 1);
@@ -145,5 +146,97 @@ TEST(ra_says_what_was_told_or_the_prefixes_of_the_port)
     unsigned count = seen.count;
     stand_advance(stand, 3600 * 1000);
     EXPECT_EQUAL(seen.count, count);
+    finish(stand);
+}
+
+/* How the last one told that prefix: -1 not at all, 0 withdrawn, 1 in force. */
+static int told(const struct prefix *prefix)
+{
+    for (unsigned i = 0; i < seen.last.prefix_count; i++) {
+        const struct nd_prefix *at = &seen.last.prefixes[i];
+        if (at->prefix_bits != prefix->length || memcmp(at->prefix, prefix->address.bytes, 16) != 0)
+            continue;
+        EXPECT_EQUAL(at->preferred_s, at->valid_s > 0 ? RA_PREFIX_PREFERRED_S : 0);
+        EXPECT(at->on_link && at->autonomous == (prefix->length == 64));
+        return at->valid_s > 0;
+    }
+    return -1;
+}
+
+TEST(ra_prefix_that_goes_is_withdrawn_for_two_hours)
+{
+    const struct prefix first = prefix_of(7, 64), second = prefix_of(8, 61), own = prefix_of(1, 64);
+    struct stand *stand = start();
+
+    wish(stand, &(struct config_advertising){
+                    .on = true, .prefix_count = 2, .prefixes = { first, second } });
+    stand_advance(stand, 60000);
+    wish(stand,
+         &(struct config_advertising){ .on = true, .prefix_count = 1, .prefixes = { second } });
+    stand_advance(stand, RA_SPACING_MS);
+    EXPECT(told(&first) == 0 && told(&second) == 1);
+    wish(stand, &(struct config_advertising){ .on = true }); /* the port's own instead */
+    stand_advance(stand, RA_SPACING_MS + 100);
+    EXPECT(told(&first) == 0 && told(&second) == 0 && told(&own) == 1);
+    for (unsigned s = 0; s < RA_WITHDRAWN_S - 20 - RA_INTERVAL_MAX_S; s += 60)
+        stand_advance(stand, 60000);
+    EXPECT(told(&first) == 0);
+    for (unsigned s = 0; s < 2 * RA_INTERVAL_MAX_S + 60; s += 60)
+        stand_advance(stand, 60000);
+    EXPECT(told(&first) == -1 && told(&second) == -1 && told(&own) == 1);
+    finish(stand);
+}
+
+TEST(ra_prefix_that_comes_back_is_in_force_again)
+{
+    const struct prefix first = prefix_of(7, 64), second = prefix_of(8, 64);
+    struct stand *stand = start();
+
+    for (unsigned i = 0; i < 3; i++) {
+        wish(stand, &(struct config_advertising){
+                        .on = true, .prefix_count = 1, .prefixes = { i == 1 ? second : first } });
+        stand_advance(stand, RA_SPACING_MS + 100);
+    }
+    EXPECT(told(&first) == 1 && told(&second) == 0 && seen.last.prefix_count == 2);
+    finish(stand);
+}
+
+TEST(ra_prefix_of_an_address_that_is_taken_away_is_withdrawn)
+{
+    const struct prefix own = prefix_of(1, 64);
+    struct prefix address = own;
+    struct stand *stand = start();
+
+    address.address.bytes[15] = 9;
+    wish(stand, &(struct config_advertising){ .on = true });
+    stand_advance(stand, 60000);
+    unsigned before = seen.count;
+    ra_reconfigure(ra, stand->router.config, stand->core.now_ns); /* a commit of something else */
+    stand_advance(stand, 100);
+    EXPECT(seen.count == before && told(&own) == 1);
+    EXPECT_EQUAL(config_remove_address(stand->router.config, "eth1", &address), OK);
+    ipv6_addresses_reconfigure(addresses, stand->router.config, stand->core.now_ns);
+    ra_reconfigure(ra, stand->router.config, stand->core.now_ns);
+    stand_advance(stand, 100);
+    EXPECT(seen.count == before + 1 && told(&own) == 0);
+    finish(stand);
+}
+
+TEST(ra_of_many_withdrawn_prefixes_the_last_are_told)
+{
+    struct config_advertising advertising = { .on = true, .prefix_count = 1 };
+    struct stand *stand = start();
+
+    for (uint8_t i = 0; i < 2 * RA_WITHDRAWN_MAX; i++) {
+        advertising.prefixes[0] = prefix_of(0x20 + i, 64);
+        wish(stand, &advertising);
+        stand_advance(stand, RA_SPACING_MS + 100);
+    }
+    EXPECT_EQUAL(seen.last.prefix_count, ND_PREFIXES_MAX);
+    for (uint8_t i = 0; i < 2 * RA_WITHDRAWN_MAX; i++) {
+        const struct prefix prefix = prefix_of(0x20 + i, 64);
+        int age = 2 * RA_WITHDRAWN_MAX - 1 - i;
+        EXPECT_EQUAL(told(&prefix), age == 0 ? 1 : age < ND_PREFIXES_MAX ? 0 : -1);
+    }
     finish(stand);
 }
