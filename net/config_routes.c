@@ -15,8 +15,6 @@
 enum {
     ROUTES_PER_PAUSE = 128, /* copied, or of statements */
     GATEWAYS_CACHED = 256,  /* paths of a file that are found without a search */
-    SOURCE_OWN_ADDRESS = 0, /* of local routes: it is stronger than a broadcast address */
-    SOURCE_BROADCAST = 1,
 };
 
 /* What is needed while a RIB is made. */
@@ -189,7 +187,7 @@ static enum error add_statements(struct maker *maker)
     return error;
 }
 
-/* ---- Files --------------------------------------------------------------------------------------
+/* ---- What stays ---------------------------------------------------------------------------------
  * A file's place is that of its statement, so that what the configuration says decides, not what
  * came first, where two files have the same prefix.
  */
@@ -220,7 +218,7 @@ static unsigned find_file(const struct route_files *files, const char *name)
     return at;
 }
 
-/* Copies routes of the old RIB that come from a file that stays. */
+/* Copies routes of the old RIB that were learned, or come from a file that stays. */
 struct copying {
     struct maker *maker;
     uint16_t *numbers; /* of paths of the old RIB: in the new one; 0: not met yet */
@@ -257,6 +255,18 @@ static enum error check_gateways(const struct maker *maker, const struct path *p
     return OK;
 }
 
+/* The path of a file's route, where the file stays; *number 0: it does not. */
+static enum error copy_path_of_file(struct maker *maker, struct path path, uint16_t *number)
+{
+    unsigned place = new_place(maker, &path);
+
+    if (place == CONFIG_ROUTE_FILE_MAX)
+        return OK;
+    enum error error = check_gateways(maker, &path, maker->files->at[place].name);
+    path.source = (uint8_t)(place + 1);
+    return error == OK ? rib_add_path(maker->rib, &path, number) : error;
+}
+
 static enum error copy_route(void *context, const struct prefix *prefix, uint16_t number)
 {
     struct copying *copying = context;
@@ -265,15 +275,10 @@ static enum error copy_route(void *context, const struct prefix *prefix, uint16_
 
     count_route(maker);
     if (*copied == 0) {
-        struct path path = *rib_path(maker->plan->rib, number);
-        unsigned place = new_place(maker, &path);
-        if (place == CONFIG_ROUTE_FILE_MAX)
-            return OK;
-        enum error error = check_gateways(maker, &path, maker->files->at[place].name);
-        path.source = (uint8_t)(place + 1);
-        if (error == OK)
-            error = rib_add_path(maker->rib, &path, copied);
-        if (error != OK)
+        const struct path *path = rib_path(maker->plan->rib, number);
+        enum error error = path_is_learned(path) ? rib_add_path(maker->rib, path, copied)
+                                                 : copy_path_of_file(maker, *path, copied);
+        if (error != OK || *copied == 0)
             return error;
     }
     return rib_set(maker->rib, prefix, *copied, &replaced);
@@ -400,14 +405,13 @@ static enum error load_file(struct maker *maker, unsigned place)
     return error;
 }
 
-/* Those that stay are copied, all of them in one walk; the others are read. */
-static enum error add_files(struct maker *maker)
+/* What stays is copied, all of it in one walk; the other files are read. */
+static enum error add_files_and_learned(struct maker *maker)
 {
     const struct config_routes_plan *plan = maker->plan;
     const struct config *config = plan->config;
-    bool stays[CONFIG_ROUTE_FILE_MAX] = { false }, any_stays = false;
+    bool stays[CONFIG_ROUTE_FILE_MAX] = { false };
     unsigned count = 0;
-    enum error error = OK;
 
     for (unsigned i = 0; i < config->route_file_count; i++) {
         if (config->route_files[i].family != plan->family)
@@ -420,11 +424,9 @@ static enum error add_files(struct maker *maker)
                        !(plan->read_again && strcmp(plan->read_again, file->name) == 0);
         if (stays[count])
             file->route_count = plan->files->at[before].route_count;
-        any_stays |= stays[count];
         count++;
     }
-    if (any_stays)
-        error = copy_routes(maker);
+    enum error error = plan->rib ? copy_routes(maker) : OK;
     for (unsigned i = 0; i < count && error == OK; i++)
         if (!stays[i])
             error = load_file(maker, i);
@@ -447,7 +449,7 @@ enum error config_routes_create(const struct config_routes_plan *plan, struct ri
     if (error == OK)
         error = add_statements(&maker);
     if (error == OK)
-        error = add_files(&maker);
+        error = add_files_and_learned(&maker);
     if (error == OK)
         *rib = maker.rib;
     else

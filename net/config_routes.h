@@ -1,5 +1,6 @@
 /* The routes that a configuration means: those that its addresses and the architecture of addresses
- * make necessary, its statements, and the tables in files that it names. */
+ * make necessary, its statements, and the tables in files that it names. To them come those that
+ * protocols have learned, which stay as they are. */
 #pragma once
 
 #include "kernel/base/types.h"
@@ -27,8 +28,8 @@ struct config_routes_plan {
     const struct config *config;
     const struct port *ports; /* the loopback is the last */
     unsigned port_count;
-    /* What is in force: routes of files that the configuration names still are taken from there,
-     * not read again, but for read_again. NULL: nothing. */
+    /* What is in force: what was learned, and routes of files that the configuration names still,
+     * are taken from there; files are not read again, but for read_again. NULL: nothing. */
     const struct rib *rib;
     const struct route_files *files;
     const char *read_again; /* or NULL */

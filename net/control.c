@@ -6,9 +6,9 @@
  *   retire    what was is freed when every core has let go of it
  *
  * A link that goes up or down takes the same way from `prepare` on, with the same configuration.
- * What stays the same is not made anew: the RIB follows from addresses, routes and files, the FIB
- * from the RIB and from what can be used. A commit of one route does not even make a view: it is
- * one change of RIB and FIB (routes.h). */
+ * What stays the same is not made anew: the RIB follows from addresses, routes and files, and from
+ * what protocols have learned (routes.h), the FIB from the RIB and from what can be used. A commit
+ * of one route does not even make a view: it is one change of RIB and FIB (routes.h). */
 #include "net/control.h"
 
 #include <string.h>
@@ -314,7 +314,7 @@ static enum error plan_rib(struct router *router, enum family family, const stru
         .pause = &pause,
     };
 
-    if (router->ribs[family] && !routes.read_again &&
+    if (router->ribs[family] && !routes.read_again && !router->routes_anew &&
         config_same_routes(router->config, config, family))
         return OK;
     return config_routes_create(&routes, &plan->ribs[family], &plan->files[family], problem);
@@ -530,7 +530,7 @@ static void publish(struct router *router, struct plan *plan)
     forwarding_find_gateways(plan->view, router->neighbors);
     atomic_store_explicit(&router->forwarding, plan->view, memory_order_release);
     core->forwarding = plan->view;
-    router->links_changed = false;
+    router->links_changed = router->routes_anew = false;
     memory_free(plan->ports);
     retire(router, old, forwarding_destroy);
     if (plan->old)
@@ -665,7 +665,7 @@ static void check_links(struct router *router, uint64_t now_ns)
         log_info(port->name, "link is %s", port->link_up ? "up" : "down");
         router->links_changed = true;
     }
-    if (!router->links_changed ||
+    if ((!router->links_changed && !router->routes_anew) ||
         plan_make(router, router->config, NULL, &plan, &problem_text) != OK)
         return;
     if (!can_retire(router, &plan)) {

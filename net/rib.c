@@ -43,7 +43,7 @@ struct rib {
 
 const char *route_protocol_name(enum route_protocol protocol)
 {
-    static const char *const names[] = { "local", "connected", "static" };
+    static const char *const names[] = { "local", "connected", "static", "ra" };
     return names[protocol];
 }
 
@@ -370,7 +370,7 @@ uint16_t rib_connected_port(const struct rib *rib, const struct address *address
         read_candidates(rib, value, &candidates);
         for (unsigned i = 0; i < candidates.count; i++) {
             const struct path *path = rib_path(rib, candidates.paths[i]);
-            if (path->protocol == PROTOCOL_CONNECTED && usable[path->port])
+            if (path->kind == NEXT_HOP_CONNECTED && usable[path->port])
                 return path->port;
         }
         if (length == 0)

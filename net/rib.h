@@ -31,6 +31,14 @@ enum route_protocol {
     PROTOCOL_LOCAL, /* what an address of ours, and the architecture of addresses, make necessary */
     PROTOCOL_CONNECTED,
     PROTOCOL_STATIC,
+    PROTOCOL_RA, /* router advertisements: net/autoconf.h */
+};
+
+/* Which one of its kind, of local routes. */
+enum {
+    SOURCE_OWN_ADDRESS = 0, /* stronger than a broadcast address */
+    SOURCE_BROADCAST = 1,
+    SOURCE_LEARNED_ADDRESS = 2,
 };
 
 const char *route_protocol_name(enum route_protocol protocol); /* "connected" */
@@ -45,6 +53,13 @@ struct path {
     uint16_t gateway_count;
     struct address gateways[ROUTE_GATEWAY_MAX];
 };
+
+/* From a protocol, not from the configuration: it stays whatever is committed. */
+static inline bool path_is_learned(const struct path *path)
+{
+    return path->protocol > PROTOCOL_STATIC ||
+           (path->protocol == PROTOCOL_LOCAL && path->source == SOURCE_LEARNED_ADDRESS);
+}
 
 struct route {
     struct prefix prefix;
@@ -92,7 +107,8 @@ uint16_t rib_best(const struct rib *rib, const struct prefix *prefix,
  * and its length; 0: there is none. */
 uint16_t rib_lookup(const struct rib *rib, const struct address *address,
                     const struct next_hop *next_hops, unsigned *length);
-/* The port of the longest connected net with that address which is in `usable` by port; PORT_NONE.
+/* The port of the longest connected net, be it of an address of ours or learned, which has that
+ * address and is in `usable` by port; PORT_NONE.
  */
 uint16_t rib_connected_port(const struct rib *rib, const struct address *address,
                             const bool *usable);

@@ -131,6 +131,7 @@ struct router {
     void (*while_waiting)(void *router); /* control_yield(), for drivers that wait for a card */
     uint64_t link_check_ns;              /* when the links are looked at next */
     bool links_changed;                  /* and the view does not know yet */
+    bool routes_anew;                    /* no room for a path: RIBs and view are to be made anew */
     uint64_t control_due_ns;             /* it runs again then, be the core ever so busy */
     void (*control_work)(void *context,
                          uint64_t now_ns); /* consoles: called in the coroutine, over and over */

@@ -201,3 +201,26 @@ enum error routes_remove(struct router *router, const struct prefix *prefix,
     rib_remove(place.rib, prefix, number);
     return OK;
 }
+
+/* ---- Of protocols -------------------------------------------------------------------------------
+ */
+
+static bool is_done(struct router *router, enum error error)
+{
+    if (error == ERROR_FULL)
+        router->routes_anew = true;
+    return error == OK;
+}
+
+bool routes_announce(struct router *router, const struct prefix *prefix, const struct path *path)
+{
+    CHECK(path_is_learned(path));
+    return is_done(router, routes_set(router, prefix, path));
+}
+
+bool routes_withdraw(struct router *router, const struct prefix *prefix, const struct path *path)
+{
+    CHECK(path_is_learned(path));
+    enum error error = routes_remove(router, prefix, path);
+    return error == ERROR_NOT_FOUND || is_done(router, error);
+}

@@ -32,3 +32,12 @@ enum error routes_set(struct router *router, const struct prefix *prefix,
                       const struct path *path) MUST_CHECK;
 enum error routes_remove(struct router *router, const struct prefix *prefix,
                          const struct path *path) MUST_CHECK;
+
+/* The same for a protocol, whose path is one that path_is_learned(), and who has no other way to
+ * change routes than these two: in the control coroutine, as a commit that yields must find the RIB
+ * as it left it. False: not now; it asks again at the control core's next pass, where all will have
+ * been made anew if there was no room. */
+bool routes_announce(struct router *router, const struct prefix *prefix,
+                     const struct path *path) MUST_CHECK;
+bool routes_withdraw(struct router *router, const struct prefix *prefix,
+                     const struct path *path) MUST_CHECK;

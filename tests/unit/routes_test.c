@@ -300,6 +300,81 @@ TEST(more_paths_than_a_view_has_room_for_make_all_anew)
     lab_destroy(&lab);
 }
 
+/* ---- Of protocols -------------------------------------------------------------------------------
+ */
+
+static struct path learned_by(const char *gateway)
+{
+    struct path path = path_by(gateway, 250);
+
+    path.protocol = PROTOCOL_RA;
+    return path;
+}
+
+static uint32_t gateway_for(struct lab *lab, const char *address)
+{
+    const struct next_hop *next_hop =
+        forwarding_lookup_ipv4(atomic_load(&lab->router->forwarding), ipv4_of(address));
+
+    return next_hop->kind == NEXT_HOP_GATEWAY ? address_ipv4_be(&next_hop->gateways[0]) : 0;
+}
+
+TEST(routes_of_protocols_stay_whatever_is_committed)
+{
+    struct lab lab = lab_create(1, 2);
+    const struct prefix prefix = prefix_of_ipv4(ipv4_of("20.1.0.0"), 16);
+    const struct path path = learned_by("10.0.1.2");
+    const struct config_route floating = { .prefix = prefix,
+                                           .distance = 251,
+                                           .kind = ROUTE_REJECT };
+
+    lab_step(&lab, 3);
+    EXPECT(routes_announce(lab.router, &prefix, &path));
+    EXPECT_EQUAL(gateway_for(&lab, "20.1.2.3"), ipv4_of("10.0.1.2"));
+    lab_address(&lab, "eth0", "10.7.0.1/24"); /* makes all routes anew */
+    EXPECT_EQUAL(config_set_route(lab.config, &floating), OK);
+    lab_commit(&lab);
+    EXPECT_EQUAL(gateway_for(&lab, "20.1.2.3"), ipv4_of("10.0.1.2"));
+    lab_route(&lab, "20.1.0.0/16", "10.0.0.2"); /* is stronger */
+    lab_commit(&lab);
+    EXPECT_EQUAL(gateway_for(&lab, "20.1.2.3"), ipv4_of("10.0.0.2"));
+    lab_step(&lab, 3);
+    EXPECT_EQUAL(
+        config_remove_route(lab.config, &(struct config_route){ .prefix = prefix, .distance = 1 }),
+        OK);
+    lab_commit(&lab);
+    EXPECT_EQUAL(gateway_for(&lab, "20.1.2.3"), ipv4_of("10.0.1.2"));
+    EXPECT(routes_withdraw(lab.router, &prefix, &path));
+    EXPECT_EQUAL(gateway_for(&lab, "20.1.2.3"), 0);
+    EXPECT(routes_withdraw(lab.router, &prefix, &path)); /* it is gone already */
+    lab_step(&lab, 3);
+    lab_destroy(&lab);
+}
+
+/* A protocol that has ever other paths: what is used no longer goes when there is no room left. */
+TEST(routes_of_protocols_may_have_any_number_of_paths_one_after_the_other)
+{
+    struct lab lab = lab_create(1, 2);
+    const struct prefix prefix = prefix_of_ipv4(ipv4_of("20.1.0.0"), 16);
+    struct path path = learned_by("10.0.1.2");
+    unsigned refused = 0;
+
+    for (unsigned i = 0; i < 1000; i++) {
+        path.gateways[0] = address_of_ipv4(ipv4_of("10.0.1.0") | (i % 250 + 2) << 24);
+        path.distance = (uint8_t)(200 + i / 250);
+        while (!routes_announce(lab.router, &prefix, &path)) {
+            EXPECT(++refused < 100);
+            lab_wait(&lab, 120);
+        }
+        EXPECT(gateway_for(&lab, "20.1.2.3") == address_ipv4_be(&path.gateways[0]));
+        EXPECT(routes_withdraw(lab.router, &prefix, &path));
+    }
+    EXPECT(refused > 0);
+    EXPECT(rib_path_end(lab.router->ribs[FAMILY_IPV4]) < 200);
+    lab_step(&lab, 3);
+    lab_destroy(&lab);
+}
+
 /* ---- Files --------------------------------------------------------------------------------------
  */
 
@@ -317,14 +392,6 @@ static enum error read_file_of(struct lab *lab, enum family family, struct commi
 static enum error read_file(struct lab *lab, struct commit_report *report, const char *text)
 {
     return read_file_of(lab, FAMILY_IPV4, report, text);
-}
-
-static uint32_t gateway_for(struct lab *lab, const char *address)
-{
-    const struct next_hop *next_hop =
-        forwarding_lookup_ipv4(atomic_load(&lab->router->forwarding), ipv4_of(address));
-
-    return next_hop->kind == NEXT_HOP_GATEWAY ? address_ipv4_be(&next_hop->gateways[0]) : 0;
 }
 
 TEST(a_file_of_routes_is_read_once_and_again_when_told)
