@@ -110,7 +110,7 @@ void classify6_batch(struct core *core, uint16_t port_in, struct batch *batch,
                                   .network_offset = ETHERNET_HEADER_BYTES,
                                   .header_length_bytes = IPV6_HEADER_BYTES };
     const uint32_t mac_low = load_le32(port->mac);
-    const uint32_t length_range = view->plain_length_max - PLAIN_LENGTH_MIN;
+    const uint32_t length_range = view->ipv6_plain_length_max - PLAIN_LENGTH_MIN;
     const uint16_t mac_high = load_le16(port->mac + 4);
     const unsigned count = batch->count;
     uint64_t bytes = 0, unusual = 0;

@@ -179,6 +179,7 @@ static bool interface_equal(const void *a, const void *b)
     return strcmp(first->name, second->name) == 0 && first->down == second->down &&
            first->mtu_bytes == second->mtu_bytes && first->has_mac == second->has_mac &&
            memcmp(first->mac, second->mac, sizeof(first->mac)) == 0 &&
+           first->ipv6_auto == second->ipv6_auto &&
            memcmp(&first->advertising, &second->advertising, sizeof(first->advertising)) == 0;
 }
 

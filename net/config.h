@@ -48,6 +48,7 @@ struct config_interface {
     uint16_t mtu_bytes; /* 0: not stated */
     bool has_mac;
     uint8_t mac[6];
+    bool ipv6_auto; /* learns from other routers: net/autoconf.h */
     struct config_advertising advertising;
 };
 

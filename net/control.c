@@ -19,6 +19,7 @@
 #include "kernel/base/text.h"
 #include "kernel/platform.h"
 #include "net/arp.h"
+#include "net/autoconf.h"
 #include "net/config_routes.h"
 #include "net/datapath.h"
 #include "net/fib4.h"
@@ -33,7 +34,11 @@
 #include "net/routes.h"
 #include "net/wire/ipv6.h"
 
-enum { LINK_CHECK_MS = 100 };
+enum {
+    LINK_CHECK_MS = 100,
+    ADDRESS_CHECK_MS =
+        5, /* less than IPV6_PROBE_DELAY_MS, and a bound on what strangers can cause */
+};
 
 /* ---- Check ------------------------------------------------------------------------------------
  */
@@ -76,7 +81,15 @@ static enum error check_interfaces(struct router *router, const struct config *n
         if (!port->nic && (interface->down || interface->has_mac))
             return problem(report, "interface %s: the loopback is always up and has no MAC address",
                            interface->name);
-        if (interface->advertising.on && !has_address(next, interface->name, FAMILY_IPV6))
+        if (!port->nic && interface->ipv6_auto)
+            return problem(report, "ipv6 %s address auto: nobody is there to learn from",
+                           interface->name);
+        if (interface->ipv6_auto && interface->mtu_bytes != 0 &&
+            interface->mtu_bytes < IPV6_MINIMUM_MTU)
+            return problem(report, "ipv6 %s address auto: IPv6 needs an MTU of %u", interface->name,
+                           (unsigned)IPV6_MINIMUM_MTU);
+        if (interface->advertising.on && !interface->ipv6_auto &&
+            !has_address(next, interface->name, FAMILY_IPV6))
             return problem(report, "ipv6 %s ra on: the interface has no IPv6 address",
                            interface->name);
         if (interface->mtu_bytes > port->mtu_max_bytes)
@@ -370,6 +383,7 @@ static enum error plan_view(struct router *router, const struct config *config, 
         .ports = plan->ports,
         .port_count = router->port_count,
         .ipv6_addresses = router->ipv6_addresses,
+        .autoconf = router->autoconf,
     });
     enum error error = plan->view ? plan_fibs(router, ribs, plan) : fail(ERROR_NO_MEMORY);
     if (error == ERROR_NO_MEMORY)
@@ -540,6 +554,7 @@ static void publish(struct router *router, struct plan *plan)
             neighbor_port_changed(router->neighbors, (uint16_t)i, core->now_ns);
             arp_port_changed(router->arp, (uint16_t)i, core->now_ns);
             ipv6_addresses_port_changed(router->ipv6_addresses, (uint16_t)i, core->now_ns);
+            autoconf_port_changed(router->autoconf, (uint16_t)i, core->now_ns);
         }
 }
 
@@ -606,6 +621,7 @@ static enum error apply(struct router *router, const struct config *next,
     publish(router, &plan);
     neighbor_reconfigure(router->neighbors, next, now_ns);
     ipv6_addresses_reconfigure(router->ipv6_addresses, next, now_ns);
+    autoconf_reconfigure(router->autoconf, next, now_ns);
     ra_reconfigure(router->ra, next, now_ns);
     announce_new_addresses(router, router->config, next, now_ns);
     report->swap_ns = clock_ns() - prepared_ns;
@@ -653,10 +669,14 @@ static void check_links(struct router *router, uint64_t now_ns)
 
     /* At once: the group of an address must be heard before it is probed, and the address itself
      * when it has been announced. */
-    if (ipv6_addresses_take_change(router->ipv6_addresses))
+    if (now_ns >= router->address_check_ns && ipv6_addresses_take_change(router->ipv6_addresses)) {
+        router->address_check_ns = now_ns + (uint64_t)ADDRESS_CHECK_MS * NS_PER_MS;
         router->links_changed = true;
-    else if (now_ns < router->link_check_ns)
+    } else if (now_ns < router->link_check_ns) {
         return;
+    }
+    if (autoconf_take_change(router->autoconf))
+        router->links_changed = true;
     router->link_check_ns = now_ns + (uint64_t)LINK_CHECK_MS * NS_PER_MS;
     for (unsigned i = 0; i < router->port_count; i++) {
         struct port *port = &router->ports[i];
@@ -687,6 +707,7 @@ static void control_main(void *arg)
     for (;;) {
         uint64_t now_ns = router->cores[CONTROL_CORE]->now_ns;
         check_links(router, now_ns);
+        autoconf_follow(router->autoconf, now_ns);
         control_free_old_routes(router);
         if (router->control_work)
             router->control_work(router->control_context, now_ns);

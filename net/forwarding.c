@@ -6,8 +6,10 @@
 
 #include "kernel/base/bytes.h"
 #include "kernel/platform.h"
+#include "net/autoconf.h"
 #include "net/fib4.h"
 #include "net/fib6.h"
+#include "net/icmp6.h"
 #include "net/ipv6_addresses.h"
 #include "net/neighbor.h"
 #include "net/rib.h"
@@ -211,6 +213,7 @@ static void collect_ipv6_addresses(struct forwarding *view, struct own_address *
             (struct own_address){ .address = own->address,
                                   .length = own->length,
                                   .port = own->port,
+                                  .deprecated = own->deprecated,
                                   .anycast = own->origin == IPV6_FROM_NET };
         memcpy(&last_be, own->address.bytes + 12, sizeof(last_be));
         suspect_source(view, last_be);
@@ -230,30 +233,52 @@ static void collect_tentative_addresses(struct forwarding *view, struct own_addr
     }
 }
 
+/* Behind those. */
+static void collect_nets(struct forwarding *view, struct own_address *addresses,
+                         const struct autoconf *autoconf)
+{
+    struct own_address *nets = addresses + view->address_count + view->tentative_count;
+    unsigned cursor = 0;
+    struct prefix net;
+    uint16_t port;
+
+    while (view->net_count < AUTOCONF_NET_MAX && autoconf_next_net(autoconf, &cursor, &net, &port))
+        nets[view->net_count++] =
+            (struct own_address){ .address = net.address, .length = net.length, .port = port };
+}
+
 /* ---- The whole --------------------------------------------------------------------------------
  */
 
 static void copy_ports(struct forwarding *view, const struct port *ports, unsigned port_count)
 {
-    uint16_t mtu_min = MTU_MAX;
+    uint16_t mtu_min = MTU_MAX, ipv6_mtu_min = MTU_MAX;
 
     view->port_count = port_count;
     for (unsigned i = 0; i < port_count; i++) {
         struct forwarding_port *port = &view->ports[i];
         memcpy(port->mac, ports[i].mac, sizeof(port->mac));
-        port->mtu_bytes = ports[i].mtu_bytes;
+        const struct port_learned *learned = &ports[i].learned;
+        port->mtu_bytes = port->ipv6_mtu_bytes = ports[i].mtu_bytes;
+        if (learned->ipv6_mtu_bytes != 0 && learned->ipv6_mtu_bytes < port->mtu_bytes)
+            port->ipv6_mtu_bytes = learned->ipv6_mtu_bytes;
+        port->hop_limit = learned->hop_limit ? learned->hop_limit : (uint8_t)ICMP6_HOP_LIMIT;
         port->admin_up = ports[i].admin_up;
         port->up = ports[i].admin_up && ports[i].link_up;
-        if (ports[i].nic && port->mtu_bytes < mtu_min)
-            mtu_min = port->mtu_bytes;
+        if (!ports[i].nic)
+            continue;
+        mtu_min = MIN_OF(mtu_min, port->mtu_bytes);
+        ipv6_mtu_min = MIN_OF(ipv6_mtu_min, port->ipv6_mtu_bytes);
     }
     view->plain_length_max = ETHERNET_HEADER_BYTES + (uint32_t)mtu_min;
+    view->ipv6_plain_length_max = ETHERNET_HEADER_BYTES + (uint32_t)ipv6_mtu_min;
 }
 
 struct forwarding *forwarding_create(const struct forwarding_plan *plan)
 {
     unsigned ipv6_count = plan->ipv6_addresses ? ipv6_addresses_count(plan->ipv6_addresses) : 0;
-    unsigned room = plan->config->address_count + ipv6_count + 1;
+    unsigned net_room = plan->autoconf ? AUTOCONF_NET_MAX : 0;
+    unsigned room = plan->config->address_count + ipv6_count + net_room + 1;
     struct forwarding *view = memory_alloc(sizeof(*view), CACHE_LINE_BYTES, MEMORY_FIB);
     struct own_address *addresses = memory_alloc(room * sizeof(*addresses), 0, MEMORY_FIB);
 
@@ -272,6 +297,8 @@ struct forwarding *forwarding_create(const struct forwarding_plan *plan)
         collect_ipv6_addresses(view, addresses, plan->ipv6_addresses);
         collect_tentative_addresses(view, addresses, plan->ipv6_addresses);
     }
+    if (plan->autoconf)
+        collect_nets(view, addresses, plan->autoconf);
     if (create_table(view, &view->ipv4, plan->ribs[FAMILY_IPV4]) &&
         create_table(view, &view->ipv6, plan->ribs[FAMILY_IPV6]))
         return view;
@@ -394,10 +421,20 @@ bool forwarding_is_anycast(const struct forwarding *view, const struct address *
     return false;
 }
 
+/* RFC 6724 5, rules 3 and 8, as far as they go for addresses of one port: what is not deprecated,
+ * then what is in the same net. */
+static bool is_better_source(const struct own_address *own, const struct own_address *best,
+                             const struct address *toward)
+{
+    if (own->deprecated != best->deprecated)
+        return best->deprecated;
+    return is_in_net_of(own, toward) && !is_in_net_of(best, toward);
+}
+
 struct address forwarding_source(const struct forwarding *view, uint16_t port,
                                  const struct address *toward)
 {
-    struct address first = { .family = FAMILY_NONE };
+    const struct own_address *best = NULL;
     bool link_local = address_is_link_local(toward);
 
     for (unsigned i = 0; i < view->address_count; i++) {
@@ -406,12 +443,10 @@ struct address forwarding_source(const struct forwarding *view, uint16_t port,
             continue;
         if (address_is_link_local(&own->address) != link_local) /* RFC 6724 5, rule 2 */
             continue;
-        if (is_in_net_of(own, toward))
-            return own->address;
-        if (first.family == FAMILY_NONE)
-            first = own->address;
+        if (!best || is_better_source(own, best, toward))
+            best = own;
     }
-    return first;
+    return best ? best->address : (struct address){ .family = FAMILY_NONE };
 }
 
 bool forwarding_has_source(const struct forwarding *view, uint16_t port, enum family family)
@@ -425,8 +460,13 @@ bool forwarding_has_source(const struct forwarding *view, uint16_t port, enum fa
 bool forwarding_is_connected(const struct forwarding *view, uint16_t port,
                              const struct address *address)
 {
+    const struct own_address *nets = view->addresses + view->address_count + view->tentative_count;
+
     for (unsigned i = 0; i < view->address_count; i++)
         if (view->addresses[i].port == port && is_in_net_of(&view->addresses[i], address))
+            return true;
+    for (unsigned i = 0; i < view->net_count; i++)
+        if (nets[i].port == port && is_in_net_of(&nets[i], address))
             return true;
     return false;
 }

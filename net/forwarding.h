@@ -26,6 +26,7 @@
 #include "net/port.h"
 
 struct adjacency;
+struct autoconf;
 struct fib4;
 struct fib6;
 struct ipv6_addresses;
@@ -43,13 +44,16 @@ struct own_address {
     struct address address;
     uint8_t length; /* of its net */
     bool secondary;
-    bool anycast; /* of others as well, so nothing is sent from it: RFC 4291 2.6.1 */
+    bool deprecated; /* no source where there is another one: RFC 6724 5, rule 3 */
+    bool anycast;    /* of others as well, so nothing is sent from it: RFC 4291 2.6.1 */
     uint16_t port;
 };
 
 struct forwarding_port {
     uint8_t mac[6];
-    uint16_t mtu_bytes; /* limits what we send */
+    uint16_t mtu_bytes;      /* limits what we send */
+    uint16_t ipv6_mtu_bytes; /* likewise, or less, as another router has told */
+    uint8_t hop_limit;       /* of IPv6 packets of ours */
     bool admin_up;
     bool up;            /* admin and link */
     bool ipv6_disabled; /* its link-local address is somebody else's: RFC 4862 5.4.5 */
@@ -69,9 +73,12 @@ struct forwarding {
     unsigned address_count;
     const struct own_address *addresses; /* by port, primary first */
     unsigned tentative_count;            /* of IPv6 ones behind those: not to be used yet */
-    unsigned port_count;                 /* the loopback is the last */
+    unsigned
+        net_count; /* of nets behind those that are on a link, though no address of ours is in it */
+    unsigned port_count; /* the loopback is the last */
     struct forwarding_port ports[PORT_MAX + 1];
-    uint32_t plain_length_max; /* of a frame that fits every port */
+    uint32_t plain_length_max;      /* of a frame that fits every port */
+    uint32_t ipv6_plain_length_max; /* the same of IPv6 */
     /* Not 0: a source with this first byte, or this hash, may be one that nobody can have. */
     uint8_t suspect_first_bytes[256];
     uint8_t suspect_hashes[SOURCE_HASHES];
@@ -154,6 +161,7 @@ struct forwarding_plan {
     const struct port *ports;      /* as they are now; the loopback is the last */
     unsigned port_count;
     const struct ipv6_addresses *ipv6_addresses; /* NULL: there are none */
+    const struct autoconf *autoconf;             /* NULL: nothing is learned */
 };
 
 /* Control: without FIBs. NULL: no memory. */

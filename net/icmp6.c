@@ -80,6 +80,12 @@ static bool is_forbidden(const struct core *core, const struct packet *packet,
             forwarding_is_own_on(core->forwarding, packet->port_in, &source));
 }
 
+/* What is learned on the link by which it goes; where no link was told, the usual one. */
+static uint8_t hop_limit_on(const struct core *core, uint16_t link)
+{
+    return link == PORT_NONE ? (uint8_t)ICMP6_HOP_LIMIT : core->forwarding->ports[link].hop_limit;
+}
+
 /* ---- Errors ------------------------------------------------------------------------------- */
 
 /* RFC 4443 2.2: an address that belongs to the port where the packet came in, toward its sender. */
@@ -121,14 +127,15 @@ static void send_about(struct core *core, const struct packet *packet,
         return;
     }
     struct packet *message = datagram6_create(
-        core, &(struct datagram6_setup){
-                  .source = source->bytes,
-                  .destination = header->source,
-                  .port = to_link_local || is_redirect ? link_of(packet) : (uint16_t)PORT_NONE,
-                  .protocol = PROTOCOL_ICMP6,
-                  .hop_limit = is_redirect ? ND_HOP_LIMIT : ICMP6_HOP_LIMIT,
-                  .payload_bytes = head_bytes + quote_bytes,
-              });
+        core,
+        &(struct datagram6_setup){
+            .source = source->bytes,
+            .destination = header->source,
+            .port = to_link_local || is_redirect ? link_of(packet) : (uint16_t)PORT_NONE,
+            .protocol = PROTOCOL_ICMP6,
+            .hop_limit = is_redirect ? (uint8_t)ND_HOP_LIMIT : hop_limit_on(core, link_of(packet)),
+            .payload_bytes = head_bytes + quote_bytes,
+        });
     if (!message)
         return;                                           /* the pool has counted it */
     uint8_t *payload = message->data + IPV6_HEADER_BYTES; /* 1,280 bytes are one buffer */
@@ -239,7 +246,7 @@ void icmp6_answer_echo(struct core *core, struct packet *packet, uint32_t messag
     }
     memcpy(header->destination, target.bytes, sizeof(header->destination));
     memcpy(header->source, source.bytes, sizeof(header->source));
-    header->hop_limit = ICMP6_HOP_LIMIT;
+    header->hop_limit = hop_limit_on(core, link);
     if (shared) {
         icmp->checksum_be = 0;
         uint64_t sum = icmp6_pseudo_sum(header->source, header->destination, length_bytes);

@@ -9,7 +9,7 @@
 struct core;
 struct packet;
 
-enum { ICMP6_HOP_LIMIT = 64 };
+enum { ICMP6_HOP_LIMIT = 64 }; /* unless another is learned on the link: net/autoconf.h */
 
 /* Borrows an IPv6 packet that is being dropped, whole, its header checked, and sends its sender the
  * error that drop_reasons[] knows for this verdict, unless RFC 4443 2.4 (e) forbids. Packet too big

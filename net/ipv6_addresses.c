@@ -44,7 +44,7 @@ const char *ipv6_address_state_name(enum ipv6_address_state state)
 
 const char *ipv6_address_origin_name(enum ipv6_address_origin origin)
 {
-    static const char *const names[] = { "static", "link-local", "anycast" };
+    static const char *const names[] = { "static", "link-local", "anycast", "learned" };
     return names[origin];
 }
 
@@ -248,11 +248,13 @@ static enum error want(struct ipv6_addresses *addresses, uint16_t port, const st
         entry = add(addresses, port, &prefix->address, origin);
     if (!entry)
         return fail(ERROR_NO_MEMORY);
-    if (entry->public.length != prefix->length)
+    if (entry->public.length != prefix->length && origin != IPV6_FROM_ADVERTISEMENT)
         addresses->changed = true;
     entry->wanted = true;
     entry->public.length = prefix->length;
     entry->public.origin = (uint8_t)origin;
+    if (origin != IPV6_FROM_ADVERTISEMENT)
+        entry->public.deprecated = false;
     if (begins)
         begin(entry, now_ns);
     return OK;
@@ -354,11 +356,49 @@ void ipv6_addresses_reconfigure(struct ipv6_addresses *addresses, const struct c
         want_link_local(addresses, port->index, now_ns);
         (void)!want(addresses, port->index, &wish->prefix, IPV6_FROM_STATEMENT, now_ns);
     }
+    for (unsigned i = 0; i < config->interface_count; i++) {
+        const struct port *port = router_port(addresses->core->router, config->interfaces[i].name);
+        if (port && config->interfaces[i].ipv6_auto)
+            want_link_local(addresses, port->index, now_ns);
+    }
     for (unsigned i = addresses->count; i-- > 0;)
         if (is_by_configuration(addresses->entries[i]) && !addresses->entries[i]->wanted)
             remove_at(addresses, i);
     follow_nets(addresses, now_ns);
     free_spares(addresses);
+}
+
+enum error ipv6_addresses_learn(struct ipv6_addresses *addresses, uint16_t port,
+                                const struct prefix *address, uint64_t now_ns)
+{
+    const struct entry *entry = find(addresses, port, &address->address);
+
+    if (entry && entry->public.origin != IPV6_FROM_ADVERTISEMENT)
+        return fail(ERROR_EXISTS);
+    enum error error = want(addresses, port, address, IPV6_FROM_ADVERTISEMENT, now_ns);
+    follow_nets(addresses, now_ns);
+    return error;
+}
+
+void ipv6_addresses_deprecate(struct ipv6_addresses *addresses, uint16_t port,
+                              const struct address *address, bool deprecated)
+{
+    struct entry *entry = find(addresses, port, address);
+
+    if (entry)
+        entry->public.deprecated = deprecated;
+}
+
+void ipv6_addresses_forget(struct ipv6_addresses *addresses, uint16_t port,
+                           const struct address *address, uint64_t now_ns)
+{
+    for (unsigned i = addresses->count; i-- > 0;) {
+        const struct ipv6_address *at = &addresses->entries[i]->public;
+        if (at->port == port && at->origin == IPV6_FROM_ADVERTISEMENT &&
+            address_equal(&at->address, address))
+            remove_at(addresses, i);
+    }
+    follow_nets(addresses, now_ns);
 }
 
 /* ---- Questions ----------------------------------------------------------------------------------
@@ -378,6 +418,16 @@ const struct ipv6_address *ipv6_addresses_find(const struct ipv6_addresses *addr
     const struct entry *entry = find(addresses, port, address);
 
     return entry ? &entry->public : NULL;
+}
+
+bool ipv6_addresses_link_local(const struct ipv6_addresses *addresses, uint16_t port,
+                               struct address *address)
+{
+    const struct entry *entry;
+
+    *address = link_local_of(addresses, port);
+    entry = find(addresses, port, address);
+    return entry && entry->public.state == IPV6_ADDRESS_VALID;
 }
 
 bool ipv6_addresses_is_disabled(const struct ipv6_addresses *addresses, uint16_t port)

@@ -4,8 +4,8 @@
  *   TENTATIVE --nobody has answered for a second--> VALID
  *       `------somebody has it-------------------> DUPLICATE, until its port's link has been down
  *
- * A port that has an address by the configuration also has a link-local one,
- * made of its MAC address (RFC 4291 2.5.6, RFC 2464 5). If that is a duplicate, so is the MAC
+ * A port that has an address by the configuration, or is told to learn some, also has a link-local
+ * one, made of its MAC address (RFC 4291 2.5.6, RFC 2464 5). If that is a duplicate, so is the MAC
  * address, and the port does without IPv6 altogether: its other addresses are DISABLED (RFC 4862
  * 5.4.5).
  *
@@ -23,8 +23,9 @@ struct config;
 struct core;
 
 enum {
-    IPV6_ADDRESS_MAX = 2 * 1024 + 64, /* what a configuration may have, with the anycast address of
-                                       * each, and a link-local one per port */
+    /* What a configuration may have, and what 64 ports may learn (net/autoconf.h), with the anycast
+     * address of each; and a link-local one per port. */
+    IPV6_ADDRESS_MAX = 2 * (1024 + 64 * 8) + 64,
     IPV6_PROBE_MS = 1000,     /* RFC 4861 RETRANS_TIMER, after the one probe of RFC 4862 5.1 */
     IPV6_PROBE_DELAY_MS = 10, /* RFC 4862 5.4.2 wants up to 1 s; a router's link comes up alone */
 };
@@ -42,8 +43,9 @@ const char *ipv6_address_state_name(enum ipv6_address_state state); /* "tentativ
 /* Why it is ours. */
 enum ipv6_address_origin {
     IPV6_FROM_STATEMENT,
-    IPV6_FROM_MAC, /* link-local */
-    IPV6_FROM_NET, /* anycast, of the net of another */
+    IPV6_FROM_MAC,           /* link-local */
+    IPV6_FROM_NET,           /* anycast, of the net of another */
+    IPV6_FROM_ADVERTISEMENT, /* learned: net/autoconf.h */
 };
 
 const char *ipv6_address_origin_name(enum ipv6_address_origin origin); /* "static" */
@@ -52,8 +54,9 @@ struct ipv6_address {
     struct address address;
     uint8_t length; /* of its net; 64 of a link-local one, 128 of an anycast one */
     uint16_t port;
-    uint8_t state;  /* enum ipv6_address_state */
-    uint8_t origin; /* enum ipv6_address_origin */
+    uint8_t state;   /* enum ipv6_address_state */
+    uint8_t origin;  /* enum ipv6_address_origin */
+    bool deprecated; /* to be used no longer where there is another one: RFC 4862 5.5.4 */
 };
 
 struct ipv6_addresses;
@@ -87,6 +90,17 @@ void ipv6_addresses_reconfigure(struct ipv6_addresses *addresses, const struct c
                                 uint64_t now_ns);
 /* The port's link, admin state or MAC address has changed. */
 void ipv6_addresses_port_changed(struct ipv6_addresses *addresses, uint16_t port, uint64_t now_ns);
+/* An address comes that was learned, which no statement has; or its net's length is another one,
+ * which the view is told by whoever knows that.
+ * ERROR_NO_MEMORY, also for no room; ERROR_EXISTS: a statement has it. */
+enum error ipv6_addresses_learn(struct ipv6_addresses *addresses, uint16_t port,
+                                const struct prefix *address, uint64_t now_ns) MUST_CHECK;
+/* It is to be used no longer where there is another one, or again; likewise. */
+void ipv6_addresses_deprecate(struct ipv6_addresses *addresses, uint16_t port,
+                              const struct address *address, bool deprecated);
+/* It goes, unless a statement has it. */
+void ipv6_addresses_forget(struct ipv6_addresses *addresses, uint16_t port,
+                           const struct address *address, uint64_t now_ns);
 /* Somebody else has, or asks for, an address of ours on that port. */
 void ipv6_addresses_conflict(struct ipv6_addresses *addresses, uint16_t port,
                              const struct address *address, const uint8_t *mac);
@@ -97,6 +111,9 @@ enum ipv6_address_state ipv6_addresses_state(const struct ipv6_addresses *addres
 /* NULL: it is not ours on that port. */
 const struct ipv6_address *ipv6_addresses_find(const struct ipv6_addresses *addresses,
                                                uint16_t port, const struct address *address);
+/* The link-local address of that port; false: it has none that is valid. */
+bool ipv6_addresses_link_local(const struct ipv6_addresses *addresses, uint16_t port,
+                               struct address *address) MUST_CHECK;
 /* The anycast address of that net; false: it has none, as nets of two addresses and single ones. */
 bool ipv6_subnet_router(const struct prefix *prefix, struct address *anycast) MUST_CHECK;
 /* The port does without IPv6: its link-local address is somebody else's. */

@@ -164,6 +164,17 @@ void nd_announce(struct nd *nd, uint16_t port, const struct address *address)
     send_advertisement(nd, &envelope, &(struct claim){ address->bytes, .overrides = true });
 }
 
+static void send_message(const struct nd *nd, const struct envelope *envelope,
+                         const uint8_t *message, uint32_t length_bytes)
+{
+    struct packet *packet = make_frame(nd, envelope, length_bytes);
+
+    if (!packet)
+        return;
+    memcpy(packet->data + HEADERS_BYTES, message, length_bytes);
+    send_frame(nd, envelope, packet);
+}
+
 void nd_advertise_router(struct nd *nd, uint16_t port,
                          const struct nd_router_advertisement *advertisement)
 {
@@ -175,11 +186,22 @@ void nd_advertise_router(struct nd *nd, uint16_t port,
     const struct envelope envelope = { port, source.bytes, ipv6_all_nodes, NULL };
     size_t length_bytes = nd_router_advertisement_write(advertisement, message, sizeof(message));
     CHECK(length_bytes > 0);
-    struct packet *packet = make_frame(nd, &envelope, (uint32_t)length_bytes);
-    if (!packet)
+    send_message(nd, &envelope, message, (uint32_t)length_bytes);
+}
+
+void nd_solicit_router(struct nd *nd, uint16_t port)
+{
+    struct nd_router_solicitation solicitation = { .has_source_mac = true };
+    uint8_t message[ND_ROUTER_SOLICITATION_BYTES];
+    struct address source;
+
+    if (!forwarding_link_local(nd->core->forwarding, port, &source))
         return;
-    memcpy(packet->data + HEADERS_BYTES, message, length_bytes);
-    send_frame(nd, &envelope, packet);
+    const struct envelope envelope = { port, source.bytes, ipv6_all_routers, NULL };
+    memcpy(solicitation.source_mac, port_of(nd, port)->mac, MAC_BYTES);
+    size_t length_bytes = nd_router_solicitation_write(&solicitation, message, sizeof(message));
+    CHECK(length_bytes == sizeof(message));
+    send_message(nd, &envelope, message, (uint32_t)length_bytes);
 }
 
 /* ---- Input --------------------------------------------------------------------------------- */
@@ -310,6 +332,27 @@ static enum verdict input_router_solicitation(struct nd *nd, const struct packet
     return nd->uses.router_solicited(nd->core, port) ? PASS : DROP_ND_IGNORED;
 }
 
+/* RFC 4861 6.3.4. */
+static enum verdict input_router_advertisement(struct nd *nd, const struct packet *packet,
+                                               const struct ipv6_header *header,
+                                               const struct nd_router_advertisement *advertisement,
+                                               uint64_t now_ns)
+{
+    const struct address router = address_of_ipv6(header->source);
+    uint16_t port = packet->port_in;
+
+    if (mac_equal(packet->data + MAC_BYTES, port_of(nd, port)->mac))
+        return DROP_ND_NOT_FOR_US;
+    enum verdict verdict = nd->uses.router_advertised(nd->core, port, &router, advertisement);
+    if (verdict == PASS && advertisement->has_source_mac) {
+        const struct neighbor_news news = { .mac = advertisement->source_mac,
+                                            .overrides = true,
+                                            .is_worth_an_entry = true };
+        neighbor_learn(nd->neighbors, port, &router, &news, now_ns);
+    }
+    return verdict;
+}
+
 /* RFC 6980 5: not even as the only fragment. */
 static bool has_fragment_header(const struct ipv6_header *header, uint32_t message_offset)
 {
@@ -326,6 +369,7 @@ enum verdict nd_input(struct nd *nd, const struct packet *packet, uint32_t messa
     const void *message = (const uint8_t *)header + message_offset;
     size_t length_bytes = packet->network_length_bytes - message_offset;
     struct nd_router_solicitation router_solicitation;
+    struct nd_router_advertisement router_advertisement;
     struct nd_neighbor_solicitation solicitation;
     struct nd_neighbor_advertisement advertisement;
 
@@ -344,8 +388,12 @@ enum verdict nd_input(struct nd *nd, const struct packet *packet, uint32_t messa
         if (nd_neighbor_advertisement_read(header, message, length_bytes, &advertisement) != OK)
             return DROP_BAD_ND;
         return input_advertisement(nd, packet, &advertisement, now_ns);
-    default: /* a router neither follows redirects nor other routers' advertisements: RFC 4861 6.2
-              */
+    case ICMP6_ROUTER_ADVERTISEMENT:
+        if (nd_router_advertisement_read(header, message, length_bytes, &router_advertisement) !=
+            OK)
+            return DROP_BAD_ND;
+        return input_router_advertisement(nd, packet, header, &router_advertisement, now_ns);
+    default: /* a router does not follow redirects: RFC 4861 8.3 */
         return DROP_ND_IGNORED;
     }
 }

@@ -18,6 +18,12 @@ enum { ND_CONFLICT_LOG_MS = 10000 }; /* a conflict is told to the operator this 
 struct nd_uses {
     /* A host on that port asks for a router; false: there is none. */
     bool (*router_solicited)(struct core *core, uint16_t port);
+    /* The router with that link-local address says this on that port; PASS: somebody wanted to
+     * know.
+     */
+    enum verdict (*router_advertised)(struct core *core, uint16_t port,
+                                      const struct address *router,
+                                      const struct nd_router_advertisement *advertisement);
     /* datapath_originate_frame(), which takes the packet. */
     void (*originate_frame)(struct core *core, uint16_t port, struct packet *packet);
 };
@@ -35,6 +41,8 @@ void nd_solicit(struct nd *nd, uint16_t port, const struct address *address, con
 void nd_probe(struct nd *nd, uint16_t port, const struct address *address);
 /* Says that it is ours: RFC 4861 7.2.6. */
 void nd_announce(struct nd *nd, uint16_t port, const struct address *address);
+/* Asks routers to tell; nothing without a link-local address. */
+void nd_solicit_router(struct nd *nd, uint16_t port);
 /* Tells all nodes; nothing without a link-local address, which hosts know a router by. */
 void nd_advertise_router(struct nd *nd, uint16_t port,
                          const struct nd_router_advertisement *advertisement);

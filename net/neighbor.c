@@ -74,6 +74,12 @@ struct neighbor {
     bool wanted; /* by the configuration, while that is being compared */
 };
 
+/* Of IPv6 on a port. */
+struct neighbor_times {
+    uint32_t reachable_ms, retransmit_ms;
+};
+static const struct neighbor_times usual_times = { NEIGHBOR_REACHABLE_MS, NEIGHBOR_RETRANSMIT_MS };
+
 /* Outlives the table if it must: the snapshot domain knows its address. */
 struct retirement {
     struct neighbor_table *table;
@@ -91,6 +97,7 @@ struct neighbor_table {
     struct age_list evictable[EVICTABLE_COUNT];
     struct rate asking[PORT_MAX + 1]; /* for who has no entry yet, by who wants to reach him */
     unsigned held;
+    struct neighbor_times ipv6_times[PORT_MAX + 1];
     struct adjacency *free_records, *replaced, *retiring;
     struct retirement *retirement;
     bool is_retiring;
@@ -415,6 +422,12 @@ static struct neighbor *entry_add(struct neighbor_table *table, uint16_t port,
 
 /* ---- States --------------------------------------------------------------------------------- */
 
+static const struct neighbor_times *times_of(const struct neighbor *entry)
+{
+    return entry->address.family == FAMILY_IPV6 ? &entry->table->ipv6_times[entry->port]
+                                                : &usual_times;
+}
+
 static void entry_solicit(struct neighbor *entry)
 {
     struct neighbor_table *table = entry->table;
@@ -430,7 +443,7 @@ static void become_incomplete(struct neighbor *entry, uint64_t now_ns)
     entry->confirmed_ns = now_ns;
     list_append(entry, UNRESOLVED);
     entry_solicit(entry);
-    set_timer(entry, ms_later(now_ns, NEIGHBOR_RETRANSMIT_MS));
+    set_timer(entry, ms_later(now_ns, times_of(entry)->retransmit_ms));
 }
 
 static void become_reachable(struct neighbor *entry, uint64_t now_ns)
@@ -439,7 +452,7 @@ static void become_reachable(struct neighbor *entry, uint64_t now_ns)
     entry->confirmed_ns = now_ns;
     entry->proven = true;
     list_remove(entry);
-    set_timer(entry, ms_later(now_ns, NEIGHBOR_REACHABLE_MS));
+    set_timer(entry, ms_later(now_ns, times_of(entry)->reachable_ms));
 }
 
 /* Stale entries are looked at on whole seconds, all at once, so that thousands of them wake a
@@ -472,7 +485,7 @@ static void become_probe(struct neighbor *entry, uint64_t now_ns)
     entry->state = NEIGHBOR_PROBE;
     entry->request_count = 0;
     entry_solicit(entry);
-    set_timer(entry, ms_later(now_ns, NEIGHBOR_RETRANSMIT_MS));
+    set_timer(entry, ms_later(now_ns, times_of(entry)->retransmit_ms));
 }
 
 /* Sends what has waited. The datapath may hand a packet back at once, so the list is taken off
@@ -507,7 +520,7 @@ static void neighbor_expired(struct timer *timer, uint64_t now_ns)
             return;
         }
         entry_solicit(entry);
-        set_timer(entry, ms_later(now_ns, NEIGHBOR_RETRANSMIT_MS));
+        set_timer(entry, ms_later(now_ns, times_of(entry)->retransmit_ms));
         return;
     case NEIGHBOR_REACHABLE:
         become_stale(entry, now_ns);
@@ -660,6 +673,22 @@ void neighbor_port_changed(struct neighbor_table *table, uint16_t port_index, ui
     }
 }
 
+void neighbor_set_times(struct neighbor_table *table, uint16_t port, uint32_t reachable_ms,
+                        uint32_t retransmit_ms)
+{
+    struct neighbor_times *times = &table->ipv6_times[port];
+
+    if (reachable_ms != 0)
+        times->reachable_ms = reachable_ms;
+    if (retransmit_ms != 0)
+        times->retransmit_ms = retransmit_ms;
+}
+
+void neighbor_reset_times(struct neighbor_table *table, uint16_t port)
+{
+    table->ipv6_times[port] = usual_times;
+}
+
 /* ---- Static entries, clear, list ------------------------------------------------------------ */
 
 static void set_static(struct neighbor_table *table, uint16_t port, const struct config_arp *wish,
@@ -778,6 +807,8 @@ struct neighbor_table *neighbor_table_create(struct core *core, const struct nei
         table->asking[i] = rate_of(NEIGHBOR_ASK_PER_S, NEIGHBOR_ASK_BURST, core->now_ns);
     table->seed = random_next(&core->random_state);
     table->nobody.port = PORT_NONE;
+    for (uint16_t port = 0; port < ARRAY_COUNT(table->ipv6_times); port++)
+        neighbor_reset_times(table, port);
     for (unsigned i = NEIGHBOR_MAX; i-- > 0;) {
         table->pool[i].newer = table->free_entries;
         table->free_entries = &table->pool[i];

@@ -131,6 +131,12 @@ bool neighbor_learn(struct neighbor_table *table, uint16_t port, const struct ad
  * learned there is forgotten where it is down, or its own MAC address is new. */
 void neighbor_port_changed(struct neighbor_table *table, uint16_t port, uint64_t now_ns);
 
+/* Times of IPv6 neighbors on that port, as another router has told (RFC 4861 6.3.4); 0: as before.
+ * They are for what begins from then on. */
+void neighbor_set_times(struct neighbor_table *table, uint16_t port, uint32_t reachable_ms,
+                        uint32_t retransmit_ms);
+void neighbor_reset_times(struct neighbor_table *table, uint16_t port);
+
 /* Makes the static entries those of that configuration, and forgets who is on no net of ours any
  * more; core->forwarding is the new view. Cannot fail: what has no room now gets it within a
  * second. */

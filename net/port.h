@@ -34,6 +34,12 @@ struct port_counters {
  */
 enum port_state { PORT_CLOSED, PORT_OPENING, PORT_SERVING, PORT_LEAVING, PORT_LEFT };
 
+/* What another router has told of the link (net/autoconf.h); 0: nothing. */
+struct port_learned {
+    uint16_t ipv6_mtu_bytes;
+    uint8_t hop_limit;
+};
+
 struct port {
     /* Set when created. */
     uint16_t index;
@@ -56,6 +62,7 @@ struct port {
     uint16_t mtu_bytes;
     bool admin_up;
     bool link_up;
+    struct port_learned learned;
     uint64_t link_changes;
 };
 

@@ -38,7 +38,7 @@ enum route_protocol {
 enum {
     SOURCE_OWN_ADDRESS = 0, /* stronger than a broadcast address */
     SOURCE_BROADCAST = 1,
-    SOURCE_LEARNED_ADDRESS = 2,
+    SOURCE_LEARNED_ADDRESS = 2, /* and its port */
 };
 
 const char *route_protocol_name(enum route_protocol protocol); /* "connected" */
@@ -58,7 +58,7 @@ struct path {
 static inline bool path_is_learned(const struct path *path)
 {
     return path->protocol > PROTOCOL_STATIC ||
-           (path->protocol == PROTOCOL_LOCAL && path->source == SOURCE_LEARNED_ADDRESS);
+           (path->protocol == PROTOCOL_LOCAL && path->source >= SOURCE_LEARNED_ADDRESS);
 }
 
 struct route {

@@ -111,7 +111,7 @@ static void leave_by(struct packet *packet, const struct next_hop *next_hop)
  * every path. */
 static uint16_t mtu_of_way(const struct core *core, const struct packet *packet)
 {
-    uint16_t link_mtu_bytes = core->forwarding->ports[packet->port_out].mtu_bytes;
+    uint16_t link_mtu_bytes = core->forwarding->ports[packet->port_out].ipv6_mtu_bytes;
 
     if (!(packet->flags & PACKET_LOCAL) || packet->network_length_bytes <= IPV6_MINIMUM_MTU)
         return link_mtu_bytes;
@@ -143,7 +143,7 @@ static enum verdict route_on_link(const struct core *core, struct packet *packet
     if (ipv6_is_multicast(destination))
         return DROP_MULTICAST; /* groups are spoken to by whole frames: nd.c */
     memcpy(packet->next_hop, destination, sizeof(packet->next_hop));
-    packet->mtu_bytes = core->forwarding->ports[packet->port_out].mtu_bytes;
+    packet->mtu_bytes = core->forwarding->ports[packet->port_out].ipv6_mtu_bytes;
     return PASS;
 }
 

@@ -5,6 +5,7 @@
 
 #include "kernel/platform.h"
 #include "net/arp.h"
+#include "net/autoconf.h"
 #include "net/control.h"
 #include "net/datapath.h"
 #include "net/ipv6_addresses.h"
@@ -53,6 +54,7 @@ static void announce_address(struct core *core, uint16_t port, const struct addr
 {
     nd_announce(core->router->nd, port, address);
     ra_address_valid(core->router->ra, port, core->now_ns);
+    autoconf_address_valid(core->router->autoconf, port, address, core->now_ns);
 }
 
 static void leave_address(struct core *core, uint16_t port, const struct address *address)
@@ -62,7 +64,7 @@ static void leave_address(struct core *core, uint16_t port, const struct address
 
 static void address_is_duplicate(struct core *core, uint16_t port, const struct address *address)
 {
-    (void)core, (void)port, (void)address;
+    autoconf_address_duplicate(core->router->autoconf, port, address, core->now_ns);
 }
 
 static const struct ipv6_addresses_uses ipv6_addresses_uses = {
@@ -79,7 +81,15 @@ static bool router_solicited(struct core *core, uint16_t port)
     return ra_solicited(core->router->ra, port, core->now_ns);
 }
 
+static enum verdict router_advertised(struct core *core, uint16_t port,
+                                      const struct address *router,
+                                      const struct nd_router_advertisement *advertisement)
+{
+    return autoconf_input(core->router->autoconf, port, router, advertisement, core->now_ns);
+}
+
 static const struct nd_uses nd_uses = { .router_solicited = router_solicited,
+                                        .router_advertised = router_advertised,
                                         .originate_frame = datapath_originate_frame };
 
 static void advertise_router(struct core *core, uint16_t port,
@@ -87,6 +97,13 @@ static void advertise_router(struct core *core, uint16_t port,
 {
     nd_advertise_router(core->router->nd, port, advertisement);
 }
+
+static void solicit_router(struct core *core, uint16_t port)
+{
+    nd_solicit_router(core->router->nd, port);
+}
+
+static const struct autoconf_uses autoconf_uses = { .solicit = solicit_router };
 
 static const struct ra_uses ra_uses = { .advertise = advertise_router };
 
@@ -196,6 +213,10 @@ struct router *router_create(const struct router_setup *setup)
     router->ra = ra_create(router->cores[CONTROL_CORE], router->ipv6_addresses, &ra_uses);
     if (!router->ra)
         goto undo;
+    router->autoconf =
+        autoconf_create(router->cores[CONTROL_CORE], router->ipv6_addresses, &autoconf_uses);
+    if (!router->autoconf)
+        goto undo;
     router->mld = mld_create(router->cores[CONTROL_CORE], router->ipv6_addresses, &mld_uses);
     if (!router->mld)
         goto undo;
@@ -217,6 +238,7 @@ void router_destroy(struct router *router)
     if (router->local)
         local_destroy(router->local);
     mld_destroy(router->mld);
+    autoconf_destroy(router->autoconf);
     ra_destroy(router->ra);
     nd_destroy(router->nd);
     arp_destroy(router->arp);

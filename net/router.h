@@ -17,6 +17,7 @@
 #include "net/port.h"
 
 struct arp;
+struct autoconf;
 struct fib4;
 struct fib6;
 struct forwarding;
@@ -119,6 +120,7 @@ struct router {
     struct old_routes *old_routes;                 /* to be freed */
     struct neighbor_table *neighbors;
     struct arp *arp;
+    struct autoconf *autoconf;
     struct mld *mld;
     struct nd *nd;
     struct ra *ra;
@@ -130,6 +132,7 @@ struct router {
     bool control_inside;                 /* the coroutine is running now */
     void (*while_waiting)(void *router); /* control_yield(), for drivers that wait for a card */
     uint64_t link_check_ns;              /* when the links are looked at next */
+    uint64_t address_check_ns;           /* likewise our IPv6 addresses, for what has changed */
     bool links_changed;                  /* and the view does not know yet */
     bool routes_anew;                    /* no room for a path: RIBs and view are to be made anew */
     uint64_t control_due_ns;             /* it runs again then, be the core ever so busy */

@@ -72,6 +72,8 @@ const struct drop_reason drop_reasons[VERDICT_COUNT] = {
     [DROP_ND_CONFLICT]          = { "nd-conflict", "somebody else claims our IPv6 address", SILENT },
     [DROP_ND_IGNORED]           = { "nd-ignored", "neighbor discovery that a router has no use for", SILENT },
 
+    [DROP_ND_FULL]              = { "nd-full", "no room for another router", SILENT },
+
     [DROP_NO_ROUTE]             = { "no-route", "no route to the destination", UNREACHABLE, NET, UNREACHABLE6, ROUTE6 },
     [DROP_BLACKHOLE]            = { "blackhole", "a blackhole route", SILENT },
     [DROP_REJECT]               = { "reject", "a reject route", UNREACHABLE, PROHIBITED, UNREACHABLE6, REJECT6 },

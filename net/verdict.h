@@ -45,6 +45,7 @@ enum verdict {
     DROP_ND_NOT_FOR_US,
     DROP_ND_CONFLICT,
     DROP_ND_IGNORED, /* what a router has no use for */
+    DROP_ND_FULL,    /* of another router, when there is room for no more */
     /* Forwarding */
     DROP_NO_ROUTE, /* net unreachable */
     DROP_BLACKHOLE,

@@ -194,6 +194,7 @@ const char *word_help(const char *word)
         { "all", "also those that never happened" },
         { "and-quit", "and leave configure" },
         { "arp", "neighbors by IPv4 address" },
+        { "auto", "addresses, routes and more, as other routers advertise them" },
         { "blackhole", "drop in silence" },
         { "books", "where all packets have gone" },
         { "candidate", "what `configure` edits" },

@@ -7,12 +7,14 @@
 #include "kernel/base/log.h"
 #include "kernel/base/version.h"
 #include "kernel/platform.h"
+#include "net/autoconf.h"
 #include "net/control.h"
 #include "net/forwarding.h"
 #include "net/ipv6_addresses.h"
 #include "net/neighbor.h"
 #include "net/rib.h"
 #include "net/router.h"
+#include "net/wire/nd.h"
 #include "shell/session.h"
 
 enum { BATCH = 32 }; /* rows fetched at a time */
@@ -231,25 +233,70 @@ static enum command_result show_neighbors(struct command_call *call)
     return COMMAND_DONE;
 }
 
+/* Nothing for what has no end. */
+static void write_time_left(struct command_call *call, const char *name, uint64_t until_ns)
+{
+    if (until_ns == AUTOCONF_FOREVER)
+        record_null(call->record, name);
+    else
+        record_seconds(call->record, name, until_ns > call->now_ns ? until_ns - call->now_ns : 0);
+}
+
 static void write_ipv6_address(struct command_call *call, const struct ipv6_address *at)
 {
     const struct prefix prefix = { .address = at->address, .length = at->length };
     record_row(call->record);
     record_text(call->record, "interface", call->router->ports[at->port].name);
     record_prefix(call->record, "address", &prefix);
-    record_text(call->record, "state", ipv6_address_state_name((enum ipv6_address_state)at->state));
+    record_text(call->record, "state",
+                at->state == IPV6_ADDRESS_VALID && at->deprecated
+                    ? "deprecated"
+                    : ipv6_address_state_name((enum ipv6_address_state)at->state));
     record_text(call->record, "origin",
                 ipv6_address_origin_name((enum ipv6_address_origin)at->origin));
+    struct autoconf_lifetimes lifetimes = { 0, 0 };
+    bool learned =
+        autoconf_address_lifetimes(call->router->autoconf, at->port, &at->address, &lifetimes);
+    write_time_left(call, "preferred_s", learned ? lifetimes.preferred_until_ns : AUTOCONF_FOREVER);
+    write_time_left(call, "valid_s", learned ? lifetimes.valid_until_ns : AUTOCONF_FOREVER);
+}
+
+static const char *preference_name(int preference)
+{
+    return preference < ND_PREFERENCE_MEDIUM   ? "low"
+           : preference > ND_PREFERENCE_MEDIUM ? "high"
+                                               : "medium";
+}
+
+static void write_routers(struct command_call *call, const struct port *only)
+{
+    static const struct record_column columns[] = {
+        { "interface", RECORD_PLAIN },  { "router", RECORD_PLAIN }, { "preference", RECORD_PLAIN },
+        { "lifetime_s", RECORD_PLAIN }, { "in_use", RECORD_PLAIN },
+    };
+    struct record *record = call->record;
+    struct autoconf_router router;
+    unsigned cursor = 0;
+    record_table(record, "routers", columns, ARRAY_COUNT(columns));
+    while (autoconf_next_router(call->router->autoconf, &cursor, &router)) {
+        if (only && router.port != only->index)
+            continue;
+        record_row(record);
+        record_text(record, "interface", call->router->ports[router.port].name);
+        record_address(record, "router", &router.address);
+        record_text(record, "preference", preference_name(router.preference));
+        write_time_left(call, "lifetime_s", router.until_ns);
+        record_bool(record, "in_use", router.in_use);
+    }
+    record_end(record);
 }
 
 /* A few at once, as the reader may be behind. */
 static enum command_result show_ipv6_interfaces(struct command_call *call)
 {
     static const struct record_column columns[] = {
-        { "interface", RECORD_PLAIN },
-        { "address", RECORD_PLAIN },
-        { "state", RECORD_PLAIN },
-        { "origin", RECORD_PLAIN },
+        { "interface", RECORD_PLAIN }, { "address", RECORD_PLAIN },     { "state", RECORD_PLAIN },
+        { "origin", RECORD_PLAIN },    { "preferred_s", RECORD_PLAIN }, { "valid_s", RECORD_PLAIN },
     };
     const struct ipv6_addresses *addresses = call->router->ipv6_addresses;
     const struct argument *name = line_argument(call->line, "interface");
@@ -267,6 +314,7 @@ static enum command_result show_ipv6_interfaces(struct command_call *call)
     if (call->cursor < count && !call->interrupted)
         return COMMAND_AGAIN;
     record_end(call->record);
+    write_routers(call, only);
     return COMMAND_DONE;
 }
 
@@ -437,7 +485,7 @@ static const struct command commands[] = {
     { .grammar = "show ipv6 neighbors", .kind = COMMAND_SHOW, .run = show_neighbors,
       .help = "neighbors and their MAC addresses" },
     { .grammar = "show ipv6 interfaces [<interface:IFNAME>]", .kind = COMMAND_SHOW,
-      .run = show_ipv6_interfaces, .help = "IPv6 addresses, and whether they are in use yet" },
+      .run = show_ipv6_interfaces, .help = "IPv6 addresses, whether they are in use yet and for how long, and the routers that were learned" },
     { .grammar = "show cores", .kind = COMMAND_SHOW, .run = show_cores,
       .help = "what each core does" },
     { .grammar = "show cores latency", .kind = COMMAND_SHOW, .run = show_core_latency,

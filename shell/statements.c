@@ -110,7 +110,7 @@ static enum error set_interface(struct config *config, const struct config_inter
 {
     static const struct config_advertising nothing;
     if (interface->down || interface->mtu_bytes != 0 || interface->has_mac ||
-        memcmp(&interface->advertising, &nothing, sizeof(nothing)) != 0)
+        interface->ipv6_auto || memcmp(&interface->advertising, &nothing, sizeof(nothing)) != 0)
         return refused(config_set_interface(config, interface), name, problem);
     enum error error = config_remove_interface(config, interface->name);
     return error == ERROR_NOT_FOUND ? OK : error;
@@ -169,6 +169,18 @@ static enum error apply_address(struct config *config, const struct parsed_line 
         return error;
     }
     return refused(error, address, problem);
+}
+
+/* ADDR/LEN, or `auto`. */
+static enum error apply_ipv6_address(struct config *config, const struct parsed_line *line,
+                                     struct problem *problem)
+{
+    const struct argument *name = line_argument(line, "interface");
+    struct config_interface interface = interface_of(config, name);
+    if (line_argument(line, "address")->type != TOKEN_WORD)
+        return apply_address(config, line, problem);
+    interface.ipv6_auto = true;
+    return set_interface(config, &interface, name, problem);
 }
 
 static enum error apply_advertising(struct config *config, const struct parsed_line *line,
@@ -469,6 +481,9 @@ static bool print_statements(const struct config *config, struct line_sink *sink
     if (!print_system(config, sink) || !print_interfaces(config, sink))
         return false;
     for (unsigned i = 0; i < config->interface_count; i++) {
+        if (config->interfaces[i].ipv6_auto &&
+            !put_line(sink, "ipv6 %s address auto", config->interfaces[i].name))
+            return false;
         if (!print_advertising(&config->interfaces[i], sink))
             return false;
     }
@@ -516,8 +531,8 @@ static const struct command statements[] = {
       .help = "a static route; several gateways share the load" },
     { STATEMENT, .grammar = "ip route file <name:NAME>", .apply = apply_route_file,
       .help = "a table of routes, as lines PREFIX NEXT-HOP" },
-    { STATEMENT, .grammar = "ipv6 <interface:IFNAME> address <address:ADDRLEN6>", .apply = apply_address,
-      .help = "an address of an interface, which then has a link-local one too" },
+    { STATEMENT, .grammar = "ipv6 <interface:IFNAME> address <address:ADDRLEN6|auto>", .apply = apply_ipv6_address,
+      .help = "an address of an interface, which then has a link-local one too; auto: learned from other routers" },
     { STATEMENT, .grammar = "ipv6 <interface:IFNAME> ra {on|off}", .apply = apply_advertising,
       .help = "tell hosts that this is their router, and their prefixes" },
     { STATEMENT, .grammar = "ipv6 <interface:IFNAME> ra prefix <prefix:PREFIX6>", .apply = apply_advertised_prefix,

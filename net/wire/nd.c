@@ -17,6 +17,9 @@ enum {
 
     RA_MANAGED = 0x80, /* 4.2 */
     RA_OTHER = 0x40,
+    RA_PREFERENCE = 0x18, /* RFC 4191 2.2 */
+    RA_PREFERENCE_HIGH = 0x08,
+    RA_PREFERENCE_LOW = 0x18,
     PREFIX_ON_LINK = 0x80, /* 4.6.2 */
     PREFIX_AUTONOMOUS = 0x40,
     NA_ROUTER = 0x80, /* 4.4, in the first of 4 bytes */
@@ -290,6 +293,13 @@ size_t nd_router_solicitation_write(const struct nd_router_solicitation *solicit
     return message_end(&writer, out);
 }
 
+static int8_t preference_read(uint8_t flags)
+{
+    return flags == RA_PREFERENCE_HIGH  ? ND_PREFERENCE_HIGH
+           : flags == RA_PREFERENCE_LOW ? ND_PREFERENCE_LOW
+                                        : ND_PREFERENCE_MEDIUM;
+}
+
 enum error nd_router_advertisement_read(const struct ipv6_header *header, const void *message,
                                         size_t length_bytes,
                                         struct nd_router_advertisement *advertisement)
@@ -306,6 +316,7 @@ enum error nd_router_advertisement_read(const struct ipv6_header *header, const 
     uint8_t flags = read_u8(&reader);
     advertisement->managed = flags & RA_MANAGED;
     advertisement->other_configuration = flags & RA_OTHER;
+    advertisement->preference = preference_read(flags & RA_PREFERENCE);
     advertisement->lifetime_s = read_be16(&reader);
     advertisement->reachable_ms = read_be32(&reader);
     advertisement->retransmit_ms = read_be32(&reader);
@@ -332,6 +343,9 @@ size_t nd_router_advertisement_write(const struct nd_router_advertisement *adver
         flags |= RA_MANAGED;
     if (advertisement->other_configuration)
         flags |= RA_OTHER;
+    if (advertisement->preference != ND_PREFERENCE_MEDIUM)
+        flags |= advertisement->preference == ND_PREFERENCE_HIGH ? RA_PREFERENCE_HIGH
+                                                                 : RA_PREFERENCE_LOW;
     message_begin(&writer, ICMP6_ROUTER_ADVERTISEMENT);
     write_u8(&writer, advertisement->hop_limit);
     write_u8(&writer, (uint8_t)flags);

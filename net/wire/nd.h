@@ -36,6 +36,7 @@
 
 enum {
     ND_HOP_LIMIT = 255,
+    ND_ROUTER_SOLICITATION_BYTES = 8 + 8, /* with a MAC */
     ND_NEIGHBOR_BYTES = 8 + 16 + 8, /* a neighbor's solicitation or advertisement with a MAC */
 
     ND_PREFIXES_MAX =
@@ -74,11 +75,19 @@ struct nd_server {
     uint32_t lifetime_s; /* 0: no longer to be used */
 };
 
+/* Of default routers: RFC 4191 2.1, where the fourth value counts as medium. */
+enum nd_preference {
+    ND_PREFERENCE_LOW = -1,
+    ND_PREFERENCE_MEDIUM = 0,
+    ND_PREFERENCE_HIGH = 1,
+};
+
 /* 4.2. Zeros are "not told by this router", but in lifetimes. */
 struct nd_router_advertisement {
     uint8_t hop_limit;
     bool managed, other_configuration; /* DHCPv6 has addresses, or other things */
-    uint16_t lifetime_s;               /* as a default router; 0: it is none */
+    int8_t preference;                 /* enum nd_preference, as a default router */
+    uint16_t lifetime_s;               /* likewise; 0: it is none */
     uint32_t reachable_ms, retransmit_ms;
     uint32_t mtu; /* less than 1280 is skipped; more than the link's is the caller's to see */
 

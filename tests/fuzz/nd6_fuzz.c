@@ -43,6 +43,7 @@ static void check_router_advertisement(const struct ipv6_header *header, const u
     CHECK(second.servers_left_out == 0);
     CHECK(first.hop_limit == second.hop_limit);
     CHECK(first.lifetime_s == second.lifetime_s);
+    CHECK(first.preference == second.preference);
     CHECK(first.mtu == second.mtu);
     CHECK(first.prefix_count == second.prefix_count);
     for (unsigned i = 0; i < first.prefix_count; i++) {

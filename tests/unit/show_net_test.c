@@ -5,7 +5,7 @@
 #include "kernel/base/text.h"
 #include "net/router.h"
 #include "shell/shell.h"
-#include "tests/unit/lab.h"
+#include "tests/unit/lab6.h"
 
 static const struct command_table *const tables[] = { &session_commands,     &statement_commands,
                                                       &show_net_commands,    &route_commands,
@@ -64,7 +64,7 @@ static void stop(void)
 /* The answer to a line, after some virtual time. */
 static const char *ask_for(const char *line, uint64_t ms)
 {
-    char keys[1024];
+    static char keys[1024]; /* read on later, when time passes */
     strcpy(keys, line);
     strcat(keys, "\r");
     shown_length = 0;
@@ -133,6 +133,56 @@ TEST(show_ip_route_has_its_shape)
     EXPECT(strstr(ask("show ip route default"), "10.") == NULL);
     expect_in(ask("show ip route 8.8.8.8"), "error: there is no route to 8.8.8.8");
     expect_in(ask("show ip route summary | json"), "{\"routes\":4,\"fib_bytes\":");
+    stop();
+}
+
+TEST(show_ipv6_interfaces_has_its_shape_with_what_was_learned)
+{
+    struct nd_router_advertisement told = {
+        .lifetime_s = 1800,
+        .preference = ND_PREFERENCE_HIGH,
+        .prefix_count = 1,
+        .prefixes = { { .prefix = { 0x20, 1, 0xd, 0xb8 },
+                        .prefix_bits = 64,
+                        .on_link = true,
+                        .autonomous = true,
+                        .valid_s = 9000,
+                        .preferred_s = 60 } },
+    };
+    const struct lab6_packet packet = { "fe80::9", "ff02::1", .hop_limit = ND_HOP_LIMIT };
+    uint8_t message[256];
+
+    start();
+    ask("ipv6 eth0 address auto");
+    ask_for("ipv6 eth1 address 2001:db8:1::1/64", 1500);
+    size_t length = nd_router_advertisement_write(&told, message, sizeof(message));
+    struct lab_frame frame = lab6_icmp(0, &packet, message, length);
+    lab_put(&lab, 0, &frame);
+    lab_wait(&lab, 1500);
+    const char *answer = ask("show ipv6 interfaces | json");
+    expect_in(answer,
+              "{\"interface\":\"eth1\",\"address\":\"2001:db8:1::1/64\",\"state\":\"valid\","
+              "\"origin\":\"static\",\"preferred_s\":null,\"valid_s\":null}");
+    expect_in(answer,
+              "{\"interface\":\"eth0\",\"address\":\"fe80::ff:fe00:0/64\",\"state\":\"valid\","
+              "\"origin\":\"link-local\",");
+    expect_in(answer,
+              "\"address\":\"2001:db8:1::/128\",\"state\":\"valid\",\"origin\":\"anycast\",");
+    expect_in(answer,
+              "\"state\":\"valid\",\"origin\":\"learned\",\"preferred_s\":58,\"valid_s\":8998}");
+    expect_in(answer,
+              "\"routers\":[{\"interface\":\"eth0\",\"router\":\"fe80::9\",\"preference\":\"high\","
+              "\"lifetime_s\":1798,\"in_use\":true}]}");
+    EXPECT(strstr(ask("show ipv6 interfaces eth1 | json"), "fe80::9") == NULL);
+    expect_in(
+        ask("show ipv6 route default | json"),
+        "\"next_hop\":\"fe80::9\",\"interface\":\"eth0\",\"protocol\":\"ra\",\"distance\":249,");
+    ask_for("", 60000);
+    expect_in(ask("show ipv6 interfaces | json"),
+              "\"state\":\"deprecated\",\"origin\":\"learned\",\"preferred_s\":0,");
+    expect_in(ask("show configuration"), "ipv6 eth0 address auto");
+    ask("no ipv6 eth0 address auto");
+    EXPECT(strstr(ask("show configuration"), "auto") == NULL);
     stop();
 }
 
