@@ -183,9 +183,13 @@ def test_ipv6_snooping_bridge_lets_neighbor_discovery_through(mld):
         wait_until(lambda: h1.ping(ROUTER, count=1), 10, "the router behind the bridge")
         h1.ip("neighbor", "flush", "dev", "bridge")
         h1.expect_ping(H2)
-        # An address that comes later is told without being asked for.
+        # An address that comes later is told without being asked for, and so is one that goes.
         router.configure("ipv6 eth0 address 2001:db8:1::abc/64")
         wait_until(lambda: "ff02::1:ff00:abc" in groups(), 5, "the bridge to know the new group")
+        router.configure("no ipv6 eth0 address 2001:db8:1::abc/64")
+        wait_until(lambda: "ff02::1:ff00:abc" not in groups(), 10, "the bridge to forget the group")
+        router.configure("interface eth0 down")
+        wait_until(lambda: not any(group.startswith("ff02::1:ff") for group in groups()), 10, "the bridge to forget all groups")
 
 
 @matrix(nic=CARDS)
@@ -227,3 +231,105 @@ def test_ipv6_neighbor_solicitations_of_ndisc6_are_answered(nic):
         expect("52:54:00" not in nobody, f"ndisc6 said:\n{nobody}")
         hops = re.findall(r"^\s*\d+\s+(\S+)", h1.run("rltraceroute6", "-n", "-q", "1", H2, limit_s=30), re.MULTILINE)
         expect_equal(hops, [ROUTER, H2], "hops of rltraceroute6")
+
+
+def radvd(host, text):
+    """Runs it until the lab ends, or until who started it ends it with SIGTERM: then it says goodbye."""
+    folder = host.lab.folder()
+    (folder / "config").write_text(text)
+    host.run("sysctl", "-qw", "net.ipv6.conf.all.forwarding=1")
+    return host.start("radvd", "-n", "-m", "stderr", "-C", str(folder / "config"), "-p", str(folder / "pid"))
+
+
+RADVD = """interface eth0 {
+    AdvSendAdvert on;
+    MinRtrAdvInterval 3;
+    MaxRtrAdvInterval 4;
+    AdvDefaultLifetime 30;
+    AdvDefaultPreference high;
+    AdvLinkMTU 1400;
+    AdvCurHopLimit 77;
+    prefix 2001:db8:1::/64 { AdvOnLink on; AdvAutonomous on; AdvValidLifetime 3600; AdvPreferredLifetime 1800; };
+};
+"""
+
+
+@matrix(nic=CARDS, cores=[1, 2])
+def test_ipv6_port_is_configured_by_radvd(nic, cores):
+    """h1 is the provider's router, behind which 2001:db8:99::2 is; the router learns from it, and h2's packets go that way."""
+    far = "2001:db8:99::2"
+    with Lab() as lab:
+        h1 = lab.host("h1", f"{H1}/64", queue_count=1 if nic == "e1000" else cores)
+        h2 = lab.host("h2", f"{H2}/64", gateway="2001:db8:2::1", queue_count=1 if nic == "e1000" else cores)
+        h1.ip("address", "add", f"{far}/128", "dev", "lo")
+        router = lab.router([h1, h2], nic=nic, cores=cores,
+                            config="ipv6 eth0 address auto\nipv6 eth1 address 2001:db8:2::1/64\n")
+        daemon = radvd(h1, RADVD)
+
+        def learned():
+            return [address for address in router.show("ipv6 interfaces eth0")["addresses"]
+                    if address["origin"] == "learned" and address["state"] == "valid"]
+
+        def default():
+            return router.show("ipv6 route default")["routes"]
+
+        address = wait_until(learned, 20, "the router to make its address")[0]
+        own = address["address"].split("/")[0]
+        expect(own.startswith("2001:db8:1:0:") and ":ff:fe" not in own, "address:", own)
+        expect(1500 < address["preferred_s"] <= 1800 and 3300 < address["valid_s"] <= 3600, "lifetimes:", address)
+        route = wait_until(default, 5, "the default route")[0]
+        expect_equal((route["protocol"], route["next_hop"], route["interface"], route["distance"]),
+                     ("ra", link_local_of(h1), "eth0", 249), "the route")
+        expect_equal([(seen["router"], seen["preference"], seen["in_use"])
+                      for seen in router.show("ipv6 interfaces")["routers"]], [(link_local_of(h1), "high", True)], "routers")
+        # The way there is the default route; back, h1 knows the router by the address that it has made.
+        h1.ip("-6", "route", "add", "2001:db8:2::/64", "via", own)
+        h2.expect_ping(far, count=5)
+        told = h1.run("ping", "-n", "-c", "1", "-W", "5", own)
+        expect("ttl=77" in told, "the hop limit is not that of the link:\n", told)
+        large = h2.run("ping", "-n", "-c", "1", "-W", "5", "-M", "do", "-s", "1400", far, check=False)
+        expect(re.search(r"mtu ?[=:]? ?1400", large, re.IGNORECASE), f"no MTU in what ping says:\n{large}")
+        # A commit of something else leaves it alone.
+        router.configure("ipv6 eth1 address 2001:db8:3::1/64")
+        expect_equal([entry["address"] for entry in learned()], [address["address"]], "learned")
+        h2.expect_ping(far)
+        # The link goes and comes back: the same address is made again.
+        router.set_link(0, False)
+        wait_until(lambda: not learned() and not default(), 10, "all that was learned to be forgotten")
+        router.set_link(0, True)
+        again = wait_until(learned, 20, "the address to come back")[0]
+        expect_equal(again["address"], address["address"], "the address after the link was down")
+        wait_until(default, 5, "the default route to come back")
+        wait_until(lambda: h2.ping(far, count=1), 10, "packets to go on")
+        # radvd ends with a last word, a lifetime of 0; the address has its two hours.
+        daemon.terminate()
+        wait_until(lambda: not default(), 10, "the default route to go")
+        expect(learned(), "the address has gone, too")
+        router.configure("no ipv6 eth0 address auto")
+        expect_equal(router.show("ipv6 interfaces eth0")["addresses"], [], "what is left of eth0's addresses")
+        router.check_books()
+
+
+@matrix(nic=CARDS)
+def test_ipv6_link_local_address_that_a_host_has_disables_the_port(nic):
+    with Lab() as lab:
+        h1 = lab.host("h1", f"{H1}/64", gateway=ROUTER)
+        h2 = lab.host("h2", f"{H2}/64", gateway="2001:db8:2::1")
+        h1.ip("address", "add", "fe80::5054:ff:fe00:1/64", "dev", "eth0", "nodad")
+        router = lab.router([h1, h2], nic=nic, config=CONFIG)
+
+        def states_of(interface):
+            return {address["state"] for address in router.show(f"ipv6 interfaces {interface}")["addresses"]}
+
+        wait_until(lambda: states_of("eth0") == {"duplicate", "disabled"}, 10, "eth0 to do without IPv6")
+        wait_until(lambda: states_of("eth1") == {"valid"}, 10, "eth1's addresses to become valid")
+        h2.expect_ping("2001:db8:2::1")
+        expect_equal(h1.ping(ROUTER, count=2, options=("-w", "3")), 0, "answers from a port without IPv6")
+        expect(router.drops().get("ipv6-disabled", 0) > 0, "no drop for it:", router.drops())
+        h1.ip("address", "del", "fe80::5054:ff:fe00:1/64", "dev", "eth0")
+        router.set_link(0, False)
+        wait_until(lambda: not router.interface("eth0")["link"] == "up", 5, "the link to go down")
+        router.set_link(0, True)
+        wait_until(lambda: states_of("eth0") == {"valid"}, 10, "eth0's addresses to become valid")
+        wait_until(lambda: h1.ping(H2, count=1), 10, "packets to go on")
+        router.check_books()

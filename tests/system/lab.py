@@ -595,6 +595,12 @@ class Lab:
         """tap: (namespace, name) of one that a ProcessRouter has made; else the host makes its own."""
         return Host(self, name, address, gateway, queue_count, mtu, tap)
 
+    def folder(self):
+        """A new one, which goes with the lab."""
+        path = Path(tempfile.mkdtemp(prefix=f"tsuji-lab-{os.getpid()}-"))
+        self.undo.callback(shutil.rmtree, path, True)
+        return path
+
     def router(self, *arguments, **more):
         router = Router(self, *arguments, **more)
         self.routers.append(router)
