@@ -179,7 +179,8 @@ static bool interface_equal(const void *a, const void *b)
     return strcmp(first->name, second->name) == 0 && first->down == second->down &&
            first->mtu_bytes == second->mtu_bytes && first->has_mac == second->has_mac &&
            memcmp(first->mac, second->mac, sizeof(first->mac)) == 0 &&
-           first->ipv6_auto == second->ipv6_auto &&
+           first->ipv6_auto == second->ipv6_auto && first->proxied_count == second->proxied_count &&
+           memcmp(first->proxied, second->proxied, sizeof(first->proxied)) == 0 &&
            memcmp(&first->advertising, &second->advertising, sizeof(first->advertising)) == 0;
 }
 
@@ -536,18 +537,24 @@ enum error config_set_login(struct config *config, const struct config_login *lo
     return list_set(&list, login);
 }
 
+/* Networks of stations that may be on any link. */
+static bool networks_are_good(const struct prefix *prefixes, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        struct prefix network = prefix_network(&prefixes[i]);
+        if (!prefix_equal(&network, &prefixes[i]) || !address_is_unicast(&network.address) ||
+            address_is_link_local(&network.address))
+            return false;
+    }
+    return true;
+}
+
 static bool advertising_is_good(const struct config_advertising *advertising)
 {
     if (advertising->prefix_count > ADVERTISED_PREFIX_MAX ||
-        advertising->server_count > ADVERTISED_SERVER_MAX)
+        advertising->server_count > ADVERTISED_SERVER_MAX ||
+        !networks_are_good(advertising->prefixes, advertising->prefix_count))
         return false;
-    for (unsigned i = 0; i < advertising->prefix_count; i++) {
-        const struct prefix *prefix = &advertising->prefixes[i];
-        struct prefix network = prefix_network(prefix);
-        if (!prefix_equal(&network, prefix) || !address_is_unicast(&prefix->address) ||
-            address_is_link_local(&prefix->address))
-            return false;
-    }
     for (unsigned i = 0; i < advertising->server_count; i++)
         if (!address_is_unicast(&advertising->servers[i]))
             return false;
@@ -561,7 +568,8 @@ enum error config_set_interface(struct config *config, const struct config_inter
 
     if (!name_is_good(interface->name, sizeof(interface->name)) || !mtu_is_good ||
         (interface->has_mac && !mac_is_unicast(interface->mac)) ||
-        !advertising_is_good(&interface->advertising))
+        !advertising_is_good(&interface->advertising) || interface->proxied_count > PROXIED_MAX ||
+        !networks_are_good(interface->proxied, interface->proxied_count))
         return fail(ERROR_BAD_VALUE);
     const void *start;
     struct list list = interfaces_of(config, &start);

@@ -21,6 +21,7 @@ enum {
     CONFIG_ARP_MAX = 4096,
     ADVERTISED_PREFIX_MAX = 8, /* on a port: ND_PREFIXES_MAX, ND_SERVERS_MAX */
     ADVERTISED_SERVER_MAX = 4,
+    PROXIED_MAX = 8,       /* on a port */
     ROUTE_GATEWAY_MAX = 8, /* equal-cost gateways of one route */
     MTU_MIN = 576,         /* RFC 1122 3.3.3; with an IPv6 address, IPV6_MINIMUM_MTU */
     MTU_MAX = 9216,
@@ -49,6 +50,8 @@ struct config_interface {
     bool has_mac;
     uint8_t mac[6];
     bool ipv6_auto; /* learns from other routers: net/autoconf.h */
+    uint8_t proxied_count;
+    struct prefix proxied[PROXIED_MAX]; /* answered for there, in ascending order: net/nd.h */
     struct config_advertising advertising;
 };
 

@@ -88,6 +88,10 @@ static enum error check_interfaces(struct router *router, const struct config *n
             interface->mtu_bytes < IPV6_MINIMUM_MTU)
             return problem(report, "ipv6 %s address auto: IPv6 needs an MTU of %u", interface->name,
                            (unsigned)IPV6_MINIMUM_MTU);
+        if (interface->proxied_count > 0 && !interface->ipv6_auto &&
+            !has_address(next, interface->name, FAMILY_IPV6))
+            return problem(report, "ipv6 %s proxy: the interface has no IPv6 address",
+                           interface->name);
         if (interface->advertising.on && !interface->ipv6_auto &&
             !has_address(next, interface->name, FAMILY_IPV6))
             return problem(report, "ipv6 %s ra on: the interface has no IPv6 address",

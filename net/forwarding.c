@@ -247,6 +247,18 @@ static void collect_nets(struct forwarding *view, struct own_address *addresses,
             (struct own_address){ .address = net.address, .length = net.length, .port = port };
 }
 
+static void copy_proxied(struct forwarding *view, const struct config *config,
+                         const struct port *ports)
+{
+    for (unsigned i = 0; i < view->port_count; i++) {
+        const struct config_interface *wish = config_find_interface(config, ports[i].name);
+        if (!wish)
+            continue;
+        view->ports[i].proxied_count = wish->proxied_count;
+        memcpy(view->ports[i].proxied, wish->proxied, sizeof(wish->proxied));
+    }
+}
+
 /* ---- The whole --------------------------------------------------------------------------------
  */
 
@@ -290,6 +302,7 @@ struct forwarding *forwarding_create(const struct forwarding_plan *plan)
     view->addresses = addresses;
     suspect_first_bytes(view);
     copy_ports(view, plan->ports, plan->port_count);
+    copy_proxied(view, plan->config, plan->ports);
     collect_ipv4_addresses(view, addresses, plan->config, plan->ports);
     if (plan->ipv6_addresses) {
         for (uint16_t i = 0; i < view->port_count; i++)
@@ -389,6 +402,17 @@ bool forwarding_link_local(const struct forwarding *view, uint16_t port, struct 
     return false;
 }
 
+/* May an address of that prefix have that group? It is made of an address's last bytes. */
+static bool is_group_of(const struct prefix *prefix, const uint8_t *group)
+{
+    enum { LAST_BYTES = 3 };
+    struct address address = prefix->address;
+    uint8_t *last = address.bytes + IPV6_ADDRESS_BYTES - LAST_BYTES;
+
+    memcpy(last, group + IPV6_ADDRESS_BYTES - LAST_BYTES, LAST_BYTES);
+    return ipv6_is_solicited_node(group) && prefix_contains(prefix, &address);
+}
+
 bool forwarding_is_own_group(const struct forwarding *view, uint16_t port, const uint8_t *group)
 {
     uint8_t solicited[IPV6_ADDRESS_BYTES];
@@ -403,6 +427,9 @@ bool forwarding_is_own_group(const struct forwarding *view, uint16_t port, const
         if (ipv6_equal(group, solicited))
             return true;
     }
+    for (unsigned i = 0; i < view->ports[port].proxied_count; i++)
+        if (is_group_of(&view->ports[port].proxied[i], group))
+            return true;
     return false;
 }
 

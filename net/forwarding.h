@@ -55,7 +55,9 @@ struct forwarding_port {
     uint16_t ipv6_mtu_bytes; /* likewise, or less, as another router has told */
     uint8_t hop_limit;       /* of IPv6 packets of ours */
     bool admin_up;
-    bool up;            /* admin and link */
+    bool up; /* admin and link */
+    uint8_t proxied_count;
+    struct prefix proxied[PROXIED_MAX]; /* whose solicited-node groups are ours, too */
     bool ipv6_disabled; /* its link-local address is somebody else's: RFC 4862 5.4.5 */
 };
 

@@ -38,13 +38,14 @@ struct ipv6_addresses {
 
 const char *ipv6_address_state_name(enum ipv6_address_state state)
 {
-    static const char *const names[] = { "none", "tentative", "valid", "duplicate", "disabled" };
+    static const char *const names[] = { "none",      "tentative", "valid",
+                                         "duplicate", "disabled",  "proxied" };
     return names[state];
 }
 
 const char *ipv6_address_origin_name(enum ipv6_address_origin origin)
 {
-    static const char *const names[] = { "static", "link-local", "anycast", "learned" };
+    static const char *const names[] = { "static", "link-local", "anycast", "learned", "proxy" };
     return names[origin];
 }
 
@@ -84,6 +85,8 @@ static enum ipv6_address_state first_state(const struct entry *entry)
 
     if (ipv6_addresses_is_disabled(entry->owner, entry->public.port))
         return IPV6_ADDRESS_DISABLED;
+    if (entry->public.origin == IPV6_FROM_PROXY)
+        return IPV6_ADDRESS_PROXIED;
     return is_alone || entry->public.origin == IPV6_FROM_NET ? IPV6_ADDRESS_VALID
                                                              : IPV6_ADDRESS_TENTATIVE;
 }
@@ -110,7 +113,7 @@ static void expired(struct timer *timer, uint64_t now_ns)
     if (!entry->probed) {
         entry->probed = true;
         addresses->uses.listen(addresses->core, entry->public.port);
-        if (entry->public.state == IPV6_ADDRESS_VALID)
+        if (entry->public.state != IPV6_ADDRESS_TENTATIVE)
             return; /* nobody is asked */
         addresses->uses.probe(addresses->core, entry->public.port, &entry->public.address);
         set_timer(entry, now_ns + (uint64_t)IPV6_PROBE_MS * NS_PER_MS);
@@ -196,7 +199,7 @@ static void take_out(struct ipv6_addresses *addresses, unsigned index)
 
 static bool is_listened_for(const struct ipv6_address *address)
 {
-    return address->state == IPV6_ADDRESS_TENTATIVE || address->state == IPV6_ADDRESS_VALID;
+    return address->state != IPV6_ADDRESS_DUPLICATE && address->state != IPV6_ADDRESS_DISABLED;
 }
 
 static void remove_at(struct ipv6_addresses *addresses, unsigned index)
@@ -242,7 +245,9 @@ static enum error want(struct ipv6_addresses *addresses, uint16_t port, const st
                        enum ipv6_address_origin origin, uint64_t now_ns)
 {
     struct entry *entry = find(addresses, port, &prefix->address);
-    bool begins = !entry || entry->public.origin == IPV6_FROM_NET;
+    bool begins =
+        !entry || (entry->public.origin != origin && (entry->public.origin == IPV6_FROM_NET ||
+                                                      entry->public.origin == IPV6_FROM_PROXY));
 
     if (!entry)
         entry = add(addresses, port, &prefix->address, origin);
@@ -266,6 +271,19 @@ static void want_link_local(struct ipv6_addresses *addresses, uint16_t port, uin
 
     if (addresses->core->router->ports[port].nic)
         (void)!want(addresses, port, &prefix, IPV6_FROM_MAC, now_ns);
+}
+
+/* Single ones; whole prefixes would be too many groups. What is ours is not proxied. */
+static void want_proxied(struct ipv6_addresses *addresses, uint16_t port,
+                         const struct config_interface *wish, uint64_t now_ns)
+{
+    for (unsigned i = 0; i < wish->proxied_count; i++) {
+        const struct prefix *proxied = &wish->proxied[i];
+        const struct entry *entry = find(addresses, port, &proxied->address);
+        if (proxied->length == address_bits(&proxied->address) &&
+            (!entry || entry->public.origin == IPV6_FROM_PROXY))
+            (void)!want(addresses, port, proxied, IPV6_FROM_PROXY, now_ns);
+    }
 }
 
 bool ipv6_subnet_router(const struct prefix *prefix, struct address *anycast)
@@ -310,7 +328,7 @@ static void follow_nets(struct ipv6_addresses *addresses, uint64_t now_ns)
 /* Others come and go by themselves. */
 static bool is_by_configuration(const struct entry *entry)
 {
-    return entry->public.origin == IPV6_FROM_STATEMENT || entry->public.origin == IPV6_FROM_MAC;
+    return entry->public.origin != IPV6_FROM_NET && entry->public.origin != IPV6_FROM_ADVERTISEMENT;
 }
 
 static void free_spares(struct ipv6_addresses *addresses)
@@ -360,6 +378,8 @@ void ipv6_addresses_reconfigure(struct ipv6_addresses *addresses, const struct c
         const struct port *port = router_port(addresses->core->router, config->interfaces[i].name);
         if (port && config->interfaces[i].ipv6_auto)
             want_link_local(addresses, port->index, now_ns);
+        if (port)
+            want_proxied(addresses, port->index, &config->interfaces[i], now_ns);
     }
     for (unsigned i = addresses->count; i-- > 0;)
         if (is_by_configuration(addresses->entries[i]) && !addresses->entries[i]->wanted)

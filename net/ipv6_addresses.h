@@ -24,8 +24,8 @@ struct core;
 
 enum {
     /* What a configuration may have, and what 64 ports may learn (net/autoconf.h), with the anycast
-     * address of each; and a link-local one per port. */
-    IPV6_ADDRESS_MAX = 2 * (1024 + 64 * 8) + 64,
+     * address of each; a link-local one per port, and what is proxied there. */
+    IPV6_ADDRESS_MAX = 2 * (1024 + 64 * 8) + 64 + 64 * 8,
     IPV6_PROBE_MS = 1000,     /* RFC 4861 RETRANS_TIMER, after the one probe of RFC 4862 5.1 */
     IPV6_PROBE_DELAY_MS = 10, /* RFC 4862 5.4.2 wants up to 1 s; a router's link comes up alone */
 };
@@ -36,6 +36,7 @@ enum ipv6_address_state {
     IPV6_ADDRESS_VALID,
     IPV6_ADDRESS_DUPLICATE,
     IPV6_ADDRESS_DISABLED,
+    IPV6_ADDRESS_PROXIED, /* not ours: asked for here, it is answered for (net/nd.h) */
 };
 
 const char *ipv6_address_state_name(enum ipv6_address_state state); /* "tentative" */
@@ -46,6 +47,7 @@ enum ipv6_address_origin {
     IPV6_FROM_MAC,           /* link-local */
     IPV6_FROM_NET,           /* anycast, of the net of another */
     IPV6_FROM_ADVERTISEMENT, /* learned: net/autoconf.h */
+    IPV6_FROM_PROXY,         /* a single one that is proxied, so that its group is listened to */
 };
 
 const char *ipv6_address_origin_name(enum ipv6_address_origin origin); /* "static" */

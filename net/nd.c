@@ -223,6 +223,19 @@ static void report_conflict(struct nd *nd, uint16_t port, const uint8_t *address
                 (const void *)address, (const void *)mac);
 }
 
+/* Is that somebody on another link, for whom we are told to answer on this one? */
+static bool is_proxied(const struct nd *nd, uint16_t port, const struct address *target)
+{
+    const struct forwarding *view = nd->core->forwarding;
+    const struct forwarding_port *asked = &view->ports[port];
+    const struct next_hop *way = forwarding_lookup(view, target);
+
+    for (unsigned i = 0; i < asked->proxied_count; i++)
+        if (prefix_contains(&asked->proxied[i], target))
+            return way->kind >= NEXT_HOP_CONNECTED && way->port != port;
+    return false;
+}
+
 /* RFC 4861 7.2.4: by unicast to who asks, who may have sent the frame by another card; a probe's
  * sender has no address yet. What others answer for as well is said from an address of ours alone
  * (7.2.7), at once: who asks takes the first answer, be it ours or another's. */
@@ -234,7 +247,8 @@ static void answer_solicitation(const struct nd *nd, const struct packet *packet
     const struct address target = address_of_ipv6(solicitation->target);
     const struct address sender = address_of_ipv6(header->source);
     const bool probe = ipv6_is_unspecified(header->source);
-    const bool shared = forwarding_is_anycast(view, &target);
+    const bool shared = forwarding_is_anycast(view, &target) ||
+                        !forwarding_is_own_on(view, packet->port_in, &target);
     const uint8_t *mac =
         solicitation->has_source_mac ? solicitation->source_mac : packet->data + MAC_BYTES;
     struct address source = target;
@@ -264,7 +278,7 @@ static enum verdict input_solicitation(struct nd *nd, const struct packet *packe
         return DROP_ND_NOT_FOR_US; /* our own words, come back */
     if (state == IPV6_ADDRESS_TENTATIVE && probe)
         ipv6_addresses_conflict(nd->addresses, port, &target, sender_mac);
-    if (state != IPV6_ADDRESS_VALID)
+    if (state != IPV6_ADDRESS_VALID && !is_proxied(nd, port, &target))
         return DROP_ND_NOT_FOR_US;
     if (!probe && (!is_on_link(nd, port, &sender) || !address_is_unicast(&sender)))
         return DROP_BAD_ND;

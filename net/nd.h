@@ -1,6 +1,7 @@
 /* Neighbor discovery (RFC 4861) on behalf of the neighbor table, as ARP does it for IPv4, and
- * duplicate address detection (RFC 4862) on behalf of our addresses. Belongs to the control core.
- */
+ * duplicate address detection (RFC 4862) on behalf of our addresses. And on behalf of others, where
+ * told to (`ipv6 IF proxy PREFIX`): who asks there for an address to which our route leads by
+ * another port is told to send to us (RFC 4861 7.2.8). Belongs to the control core. */
 #pragma once
 
 #include "kernel/base/types.h"

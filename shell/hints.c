@@ -237,6 +237,7 @@ const char *word_help(const char *word)
         { "operator", "may also clear and reset" },
         { "password", "what the login has to know" },
         { "prefix", "a network" },
+        { "proxy", "answer on behalf of others" },
         { "queues", "the queues of each card" },
         { "ra", "router advertisements" },
         { "reject", "drop, and tell the sender" },

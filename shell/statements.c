@@ -110,7 +110,8 @@ static enum error set_interface(struct config *config, const struct config_inter
 {
     static const struct config_advertising nothing;
     if (interface->down || interface->mtu_bytes != 0 || interface->has_mac ||
-        interface->ipv6_auto || memcmp(&interface->advertising, &nothing, sizeof(nothing)) != 0)
+        interface->ipv6_auto || interface->proxied_count > 0 ||
+        memcmp(&interface->advertising, &nothing, sizeof(nothing)) != 0)
         return refused(config_set_interface(config, interface), name, problem);
     enum error error = config_remove_interface(config, interface->name);
     return error == ERROR_NOT_FOUND ? OK : error;
@@ -192,6 +193,23 @@ static enum error apply_advertising(struct config *config, const struct parsed_l
     return set_interface(config, &interface, name, problem);
 }
 
+/* Once, into an ascending list. False: it is full. */
+static bool add_prefix(struct prefix *prefixes, uint8_t *count, unsigned maximum,
+                       const struct prefix *prefix)
+{
+    unsigned at = 0;
+    while (at < *count && prefix_compare(&prefixes[at], prefix) < 0)
+        at++;
+    if (at < *count && prefix_equal(&prefixes[at], prefix))
+        return true;
+    if (*count == maximum)
+        return false;
+    memmove(&prefixes[at + 1], &prefixes[at], (*count - at) * sizeof(prefixes[0]));
+    prefixes[at] = *prefix;
+    ++*count;
+    return true;
+}
+
 static enum error apply_advertised_prefix(struct config *config, const struct parsed_line *line,
                                           struct problem *problem)
 {
@@ -199,18 +217,20 @@ static enum error apply_advertised_prefix(struct config *config, const struct pa
     const struct argument *name = line_argument(line, "interface");
     struct config_interface interface = interface_of(config, name);
     struct config_advertising *advertising = &interface.advertising;
-    unsigned at = 0;
-    while (at < advertising->prefix_count &&
-           prefix_compare(&advertising->prefixes[at], &prefix->prefix) < 0)
-        at++;
-    if (at < advertising->prefix_count && prefix_equal(&advertising->prefixes[at], &prefix->prefix))
-        return OK;
-    if (advertising->prefix_count == ADVERTISED_PREFIX_MAX)
+    if (!add_prefix(advertising->prefixes, &advertising->prefix_count, ADVERTISED_PREFIX_MAX,
+                    &prefix->prefix))
         return refused(ERROR_FULL, prefix, problem);
-    memmove(&advertising->prefixes[at + 1], &advertising->prefixes[at],
-            (advertising->prefix_count - at) * sizeof(advertising->prefixes[0]));
-    advertising->prefixes[at] = prefix->prefix;
-    advertising->prefix_count++;
+    return set_interface(config, &interface, prefix, problem);
+}
+
+static enum error apply_proxy(struct config *config, const struct parsed_line *line,
+                              struct problem *problem)
+{
+    const struct argument *prefix = line_argument(line, "prefix");
+    const struct argument *name = line_argument(line, "interface");
+    struct config_interface interface = interface_of(config, name);
+    if (!add_prefix(interface.proxied, &interface.proxied_count, PROXIED_MAX, &prefix->prefix))
+        return refused(ERROR_FULL, prefix, problem);
     return set_interface(config, &interface, prefix, problem);
 }
 
@@ -440,6 +460,20 @@ static bool print_interfaces(const struct config *config, struct line_sink *sink
     return true;
 }
 
+/* What an interface has to do with the others on its link. */
+static bool print_neighbors(const struct config_interface *interface, struct line_sink *sink)
+{
+    char text[PREFIX_TEXT_MAX];
+    if (interface->ipv6_auto && !put_line(sink, "ipv6 %s address auto", interface->name))
+        return false;
+    for (unsigned i = 0; i < interface->proxied_count; i++) {
+        if (!put_line(sink, "ipv6 %s proxy %s", interface->name,
+                      prefix_text(&interface->proxied[i], text)))
+            return false;
+    }
+    return true;
+}
+
 static bool print_advertising(const struct config_interface *interface, struct line_sink *sink)
 {
     const struct config_advertising *advertising = &interface->advertising;
@@ -481,10 +515,8 @@ static bool print_statements(const struct config *config, struct line_sink *sink
     if (!print_system(config, sink) || !print_interfaces(config, sink))
         return false;
     for (unsigned i = 0; i < config->interface_count; i++) {
-        if (config->interfaces[i].ipv6_auto &&
-            !put_line(sink, "ipv6 %s address auto", config->interfaces[i].name))
-            return false;
-        if (!print_advertising(&config->interfaces[i], sink))
+        if (!print_neighbors(&config->interfaces[i], sink) ||
+            !print_advertising(&config->interfaces[i], sink))
             return false;
     }
     for (unsigned i = 0; i < config->route_count; i++) {
@@ -533,6 +565,8 @@ static const struct command statements[] = {
       .help = "a table of routes, as lines PREFIX NEXT-HOP" },
     { STATEMENT, .grammar = "ipv6 <interface:IFNAME> address <address:ADDRLEN6|auto>", .apply = apply_ipv6_address,
       .help = "an address of an interface, which then has a link-local one too; auto: learned from other routers" },
+    { STATEMENT, .grammar = "ipv6 <interface:IFNAME> proxy <prefix:PREFIX6>", .apply = apply_proxy,
+      .help = "answer there for addresses to which a route leads by another interface" },
     { STATEMENT, .grammar = "ipv6 <interface:IFNAME> ra {on|off}", .apply = apply_advertising,
       .help = "tell hosts that this is their router, and their prefixes" },
     { STATEMENT, .grammar = "ipv6 <interface:IFNAME> ra prefix <prefix:PREFIX6>", .apply = apply_advertised_prefix,

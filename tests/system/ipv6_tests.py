@@ -333,3 +333,27 @@ def test_ipv6_link_local_address_that_a_host_has_disables_the_port(nic):
         wait_until(lambda: states_of("eth0") == {"valid"}, 10, "eth0's addresses to become valid")
         wait_until(lambda: h1.ping(H2, count=1), 10, "packets to go on")
         router.check_books()
+
+
+@matrix(nic=CARDS)
+def test_ipv6_proxy_answers_for_what_is_behind_another_port(nic):
+    """h1 has a whole /64 on its link by what it knows; some of it is behind h2 in truth."""
+    moved, other = "2001:db8:1::99", "2001:db8:1:0:5::1"
+    with Lab() as lab:
+        h1, router, h2 = two_sided(lab, nic, 2)
+        for address in (moved, other):
+            h2.ip("address", "add", f"{address}/128", "dev", "lo")
+            router.configure(f"ipv6 route {address}/128 gateway {H2}")
+        expect_equal(h1.ping(moved, count=1, options=("-w", "3")), 0, "answers without a proxy")
+        router.configure(f"ipv6 eth0 proxy {moved}/128", "ipv6 eth0 proxy 2001:db8:1:0:5::/80")
+        for address in (moved, other):
+            h1.ip("neighbor", "flush", "dev", "eth0")
+            h1.expect_ping(address)
+            known = h1.ip("neighbor", "show", address, "dev", "eth0")
+            expect("52:54:00:00:00:01" in known, "neighbor:", known)
+        # In the prefix, but on h1's link as far as the router knows.
+        expect_equal(h1.ping("2001:db8:1:0:5::2", count=1, options=("-w", "3")), 0, "answers from nobody")
+        # Who wants that address here is told that somebody has it.
+        h1.ip("address", "add", f"{moved}/64", "dev", "eth0")
+        wait_until(lambda: "dadfailed" in h1.ip("-6", "address", "show", "dev", "eth0"), 10, "the host to give it up")
+        router.check_books()

@@ -65,6 +65,9 @@ static const char everything[] =
     "ip eth0 address 192.0.2.1/24\n"
     "ip eth0 address 192.0.2.2/24 secondary\n"
     "ipv6 eth0 address 2001:db8::1/64\n"
+    "ipv6 eth0 address auto\n"
+    "ipv6 eth0 proxy 2001:db8:9::/64\n"
+    "ipv6 eth0 proxy 2001:db8:9::5/128\n"
     "ipv6 eth0 ra on\n"
     "ipv6 eth0 ra prefix 2001:db8::/64\n"
     "ipv6 eth0 ra prefix 2001:db8:0:1::/64\n"
@@ -151,6 +154,10 @@ TEST(config_text_no_takes_back_what_it_names)
                                   "no system watchdog 10s\n"),
                 "system name r1\ninterface eth1 mtu 9000\n"
                 "ipv6 route default gateway fe80::1 interface eth0\n");
+    EXPECT_TEXT(after("ipv6 eth0 address auto\nipv6 eth0 proxy 2001:db8::/64\n",
+                      "no ipv6 eth0 address auto"),
+                "ipv6 eth0 proxy 2001:db8::/64\n");
+    EXPECT_TEXT(after("ipv6 eth0 proxy 2001:db8::/64\n", "no ipv6 eth0 proxy"), "");
     EXPECT_TEXT(after("ipv6 eth0 ra on\nipv6 eth0 ra dns 2001:db8::1\n", "ipv6 eth0 ra off"),
                 "ipv6 eth0 ra dns 2001:db8::1\n");
 }
@@ -175,6 +182,8 @@ TEST(config_text_names_the_bad_line)
         { "ipv6 eth0 address 2001:db8::1", "bad-value", 1, 18 },
         { "ipv6 eth0 address 10.0.0.1/8", "unknown-word", 1, 18 },
         { "ipv6 eth0 ra prefix fe80::/64", "bad-value", 1, 20 },
+        { "ipv6 eth0 proxy fe80::/64", "bad-value", 1, 16 },
+        { "ipv6 eth0 proxy 2001:db8::1/64", "bad-value", 1, 16 },
         { "ipv6 route 2001:db8::1/64 blackhole", "bad-value", 1, 11 },
         { "ipv6 route default gateway fe80::1", "bad-value", 1, 27 },
         { "ipv6 route default gateway fe80::1 interface eth0\n"

@@ -367,6 +367,72 @@ TEST(neighbor6_solicitation_for_an_own_address_is_answered_and_its_sender_learne
     finish(&lab);
 }
 
+/* RFC 4861 7.2.8. On eth0 the router answers for what is behind eth1, and for nobody else. */
+TEST(neighbor6_proxied_address_is_answered_for_where_its_route_leads_elsewhere)
+{
+    static const struct {
+        const char *target, *source;
+        bool answered;
+    } cases[] = {
+        { "2001:db8:0::1:5", HOST_0, true },  /* on eth1 by a route of its own, */
+        { "2001:db8:0::1:5", "::", true },    /* so that nobody here takes it */
+        { "2001:db8:0::1:6", HOST_0, false }, /* in the prefix, but here */
+        { "2001:db8:0::2:5", HOST_0, false }, /* not in it */
+        { "2001:db8:0::ab", HOST_0, true },   /* a single one */
+        { "2001:db8:0::ac", HOST_0, false },
+    };
+    struct lab lab = lab6_create(1, 2);
+    struct config_interface wish = { .name = "eth0", .proxied_count = 2 };
+
+    wish.proxied[0] = (struct prefix){ address_of("2001:db8:0::ab"), 128 };
+    wish.proxied[1] = (struct prefix){ address_of("2001:db8:0::1:0"), 112 };
+    EXPECT_EQUAL(config_set_interface(lab.config, &wish), OK);
+    lab_route(&lab, "2001:db8:0::1:5/128", HOST_1);
+    lab_route(&lab, "2001:db8:0::ab/128", HOST_1);
+    lab_commit(&lab);
+    lab_wait(&lab, 200);
+    for (unsigned i = 0; i < ARRAY_COUNT(cases); i++) {
+        const bool probe = cases[i].source[0] == ':';
+        const struct address target = address_of(cases[i].target);
+        struct nd_neighbor_advertisement told;
+        char group[ADDRESS_TEXT_MAX];
+        struct address group_address = { .family = FAMILY_IPV6 };
+        struct lab_frame out;
+        ipv6_solicited_node(target.bytes, group_address.bytes);
+        struct lab_frame asked =
+            lab6_solicitation(0, cases[i].source, address_text(&group_address, group),
+                              cases[i].target, probe ? NULL : lab_host_mac(0, 2));
+        lab6_forget_frames(&lab);
+        send(&lab, 0, &asked);
+        EXPECT_EQUAL(lab_take(&lab, 0, &out), cases[i].answered);
+        if (!cases[i].answered)
+            continue;
+        EXPECT_EQUAL(nd_neighbor_advertisement_read(lab6_header(&out), lab6_payload(&out),
+                                                    lab6_payload_bytes(&out), &told),
+                     OK);
+        EXPECT(ipv6_equal(told.target, target.bytes) && !told.override && told.router);
+        EXPECT_EQUAL(told.solicited, !probe);
+        lab6_expect_address(lab6_header(&out)->source, US_0);
+        EXPECT(mac_equal(told.target_mac, lab_port_mac(0)));
+    }
+    EXPECT_EQUAL(state_of(&lab, 0, "2001:db8:0::ab"), IPV6_ADDRESS_PROXIED);
+    lab_wait(&lab, 4000);
+    finish(&lab);
+}
+
+TEST(neighbor6_port_without_an_ipv6_address_is_no_proxy)
+{
+    struct lab lab = lab_create(1, 2);
+    struct config_interface wish = { .name = "eth0", .proxied_count = 1 };
+    struct commit_report report;
+
+    wish.proxied[0] = (struct prefix){ address_of("2001:db8:0::ab"), 128 };
+    EXPECT_EQUAL(config_set_interface(lab.config, &wish), OK);
+    EXPECT_EQUAL(lab_try_commit(&lab, &report), ERROR_BAD_VALUE);
+    EXPECT_TEXT(report.problem, "ipv6 eth0 proxy: the interface has no IPv6 address");
+    lab_destroy(&lab);
+}
+
 /* RFC 4291 2.6.1, RFC 4861 7.2.7. */
 TEST(neighbor6_subnet_router_anycast_address_is_answered_for_without_overriding)
 {
