@@ -52,7 +52,8 @@ enum {
 /* Those of a batch, with room for a whole register behind the last one. */
 struct lanes {
     alignas(CACHE_LINE_BYTES) uint32_t links[BATCH_MAX];
-    alignas(CACHE_LINE_BYTES) uint32_t ends[BATCH_MAX]; /* their values of the first group */
+    alignas(CACHE_LINE_BYTES)
+        uint32_t ends[BATCH_MAX + LANES_AVX512]; /* their values of the first group */
 };
 
 /* The root and the first byte behind it, which nearly all lead to a table. */
@@ -236,10 +237,11 @@ lookup_registers(const uint8_t *arena, const uint8_t (*addresses)[16], uint16_t 
 {
     const unsigned used = (count + LANES_AVX512 - 1) / LANES_AVX512;
     struct lanes lanes;
-    alignas(CACHE_LINE_BYTES) uint32_t leaves[BATCH_MAX];
+    uint32_t leaves[BATCH_MAX + LANES_AVX512];
     const __m512i below = _mm512_set1_epi32(LINK_TABLE | LINK_ANSWERS);
     __m512i links[REGISTERS], values[REGISTERS];
-    __mmask16 at_leaf[REGISTERS] = { 0 }, any_leaf = 0, deeper = 0;
+    __mmask16 at_leaf[REGISTERS] = { 0 }, deeper = 0;
+    unsigned first_leaf[REGISTERS] = { 0 }, leaf_count = 0;
 
     start_all(&lanes, arena, addresses, count);
 #pragma GCC unroll 4
@@ -260,20 +262,20 @@ lookup_registers(const uint8_t *arena, const uint8_t (*addresses)[16], uint16_t 
 #pragma GCC unroll 4
     for (unsigned r = 0; r < used; r++) {
         __m512i kind = _mm512_and_si512(links[r], _mm512_set1_epi32(LINK_KIND));
+        __m512i leaf = _mm512_xor_si512(links[r], kind);
+        __m512i end = _mm512_xor_si512(values[r], _mm512_set1_epi32(INT32_MIN));
         at_leaf[r] = _mm512_cmpeq_epi32_mask(kind, _mm512_set1_epi32(LINK_LEAF));
-        any_leaf |= at_leaf[r];
-        __m512i leaf =
-            _mm512_mask_sub_epi32(_mm512_set1_epi32(FIB6_NO_LEAF), at_leaf[r], links[r], kind);
-        _mm512_store_si512(&leaves[LANES_AVX512 * r], leaf);
-        __m512i ends = _mm512_xor_si512(values[r], _mm512_set1_epi32(INT32_MIN));
-        _mm512_store_si512(&lanes.ends[LANES_AVX512 * r], ends);
+        first_leaf[r] = leaf_count;
+        _mm512_storeu_si512(&leaves[leaf_count], _mm512_maskz_compress_epi32(at_leaf[r], leaf));
+        _mm512_storeu_si512(&lanes.ends[leaf_count], _mm512_maskz_compress_epi32(at_leaf[r], end));
+        leaf_count += (unsigned)__builtin_popcount(at_leaf[r]);
     }
-    if (any_leaf != 0)
-        follow_leaves(&lanes, leaves, arena, count, count_ends_avx512);
+    follow_leaves(&lanes, leaves, arena, leaf_count, count_ends_avx512);
 #pragma GCC unroll 4
     for (unsigned r = 0; r < used; r++) {
         unsigned at = LANES_AVX512 * r, left = MIN_OF(count - at, (unsigned)LANES_AVX512);
-        links[r] = _mm512_mask_loadu_epi32(links[r], at_leaf[r], &leaves[at]);
+        links[r] = _mm512_mask_expand_epi32(links[r], at_leaf[r],
+                                            _mm512_loadu_si512(&leaves[first_leaf[r]]));
         deeper |= _mm512_test_epi32_mask(links[r], _mm512_set1_epi32(LINK_DEEPER));
         _mm512_store_si512(&lanes.links[at], links[r]);
         __m256i found = _mm512_cvtepi32_epi16(_mm512_srli_epi32(links[r], TO_NEXT_HOP));
