@@ -177,22 +177,31 @@ static void configure_ipv6(struct config *config)
     CHECK(config_set_address(config, &own) == OK);
 }
 
-/* What is told to hosts is what eth0 has at first, and is stated then. */
+/* What is told to hosts is what eth0 has at first, of which one address goes, and is stated then.
+ * It answers for 2001:db8::77, and learns from others as well. */
 static void commit(struct config *config)
 {
     struct config_interface eth0 = { .name = "eth0",
+                                     .ipv6_auto = true,
+                                     .proxied_count = 1,
+                                     .proxied = { { address6(0, 0x77), 128 } },
                                      .advertising = { .on = true,
                                                       .prefix_count = 2,
                                                       .prefixes = { { address6(0, 0), 64 },
                                                                     { address6(1, 0), 64 } } } };
+    const struct config_address passing = { .interface = "eth0",
+                                            .prefix = { address6(6, 0x99), 64 } };
+    struct config *later[] = { config_copy(config), config_copy(config) };
     struct commit_report report;
-    struct config *next = config_copy(config);
 
-    CHECK(next);
+    CHECK(config_set_address(config, &passing) == OK);
     CHECK(control_commit(lab.router, config, &report) == OK);
-    pass(5);
-    CHECK(config_set_interface(next, &eth0) == OK);
-    CHECK(control_commit(lab.router, next, &report) == OK);
+    CHECK(later[0] && later[1]);
+    CHECK(config_set_interface(later[1], &eth0) == OK);
+    for (unsigned i = 0; i < ARRAY_COUNT(later); i++) {
+        pass(5);
+        CHECK(control_commit(lab.router, later[i], &report) == OK);
+    }
 }
 
 static void create(void)
