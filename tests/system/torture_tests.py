@@ -5,7 +5,7 @@ answers the attacker as well, has its packets and its heap back, and the books b
 import os
 import re
 
-from attack_tests import SETTLE_S, heap_in_use
+from attack_tests import SETTLE_S, heap_in_use, wait_for_packets
 from cases import matrix
 from forwarding_tests import ALL_CARDS
 from lab import DEBUG_KERNEL, KERNEL, PING_WAIT_S, Lab, expect, expect_equal, wait_until
@@ -87,7 +87,7 @@ def run_tools(tools, nic, kernel=KERNEL):
         wait_until(lambda: attacker.ping(NEAR) == 3, SETTLE_S, "the router to answer the attacker")
         known = int(re.search(r"\d+", router.command("show ipv6 neighbors | count")).group())
         expect(known <= NEIGHBORS_MAX + 10, f"{known} lines of neighbors")
-        wait_until(lambda: router.packets_out() == 0, SETTLE_S, "all packets to be back")
+        wait_for_packets(router)
         wait_until(lambda: heap_in_use(router) == heap, SETTLE_S, f"the heap to be back at {heap}")
         trouble = router.show("memory")["heap"]
         expect_equal((trouble["double_frees"], trouble["corruptions"]), (0, 0), "double frees, corruptions")
