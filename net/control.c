@@ -508,7 +508,7 @@ static void swap_routes(struct router *router, struct plan *plan, struct old_rou
     if (plan->fib6) {
         old->fib6 = router->fib6;
         router->fib6 = plan->fib6;
-        fib6_share(router->fib6, &router->snapshots);
+        fib6_share(router->fib6, &router->snapshots, &pause);
     }
     for (unsigned family = FAMILY_IPV4; family < FAMILY_COUNT; family++) {
         if (!plan->ribs[family])
@@ -732,14 +732,15 @@ void control_resume(struct core *core)
     struct router *router = core->router;
     uint64_t start_ns = clock_ns();
 
+    /* First, so that what a change of the pass before has replaced is in the way of none. */
+    if (router->snapshots.retired_count > 0)
+        snapshot_reclaim(&router->snapshots);
     router->control_busy = false;
     router->control_inside = true;
     coroutine_resume(router->control);
     router->control_inside = false;
     counter_set(&core->stats.longest_slice_ns,
                 MAX_OF(core->stats.longest_slice_ns, clock_ns() - start_ns));
-    if (router->snapshots.retired_count > 0)
-        snapshot_reclaim(&router->snapshots);
 }
 
 static void yield_while_waiting(void *router)

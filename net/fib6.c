@@ -36,8 +36,9 @@ enum {
     FIRST_ROOM_LINES = 4096,
 };
 
-/* What a change makes at most: a leaf for each group, a table for each byte of the group that it
- * divides, with ten runs' leaves, and a leaf or answers for each byte on the way back. */
+/* More than a change makes. A leaf that is divided has nine ends inside, which makes nine leaves
+ * and a chain of four tables at most; each group behind it wants a leaf more; on the way back there
+ * may be one leaf or answers for each of 14 bytes. */
 static const uint32_t PIECES_OF_A_CHANGE[] = { [LEAF] = 64, [ANSWERS] = 16, [TABLE] = 8 };
 
 /* Those that are not in use: lists of their first lines. 0: the end. */
@@ -59,8 +60,8 @@ struct fib6 {
     unsigned way_count;
     /* The writer's. */
     struct snapshot_domain *snapshots;
-    const struct pause *pause; /* until it is shared */
-    uint32_t *behind;          /* of each line that begins a piece on a list, the next one's */
+    struct pause pause; /* taken while it is made, and in changes of short prefixes */
+    uint32_t *behind;   /* of each line that begins a piece on a list, the next one's */
     uint32_t line_count;
     uint32_t line_end; /* those behind were never used */
     struct pieces free;
@@ -138,14 +139,18 @@ static void free_waiting(void *context)
             push(fib, &fib->free, piece, pop(fib, &fib->waiting, piece));
 }
 
-/* After a change. Waste waits for one quiescent point at a time, and half of the domain's list is
- * left to those who cannot wait. */
-static void retire_waste(struct fib6 *fib)
+static bool has_waste(const struct fib6 *fib)
 {
     const uint32_t *counts = fib->waste.count;
 
-    if (counts[LEAF] + counts[ANSWERS] + counts[TABLE] == 0 || fib->waits ||
-        fib->snapshots->retired_count >= RETIRED_MAX / 2)
+    return counts[LEAF] + counts[ANSWERS] + counts[TABLE] > 0;
+}
+
+/* Waste waits for one quiescent point at a time, and half of the domain's list is left to those who
+ * cannot wait. */
+static void retire_waste(struct fib6 *fib)
+{
+    if (!has_waste(fib) || fib->waits || fib->snapshots->retired_count >= RETIRED_MAX / 2)
         return;
     if (snapshot_retire(fib->snapshots, fib, free_waiting) != OK)
         return;
@@ -159,7 +164,7 @@ static void copy(const struct fib6 *fib, void *to, const void *from, size_t size
     for (size_t at = 0; at < size; at += COPIED_PER_PAUSE) {
         memcpy((uint8_t *)to + at, (const uint8_t *)from + at,
                MIN_OF(size - at, (size_t)COPIED_PER_PAUSE));
-        pause_take(fib->pause);
+        pause_take(&fib->pause);
     }
 }
 
@@ -206,11 +211,14 @@ static enum error make_room(struct fib6 *fib)
 {
     uint32_t room = fib->line_count - fib->line_end, wanted = lines_wanted(fib);
 
-    if (fib->snapshots)
-        return room >= wanted ? OK : fail(fib->waits ? ERROR_BUSY : ERROR_FULL);
-    if (room >= wanted + fib->line_end / 8)
+    if (!fib->snapshots)
+        return room >= wanted + fib->line_end / 8
+                   ? OK
+                   : grow(fib, fib->line_end + fib->line_end / 3 + FIRST_ROOM_LINES);
+    if (room >= wanted)
         return OK;
-    return grow(fib, fib->line_end + fib->line_end / 3 + FIRST_ROOM_LINES);
+    retire_waste(fib);
+    return fail(fib->waits || has_waste(fib) ? ERROR_BUSY : ERROR_FULL);
 }
 
 /* ---- Regions ----------------------------------------------------------------------------------
@@ -548,8 +556,8 @@ static void change_leaf(struct fib6 *fib, link_slot *slot, unsigned byte,
     edit_leaf(fib, slot, byte, change, span, inside);
 }
 
-/* A table, or answers, as small as they can be after a removal. What is inserted never leaves less
- * to divide. */
+/* A table, or answers, as small as they can be after a removal. After an insertion, which seldom
+ * leaves less to divide, it is not worth the look. */
 static void merge(struct fib6 *fib, link_slot *slot, unsigned byte, const struct change *change)
 {
     const uint32_t link = link_load(slot);
@@ -637,7 +645,10 @@ static void change_root(struct fib6 *fib, const struct change *change)
 
     for (unsigned value = first; value < first + count; value++) {
         uint8_t address[] = { (uint8_t)(value >> 8), (uint8_t)value };
-        paint(fib, root_slot(fib->arena, address), change);
+        link_slot *slot = root_slot(fib->arena, address);
+        if (!is_answer(link_load(slot)))
+            pause_take(&fib->pause);
+        paint(fib, slot, change);
     }
 }
 
@@ -695,7 +706,8 @@ struct fib6 *fib6_create(const struct fib6_plan *plan, const struct fib6_route *
 
     if (!fib)
         return NULL;
-    fib->pause = plan->pause;
+    if (plan->pause)
+        fib->pause = *plan->pause;
     if (grow(fib, FIRST_LINE + FIRST_ROOM_LINES) != OK)
         goto no_memory;
     fib->line_end = FIRST_LINE;
@@ -708,10 +720,9 @@ struct fib6 *fib6_create(const struct fib6_plan *plan, const struct fib6_route *
         if (fib6_insert(fib, &routes[i]) != OK)
             goto no_memory;
         if ((i + 1) % ROUTES_PER_PAUSE == 0)
-            pause_take(plan->pause);
+            pause_take(&fib->pause);
     }
-    if (plan->snapshots)
-        fib6_share(fib, plan->snapshots);
+    fib->snapshots = plan->snapshots; /* until now nobody else knew it */
     return fib;
 
 no_memory:
@@ -729,10 +740,10 @@ void fib6_destroy(struct fib6 *fib)
     memory_free(fib);
 }
 
-void fib6_share(struct fib6 *fib, struct snapshot_domain *snapshots)
+void fib6_share(struct fib6 *fib, struct snapshot_domain *snapshots, const struct pause *pause)
 {
     fib->snapshots = snapshots;
-    fib->pause = NULL;
+    fib->pause = *pause;
 }
 
 size_t fib6_bytes(const struct fib6 *fib)

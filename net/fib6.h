@@ -18,7 +18,6 @@ struct snapshot_domain;
 
 enum {
     FIB6_NO_ROUTE = 0, /* the answer where nothing matches */
-    FIB6_NEXT_HOP_MAX = 65535,
 };
 
 struct fib6_route {
@@ -31,7 +30,7 @@ struct fib6_plan {
     /* Readers' quiescent points, for one of which at a time it waits. NULL: nobody reads while it
      * is changed. */
     struct snapshot_domain *snapshots;
-    const struct pause *pause; /* taken while it is made, until it is shared */
+    const struct pause *pause; /* taken while it is made */
 };
 
 struct fib6;
@@ -42,10 +41,11 @@ struct fib6 *fib6_create(const struct fib6_plan *plan, const struct fib6_route *
                          unsigned count) MUST_CHECK;
 /* NULL is allowed. No reader is left, and the domain has nothing of it. */
 void fib6_destroy(struct fib6 *fib);
-/* One that was made without readers gets some. From now on it takes no more memory: it has room for
- * an eighth more than there is, and when that is used up, or in too many pieces, changes fail with
- * ERROR_FULL until it is made anew. */
-void fib6_share(struct fib6 *fib, struct snapshot_domain *snapshots);
+/* One that was made without readers gets some, and a pause for changes of prefixes of up to 16
+ * bits: those of a /16 take up to 0.2 ms, of the default route 5. From now on it takes no more
+ * memory: it has room for an eighth more than there is, and when that is used up, or in too many
+ * pieces, changes fail with ERROR_FULL until it is made anew. */
+void fib6_share(struct fib6 *fib, struct snapshot_domain *snapshots, const struct pause *pause);
 
 /* Writer. An error has changed nothing; removing may fail, too, as it may divide what was one.
  * ERROR_BUSY: so much was replaced that a quiescent point has to come first. Inserting what is

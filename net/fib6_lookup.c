@@ -205,10 +205,8 @@ VECTOR_AVX512 static inline __m512i load_values_avx512(const uint8_t (*addresses
 
 #pragma GCC unroll 4
     for (unsigned i = 0; i < 4; i++) {
-        __m512i loaded = _mm512_maskz_loadu_epi64((__mmask8)(there >> 8 * i), addresses[4 * i]);
-        /* The group's first two bytes are in the first word, the others in the second. */
-        __m512i moved = _mm512_srli_epi64(loaded, 8 * FIB6_FIRST_BYTE);
-        four[i] = moved;
+        four[i] = _mm512_maskz_loadu_epi64((__mmask8)(there >> 8 * i), addresses[4 * i]);
+        four[i] = _mm512_srli_epi64(four[i], 8 * FIB6_FIRST_BYTE);
     }
 #pragma GCC unroll 2
     for (unsigned i = 0; i < 2; i++)

@@ -21,9 +21,9 @@ struct fib6 *routes_create_fib6(const struct rib *rib, const struct forwarding *
                                 const struct pause *pause) MUST_CHECK;
 
 /* A route of a protocol, or of a statement: set (replacing that source's route for the prefix at
- * that distance) or taken away. Each packet sees the table with it or without. Takes about as long
- * as a few cache misses, so one of /16 or longer may be called a thousand times between two yields;
- * shorter ones span more of the FIB (net/fib4.h), which yields itself.
+ * that distance) or taken away. Each packet sees the table with it or without. Most take
+ * less than a microsecond, so a few hundred may follow each other between two yields; short ones
+ * span more of the FIB (net/fib4.h, net/fib6.h), which yields itself where that takes long.
  *
  * Any error has changed nothing. ERROR_FULL: neither view nor FIB has room for one more next hop;
  * ERROR_BUSY: a core may still use the view before this one. Then all is made anew

@@ -5,8 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
+#include "kernel/base/pause.h"
 #include "kernel/base/random.h"
 #include "kernel/base/snapshot.h"
 #include "kernel/base/text.h"
@@ -422,11 +424,16 @@ TEST(fib6_reads_and_writes_no_more_than_the_batch)
                                          route_of(&all_one, 128, 5) };
     struct fib6 *fib = fib6_create(&(struct fib6_plan){ 0 }, routes, ARRAY_COUNT(routes));
 
+    /* Whatever is loaded behind the last address ends it. */
+    uint8_t *page =
+        mmap(NULL, 2 * PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     EXPECT(fib != NULL);
+    EXPECT(page != MAP_FAILED);
+    EXPECT(mprotect(page + PAGE_BYTES, PAGE_BYTES, PROT_NONE) == 0);
     for (unsigned count = 0; count <= COUNT_MAX; count++) {
-        struct key *keys = calloc(count + 1, sizeof(*keys));
+        struct key *keys = (struct key *)(uintptr_t)(page + PAGE_BYTES) - count;
         uint16_t *answers = calloc(count + 1, sizeof(*answers));
-        EXPECT(keys && answers);
+        EXPECT(answers);
         memset(keys, 0xff, count * sizeof(*keys));
         for (unsigned i = 0; i < count; i++)
             keys[i].bytes[i % 3 == 0 ? 15 : 1] ^= i % 3 != 1;
@@ -438,9 +445,9 @@ TEST(fib6_reads_and_writes_no_more_than_the_batch)
                 EXPECT_EQUAL(answers[i], i % 3 == 0 ? 4 : i % 3 == 1 ? 5 : 3);
             EXPECT_EQUAL(answers[count], GUARD);
         }
-        free(keys);
         free(answers);
     }
+    munmap(page, 2 * PAGE_BYTES);
     fib6_destroy(fib);
 }
 
@@ -505,7 +512,7 @@ TEST(fib6_changes_nothing_without_memory)
     }
     EXPECT(refused > 1);
     snapshot_domain_init(&domain, 1);
-    fib6_share(fib, &domain);
+    fib6_share(fib, &domain, &(struct pause){ 0 });
     size_t bytes = fib6_bytes(fib);
     struct fib6_route next;
     for (;; count++) {
@@ -531,35 +538,106 @@ TEST(fib6_changes_nothing_without_memory)
     fib6_destroy(fib);
 }
 
+static void ignore(void *object)
+{
+    (void)object;
+}
+
+/* A few routes of one /32 in turns, so that leaves become tables and back. */
+static enum error change_in_turns(struct fib6 *fib, unsigned number)
+{
+    enum { ROUTES = 6 };
+    unsigned i = number % ROUTES;
+    struct fib6_route route = route_to("2001:db8::", 48, 2 + i);
+
+    route.address[4] = (uint8_t)(37 * i + 3);
+    route.address[5] = 77;
+    return number / ROUTES % 2 == 0 ? fib6_insert(fib, &route)
+                                    : fib6_remove(fib, route.address, route.length, NULL);
+}
+
+/* A storm that nobody interrupts waits for one point, until the room is used up; all that it has
+ * replaced is used again after that point or the next. */
 TEST(fib6_uses_memory_again_after_a_quiescent_point)
 {
     static struct snapshot_domain domain;
-    const struct fib6_route route = route_to("2001:db8::1", 128, 1);
+    unsigned number = 0;
 
     snapshot_domain_init(&domain, 1);
     struct fib6 *fib = make(&domain);
-    size_t empty = fib6_bytes_in_use(fib);
     snapshot_quiesce(&domain, 0);
-    /* A storm that nobody interrupts waits for one point, until the room is used up. */
-    unsigned changes = 0;
-    for (unsigned round = 0; round < 2; round++) {
-        enum error error = OK;
-        for (changes = 0; error == OK; changes++)
-            error = changes % 2 == 0 ? fib6_insert(fib, &route)
-                                     : fib6_remove(fib, route.address, route.length, NULL);
+    for (unsigned round = 0; round < 5; round++) {
+        enum error error;
+        unsigned first = number;
+        while ((error = change_in_turns(fib, number)) == OK)
+            number++;
         EXPECT_EQUAL(error, ERROR_BUSY);
-        EXPECT(changes > 10);
+        EXPECT(number > first + 100);
+        EXPECT(number < first + 10000);
         EXPECT_EQUAL(domain.retired_count, 1);
-        for (unsigned i = 0; i < 2; i++) {
+        for (unsigned point = 0; point < 2; point++) {
             snapshot_quiesce(&domain, 0);
             EXPECT_EQUAL(snapshot_reclaim(&domain), 0);
-            EXPECT_EQUAL(fib6_insert(fib, &route), OK);
+            if (change_in_turns(fib, number) == OK)
+                number++;
         }
-        EXPECT_EQUAL(fib6_remove(fib, route.address, route.length, NULL), OK);
     }
-    EXPECT_EQUAL(fib6_bytes_in_use(fib), empty);
     snapshot_offline(&domain, 0);
     snapshot_reclaim(&domain);
+    fib6_destroy(fib);
+}
+
+/* Goal: waste that found the domain's list half full does not stay waste. */
+TEST(fib6_waits_for_room_on_the_list_of_what_is_retired)
+{
+    static struct snapshot_domain domain;
+    static char objects[RETIRED_MAX / 2];
+    unsigned number = 0;
+
+    snapshot_domain_init(&domain, 1);
+    struct fib6 *fib = make(&domain);
+    snapshot_quiesce(&domain, 0);
+    for (unsigned i = 0; i < ARRAY_COUNT(objects); i++)
+        EXPECT_EQUAL(snapshot_retire(&domain, &objects[i], ignore), OK);
+    enum error error;
+    while ((error = change_in_turns(fib, number)) == OK)
+        number++;
+    EXPECT_EQUAL(error, ERROR_BUSY);
+    snapshot_quiesce(&domain, 0);
+    EXPECT_EQUAL(snapshot_reclaim(&domain), 0);
+    EXPECT_EQUAL(change_in_turns(fib, number), ERROR_BUSY); /* now it waits */
+    snapshot_quiesce(&domain, 0);
+    EXPECT_EQUAL(snapshot_reclaim(&domain), 0);
+    EXPECT_EQUAL(change_in_turns(fib, number), OK);
+    snapshot_offline(&domain, 0);
+    snapshot_reclaim(&domain);
+    fib6_destroy(fib);
+}
+
+static void count_pause(void *context)
+{
+    ++*(unsigned *)context;
+}
+
+/* The default route is above all that there is, which takes long. */
+TEST(fib6_pauses_in_changes_of_short_prefixes)
+{
+    static struct snapshot_domain domain;
+    unsigned pauses = 0;
+    const struct pause pause = { count_pause, &pauses };
+    const struct fib6_route above = route_to("::", 0, 1);
+
+    snapshot_domain_init(&domain, 1);
+    struct fib6 *fib = make(NULL);
+    for (unsigned i = 0; i < 40; i++) {
+        struct fib6_route route = route_to("2001:db8::", 32, 2);
+        route.address[0] = (uint8_t)i;
+        EXPECT_EQUAL(fib6_insert(fib, &route), OK);
+    }
+    fib6_share(fib, &domain, &pause);
+    EXPECT_EQUAL(fib6_insert(fib, &above), OK);
+    EXPECT(pauses >= 40);
+    EXPECT_EQUAL(fib6_lookup(fib, key_of("5:5::").bytes), 1);
     fib6_destroy(fib);
 }
 
