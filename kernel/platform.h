@@ -9,6 +9,8 @@
  * whole network of routers. */
 #pragma once
 
+#include <stdatomic.h>
+
 #include "kernel/base/types.h"
 
 /* ---- Cores ---------------------------------------------------------------------------------- */
@@ -20,6 +22,7 @@ struct log_ring;
  * through a thread-local pointer, which a simulation sets before it steps a core. */
 struct cpu {
     unsigned index;
+    uint32_t code_seen;       /* of code_generation; this core's own */
     struct trace_ring *trace; /* may be NULL early in the boot: nothing is recorded then */
     struct log_ring *log;     /* may be NULL, likewise */
 };
@@ -28,6 +31,7 @@ struct cpu {
  *   struct cpu *core_current(void);
  *   void core_relax(void);          a pause inside a spin loop
  *   void core_progress(void);       once per turn of a core's loop, for the watchdog
+ *   void core_serialize(void);      nothing fetched before it is executed after it
  *   uint64_t clock_cycles(void);    TSC; may be shown, never decides anything
  *   mmio_read8/16/32/64(const volatile void *address)
  *   mmio_write8/16/32/64(volatile void *address, value)
@@ -80,6 +84,7 @@ enum memory_tag {
     MEMORY_NEIGHBOR,
     MEMORY_FRAGMENT,
     MEMORY_SOCKET,
+    MEMORY_CODE,
     MEMORY_SHELL,
     MEMORY_LOG,
     MEMORY_TEST,
@@ -131,6 +136,49 @@ struct memory_stats {
     } tags[MEMORY_TAG_COUNT];
 };
 void memory_stats(struct memory_stats *stats);
+
+/* ---- Code that is made at run time ----------------------------------------------------------- *
+ *
+ * For control work on the control core alone. What is written cannot be executed, what can be
+ * executed cannot be written, by no address and on no core:
+ *
+ *   code_alloc()   bytes[] are ordinary memory; entry is where they will run, traps until then
+ *   code_seal()    bytes[] go to entry and are no more
+ *   code_free()    traps again; whoever may still be running it must have been waited for
+ *                  (kernel/base/snapshot.h)
+ *
+ * A core may have fetched from a place before new code came there (Intel SDM volume 3, 8.1.3). So
+ * each calls core_follow_code() once per turn, after it loaded the pointer that may lead to new
+ * code and before it follows it. */
+
+enum { CODE_BYTES_MAX = 1 << 20 }; /* of one piece: a quarter million instructions */
+
+struct code {
+    uint8_t *bytes;    /* size_bytes of them; NULL once sealed */
+    const void *entry; /* at a cache line; within 2 GiB of the program's own functions, where the
+                          machine is bare */
+    size_t size_bytes;
+};
+
+/* Size is 1 to CODE_BYTES_MAX. NULL: no memory, or no room for so much code. */
+struct code *code_alloc(size_t size) MUST_CHECK;
+
+/* The code must have been written and not sealed before. After an error it can only be freed. */
+enum error code_seal(struct code *code) MUST_CHECK;
+
+void code_free(struct code *code); /* sealed or not; NULL is allowed */
+
+extern _Atomic uint32_t code_generation; /* counts code_seal(); the seam's own */
+
+static inline void core_follow_code(void)
+{
+    struct cpu *cpu = core_current();
+    uint32_t generation = atomic_load_explicit(&code_generation, memory_order_acquire);
+    if (UNLIKELY(cpu->code_seen != generation)) {
+        cpu->code_seen = generation;
+        core_serialize();
+    }
+}
 
 /* ---- Devices -------------------------------------------------------------------------------- */
 

@@ -8,6 +8,7 @@
 #include "kernel/platform.h"
 #include "kernel/x86/apic.h"
 #include "kernel/x86/cpu.h"
+#include "kernel/x86/paging.h"
 #include "kernel/x86/registers.h"
 
 #define NOINLINE __attribute__((noinline))
@@ -49,6 +50,73 @@ static NOINLINE void selftest_alias(void)
 static NOINLINE void selftest_map_text(void)
 {
     CHECK(mmio_map((uint64_t)image_start - BOOT_IMAGE_OFFSET, PAGE_BYTES) != NULL);
+}
+
+/* ---- Code that is made at run time: the one place of these bytes where they may run, or not -----
+ */
+
+static int call(const void *entry)
+{
+    return ((int (*)(void))(uintptr_t)entry)();
+}
+
+/* A function that answers 42, to be sealed. */
+static struct code *make_code(void)
+{
+    static const uint8_t bytes[] = { 0xb8, 42, 0, 0, 0, 0xc3 }; /* mov $42, %eax; ret */
+    struct code *code = code_alloc(sizeof(bytes));
+    CHECK(code != NULL);
+    memcpy(code->bytes, bytes, sizeof(bytes));
+    return code;
+}
+
+/* It runs where it may. */
+static struct code *make_sealed_code(void)
+{
+    struct code *code = make_code();
+    CHECK(code_seal(code) == OK);
+    CHECK(call(code->entry) == 42);
+    return code;
+}
+
+static NOINLINE void selftest_write_code(void)
+{
+    write_byte((uint64_t)make_sealed_code()->entry);
+}
+
+/* As if its RAM were part of the direct map. */
+static NOINLINE void selftest_write_code_alias(void)
+{
+    write_byte(BOOT_DIRECT_MAP + paging_physical((uint64_t)make_sealed_code()->entry));
+}
+
+/* Where it was written to, a moment ago. */
+static NOINLINE void selftest_write_code_window(void)
+{
+    write_byte((uint64_t)make_sealed_code()->entry - CODE_BASE + CODE_WRITER);
+}
+
+static NOINLINE void selftest_map_code(void)
+{
+    CHECK(mmio_map(paging_physical((uint64_t)make_sealed_code()->entry), PAGE_BYTES) != NULL);
+}
+
+static NOINLINE void selftest_exec_unsealed(void)
+{
+    call(make_code()->bytes);
+}
+
+static NOINLINE void selftest_exec_early(void)
+{
+    call(make_code()->entry);
+}
+
+static NOINLINE void selftest_exec_freed(void)
+{
+    struct code *code = make_sealed_code();
+    const void *entry = code->entry;
+    code_free(code);
+    call(entry);
 }
 
 static NOINLINE unsigned selftest_stack_overflow(volatile unsigned *depth)
@@ -130,6 +198,13 @@ static const struct {
     { "write-alias", selftest_alias },
     { "map-text", selftest_map_text },
     { "exec-data", selftest_execute_data },
+    { "write-code", selftest_write_code },
+    { "write-code-alias", selftest_write_code_alias },
+    { "write-code-window", selftest_write_code_window },
+    { "map-code", selftest_map_code },
+    { "exec-unsealed", selftest_exec_unsealed },
+    { "exec-early", selftest_exec_early },
+    { "exec-freed", selftest_exec_freed },
     { "null", selftest_null },
     { "stack-overflow", selftest_boot_overflow },
     { "coroutine-overflow", selftest_coroutine_overflow },

@@ -360,6 +360,7 @@ void core_step(struct core *core)
 
     look_around(core);
     core->forwarding = atomic_load_explicit(&router->forwarding, memory_order_acquire);
+    core_follow_code(); /* the view may lead to some that is new */
     core->now_ns = clock_ns();
     account_latency(core);
     account_time(core);

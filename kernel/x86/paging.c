@@ -43,6 +43,12 @@ static uint64_t tables_below =
     BOOT_MAPPED_BYTES;               /* what can be written while the boot tables hold */
 static const struct boot_info *boot; /* who has RAM */
 
+/* The topmost table of who writes code, the entry that only it has, and the RAM for code; 0: there
+ * is none. Set by paging_init(). */
+static uint64_t *writer_root;
+static uint64_t writer_entry;
+static uint64_t code_physical;
+
 static uint64_t level_bytes(unsigned level)
 {
     return 1ull << (PAGE_SHIFT + INDEX_BITS * (level - 1));
@@ -69,6 +75,8 @@ static uint64_t use_bits(enum paging_use use)
         return always | no_execute | ENTRY_WRITABLE | ENTRY_UNCACHED | ENTRY_WRITE_THROUGH;
     case PAGING_SCREEN:
         return always | no_execute | ENTRY_WRITABLE | ENTRY_WRITE_THROUGH;
+    case PAGING_WRITER:
+        return ENTRY_PRESENT | no_execute | ENTRY_WRITABLE;
     }
     return 0;
 }
@@ -179,15 +187,37 @@ uint64_t paging_ram_end(void)
     return MIN_OF(physical_address_end(), DIRECT_MAP_BYTES_MAX);
 }
 
-/* RAM, but for what is in [hole, hole_end): the image has its own place and its own rights. */
-static void map_ram(const struct boot_memory *area, uint64_t hole, uint64_t hole_end)
+/* Bytes of RAM that the direct map leaves out: they have a place and rights of their own. */
+struct hole {
+    uint64_t base, end;
+};
+
+/* The RAM of an area but for the holes, which are in the order of their addresses. */
+static void map_ram(const struct boot_memory *area, const struct hole *holes, unsigned hole_count)
 {
     uint64_t base = page_up(area->base);
     uint64_t end = MIN_OF(page_down(area->base + area->length_bytes), paging_ram_end());
-    uint64_t first_end = MIN_OF(end, hole);
-    uint64_t second = MAX_OF(base, hole_end);
-    map_or_panic(DIRECT_MAP + base, base, first_end, PAGING_DATA);
-    map_or_panic(DIRECT_MAP + second, second, end, PAGING_DATA);
+    for (unsigned i = 0; i < hole_count; i++) {
+        map_or_panic(DIRECT_MAP + base, base, MIN_OF(end, holes[i].base), PAGING_DATA);
+        base = MAX_OF(base, holes[i].end);
+    }
+    map_or_panic(DIRECT_MAP + base, base, end, PAGING_DATA);
+}
+
+/* Both places of the RAM for code. The boot tables are still in force, and write to it once more.
+ */
+static void map_code(void)
+{
+    if (code_physical == 0)
+        return;
+    memset(memory_at(code_physical), CODE_TRAP, CODE_ARENA_BYTES);
+    map_or_panic(CODE_BASE, code_physical, code_physical + CODE_ARENA_BYTES, PAGING_TEXT);
+    map_or_panic(CODE_WRITER, code_physical, code_physical + CODE_ARENA_BYTES, PAGING_WRITER);
+    uint64_t *entry = &root[level_index(CODE_WRITER, LEVEL_ROOT)];
+    writer_entry = *entry;
+    *entry = 0;
+    writer_root = table_create();
+    CHECK(writer_root != NULL);
 }
 
 static void map_image(const char *start, const char *end, enum paging_use use)
@@ -206,10 +236,19 @@ void paging_init(const struct boot_info *info)
     boot = info;
     root = table_create();
     CHECK(root != NULL);
+    /* A whole large page, so none of those that the image begins and ends in. */
+    enum { CODE_PAGES = CODE_ARENA_BYTES / PAGE_BYTES };
+    code_physical = memory_pages_alloc(CODE_PAGES, CODE_PAGES, tables_below);
+    CHECK(code_physical == 0 || code_physical >= image_limit);
+    const struct hole holes[] = {
+        { image, image_limit },
+        { code_physical, code_physical + CODE_ARENA_BYTES },
+    };
     for (unsigned i = 0; i < info->memory_count; i++) {
         if (info->memory[i].kind == BOOT_MEMORY_RAM)
-            map_ram(&info->memory[i], image, image_limit);
+            map_ram(&info->memory[i], holes, code_physical ? 2 : 1);
     }
+    map_code();
     map_image(image_start, text_end, PAGING_TEXT);
     map_image(rodata_start, data_start, PAGING_CONSTANT);
     map_image(data_start, boot_stack_guard, PAGING_DATA);
@@ -295,4 +334,30 @@ void *paging_screen(uint64_t physical, uint64_t size_bytes)
 void *mmio_map(uint64_t physical, size_t size)
 {
     return open_device_window(physical, size, PAGING_DEVICE);
+}
+
+/* ---- Writing code ---------------------------------------------------------------------------- */
+
+bool paging_has_code(void)
+{
+    return code_physical != 0;
+}
+
+uint64_t paging_code_open(void)
+{
+    CHECK(paging_has_code());
+    uint64_t flags = interrupts_off();
+    spinlock_take(&lock);
+    memcpy(writer_root, root, PAGE_BYTES);
+    spinlock_release(&lock);
+    writer_root[level_index(CODE_WRITER, LEVEL_ROOT)] = writer_entry;
+    cr3_write(memory_physical(writer_root));
+    return flags;
+}
+
+void paging_code_close(uint64_t opened)
+{
+    cr3_write(memory_physical(root)); /* 4.10.4.1: forgets all that is not global */
+    writer_root[level_index(CODE_WRITER, LEVEL_ROOT)] = 0;
+    interrupts_restore(opened);
 }

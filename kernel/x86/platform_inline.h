@@ -27,6 +27,13 @@ static inline void core_progress(void)
     __asm__ volatile("incq %%gs:" CPU_PROGRESS_OFFSET ::: "memory", "cc");
 }
 
+/* Intel SDM volume 3, 8.3. */
+static inline void core_serialize(void)
+{
+    uint32_t leaf = 0, subleaf = 0;
+    __asm__ volatile("cpuid" : "+a"(leaf), "+c"(subleaf) : : "ebx", "edx", "memory");
+}
+
 static inline uint64_t clock_cycles(void)
 {
     return __builtin_ia32_rdtsc();

@@ -12,7 +12,6 @@ from cases import Skip, matrix
 from debugger import Debugger
 from lab import KERNEL, TREE, Lab, expect, expect_equal, run, wait_until
 
-DIRECT_MAP = 0xFFFF800000000000    # BOOT_DIRECT_MAP
 TEXT_CONFIG = "system name lab\nip eth0 address 10.1.0.1/24\n"
 
 
@@ -59,15 +58,45 @@ def test_shows_the_calendar_clock_as_utc():
             expect(-1 <= passed.total_seconds() <= 120, f"{field} is", version[field])
 
 
-def huge_pages(router):
-    """How many pages of 1 GiB map the RAM, by the page tables themselves. Intel SDM volume 3, 4.5.4."""
+PRESENT, WRITABLE, LARGE, NO_EXECUTE = 1, 1 << 1, 1 << 7, 1 << 63
+PAGE, HUGE = 1 << 12, 1 << 30
+CODE_BASE = 0xFFFFC0000000  # without its sign
+
+
+def mapped_pages(router):
+    """Address, size, physical address, writable?, executable? of every page, by the page tables themselves. Intel SDM
+    volume 3, 4.5.4; 4.6.1: a right is there only where each level gives it."""
     registers = router.qmp("human-monitor-command", **{"command-line": "info registers"})
     root = int(re.search(r"CR3=([0-9a-f]+)", registers).group(1), 16)
 
-    def table(physical):
-        return struct.unpack("<512Q", router.physical_memory(physical & 0xFFFFFFFFFF000, 4096))
+    def walk(table, base, size, writable, executable):
+        for index, entry in enumerate(struct.unpack("<512Q", router.physical_memory(table, PAGE))):
+            if not entry & PRESENT:
+                continue
+            address = base + index * size
+            physical = entry & 0xFFFFFFFFFF000 & ~(PAGE if size > PAGE and entry & LARGE else 0)
+            rights = writable and bool(entry & WRITABLE), executable and not entry & NO_EXECUTE
+            if size == PAGE or entry & LARGE:
+                yield address, size, physical, *rights
+            else:
+                yield from walk(physical, address, size >> 9, *rights)
 
-    return sum(entry & 0x81 == 0x81 for entry in table(table(root)[DIRECT_MAP >> 39 & 511]))
+    yield from walk(root & 0xFFFFFFFFFF000, 0, 1 << 39, True, True)
+
+
+def test_nothing_is_writable_and_executable():
+    """No page is both, and no RAM is one at this address and the other at that."""
+    with Lab() as lab:
+        router = lab.router([None, None], cores=2)
+        pages = list(mapped_pages(router))
+        expect((CODE_BASE, True) in {(page[0], page[4]) for page in pages}, "no place for code")
+        for address, size, physical, writable, executable in pages:
+            if not executable:
+                continue
+            expect(not writable, "writable and executable:", hex(address))
+            for other, other_size, other_physical, other_writable, _ in pages:
+                apart = physical + size <= other_physical or other_physical + other_size <= physical
+                expect(apart or not other_writable, f"executable at {address:x}, writable at {other:x}")
 
 
 @matrix(memory_mib=[64, 8192])
@@ -83,7 +112,7 @@ def test_boots_with_memory(memory_mib):
         total_mib = router.show("memory pages")["total_bytes"] / (1 << 20)
         expect(memory_mib * 0.9 - 16 < total_mib <= memory_mib, f"of {memory_mib} MiB it knows {total_mib:.0f}")
         # QEMU's q35 has 2 GiB of RAM below its devices, in pieces, and the rest as a whole from 4 GiB on.
-        expect_equal(huge_pages(router), max(0, memory_mib // 1024 - 2), "pages of 1 GiB")
+        expect_equal(sum(size == HUGE for _, size, *_ in mapped_pages(router)), max(0, memory_mib // 1024 - 2), "pages of 1 GiB")
         memory = router.show("memory")
         expect_equal(memory["heap"]["corruptions"], 0, "corruptions")
         for pool in memory["packets"]:

@@ -48,6 +48,56 @@ TEST(the_chosen_allocation_fails_and_no_other)
     memory_free(third);
 }
 
+/* Code that answers 42. */
+static struct code *make_code(void)
+{
+    static const uint8_t bytes[] = { 0xb8, 42, 0, 0, 0, 0xc3 }; /* mov $42, %eax; ret */
+    struct code *code = code_alloc(sizeof(bytes));
+    EXPECT(code != NULL);
+    EXPECT_EQUAL((uintptr_t)code->entry % CACHE_LINE_BYTES, 0);
+    memcpy(code->bytes, bytes, sizeof(bytes));
+    return code;
+}
+
+static int call(const void *entry)
+{
+    return ((int (*)(void))(uintptr_t)entry)();
+}
+
+TEST(code_runs_once_sealed_and_each_core_hears_of_it)
+{
+    struct code *code = make_code();
+    uint32_t generation = code_generation;
+    EXPECT_EQUAL(code_seal(code), OK);
+    EXPECT(code->bytes == NULL);
+    EXPECT_EQUAL(call(code->entry), 42);
+    EXPECT_EQUAL(code_generation, generation + 1);
+    core_follow_code();
+    EXPECT_EQUAL(core_current()->code_seen, generation + 1);
+    code_free(code);
+    code_free(NULL);
+    EXPECT(code_alloc(CODE_BYTES_MAX + 1) == NULL);
+    code = code_alloc(CODE_BYTES_MAX);
+    EXPECT(code != NULL);
+    memset(code->bytes, 0, code->size_bytes);
+    code_free(code);
+}
+
+TEST(code_that_cannot_be_allocated_is_refused)
+{
+    host_fail_allocation(0);
+    EXPECT(code_alloc(1) == NULL);
+}
+
+TEST(code_is_never_writable_and_executable)
+{
+    struct code *code = make_code();
+    EXPECT_PANIC(call(code->entry), "SEGV");
+    EXPECT_EQUAL(code_seal(code), OK);
+    EXPECT_PANIC(*(volatile uint8_t *)(uintptr_t)code->entry = 0, "SEGV");
+    code_free(code);
+}
+
 TEST(memory_mistakes_are_caught)
 {
     EXPECT_PANIC(
