@@ -22,6 +22,8 @@ UNIT_CLANG_OBJECTS := $(UNIT_OBJECTS:build/test/%=build/fuzz/%)
 COMPARING    := fib4 fib6
 COMPARE_UNIT := $(patsubst %.c,$(HOST)/%.o,$(ABOVE_SEAM) $(HOST_SEAM)) $(HOST_SEAM_S:%=$(HOST)/%.o) \
                 $(HOST)/tests/unit/test_main.o $(COMPARING:%=$(HOST)/tests/unit/%_test.o)
+# A disassembler that is not ours, for code that is.
+UNIT_LIBS    := -lZydis
 VERSION_FLAGS := -DTSUJI_COMMIT='"$(COMMIT)"' -DTSUJI_VERSION='"$(VERSION)"'
 
 # What is tested runs often enough to be optimized; the tests do not, and most of the time goes into compiling.
@@ -58,7 +60,7 @@ endef
 $(foreach build,build/test build/fuzz build/tsan $(HOST),$(eval $(call assemble,$(build))))
 
 build/test/unit: $(TEST_LIB) $(UNIT_OBJECTS)
-	$(call say,link)$(CC) $(SANITIZE) -pthread -o $@ $^
+	$(call say,link)$(CC) $(SANITIZE) -pthread -o $@ $^ $(UNIT_LIBS)
 
 build/fuzz/libtsuji.a: $(FUZZ_LIB)
 	$(call say,ar)rm -f $@ && ar rcs $@ $^
@@ -68,7 +70,7 @@ build/fuzz/%_fuzz: build/fuzz/tests/fuzz/%_fuzz.o build/fuzz/libtsuji.a
 
 # The unit tests by the other compiler, from the fuzzers' objects.
 build/fuzz/unit: $(UNIT_CLANG_OBJECTS) build/fuzz/libtsuji.a
-	$(call say,link)$(CLANG) $(SANITIZE) -fsanitize=fuzzer-no-link -fprofile-instr-generate -fcoverage-mapping -pthread -o $@ $^
+	$(call say,link)$(CLANG) $(SANITIZE) -fsanitize=fuzzer-no-link -fprofile-instr-generate -fcoverage-mapping -pthread -o $@ $^ $(UNIT_LIBS)
 
 $(HOST)/unit: $(COMPARE_UNIT)
 	$(call say,link)$(CC) -pthread -o $@ $^
