@@ -301,6 +301,11 @@ void emit_cmov32(struct emit *emit, enum condition condition, enum gpr to, enum 
     legacy(emit, 0x0f40 | condition, to, in_register(from));
 }
 
+void emit_cmov64(struct emit *emit, enum condition condition, enum gpr to, enum gpr from)
+{
+    legacy(emit, WIDE | 0x0f40 | condition, to, in_register(from));
+}
+
 void emit_lea64(struct emit *emit, enum gpr to, struct memory_operand from)
 {
     legacy(emit, WIDE | 0x8d, to, in_memory(from));

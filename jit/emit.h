@@ -95,6 +95,11 @@ enum condition {
     IF_GREATER = 15,
 };
 
+static inline enum condition condition_opposite(enum condition condition)
+{
+    return (enum condition)(condition ^ 1);
+}
+
 void emit_jump(struct emit *emit, struct label *to);
 void emit_jump_if(struct emit *emit, enum condition condition, struct label *to);
 void emit_call(struct emit *emit, enum gpr target);
@@ -109,6 +114,7 @@ void emit_mov64(struct emit *emit, enum gpr to, enum gpr from);
 void emit_mov32_value(struct emit *emit, enum gpr to, uint32_t value);
 void emit_mov64_value(struct emit *emit, enum gpr to, uint64_t value);
 void emit_cmov32(struct emit *emit, enum condition condition, enum gpr to, enum gpr from);
+void emit_cmov64(struct emit *emit, enum condition condition, enum gpr to, enum gpr from);
 void emit_lea64(struct emit *emit, enum gpr to, struct memory_operand from);
 void emit_push(struct emit *emit, enum gpr from);
 void emit_pop(struct emit *emit, enum gpr to);

@@ -19,11 +19,11 @@ TSAN_UNIT    := build/tsan/tests/unit/test_main.o $(THREADED:%=build/tsan/tests/
 TSAN_HOST    := $(patsubst %.c,build/tsan/%.o,$(wildcard tests/host/process/*.c))
 UNIT_CLANG_OBJECTS := $(UNIT_OBJECTS:build/test/%=build/fuzz/%)
 # The unit tests that compare so often that only an optimized build is quick enough.
-COMPARING    := fib4 fib6
+COMPARING    := fib4 fib6 bpf
 COMPARE_UNIT := $(patsubst %.c,$(HOST)/%.o,$(ABOVE_SEAM) $(HOST_SEAM)) $(HOST_SEAM_S:%=$(HOST)/%.o) \
-                $(HOST)/tests/unit/test_main.o $(COMPARING:%=$(HOST)/tests/unit/%_test.o)
-# A disassembler that is not ours, for code that is.
-UNIT_LIBS    := -lZydis
+                $(HOST)/tests/unit/test_main.o $(COMPARING:%=$(HOST)/tests/unit/%_test.o) $(HOST)/tests/unit/bpf_oracle.o
+# A disassembler and a packet filter that are not ours, for those that are.
+UNIT_LIBS    := -lZydis -lpcap
 VERSION_FLAGS := -DTSUJI_COMMIT='"$(COMMIT)"' -DTSUJI_VERSION='"$(VERSION)"'
 
 # What is tested runs often enough to be optimized; the tests do not, and most of the time goes into compiling.
@@ -73,7 +73,7 @@ build/fuzz/unit: $(UNIT_CLANG_OBJECTS) build/fuzz/libtsuji.a
 	$(call say,link)$(CLANG) $(SANITIZE) -fsanitize=fuzzer-no-link -fprofile-instr-generate -fcoverage-mapping -pthread -o $@ $^ $(UNIT_LIBS)
 
 $(HOST)/unit: $(COMPARE_UNIT)
-	$(call say,link)$(CC) -pthread -o $@ $^
+	$(call say,link)$(CC) -pthread -o $@ $^ $(UNIT_LIBS)
 
 build/tsan/unit: $(TSAN_LIB) $(TSAN_UNIT)
 	$(call say,link)$(CLANG) -fsanitize=thread -pthread -o $@ $^
