@@ -15,8 +15,7 @@
 #pragma once
 
 #include "kernel/base/types.h"
-
-struct code;
+#include "kernel/platform.h"
 
 enum {
     BPF_INSTRUCTIONS_MAX = 4096,
@@ -104,6 +103,11 @@ uint32_t bpf_interpret(const struct bpf_instruction *program, const uint8_t *pac
 struct code *bpf_compile(const struct bpf_instruction *program, size_t count,
                          bool guarded) MUST_CHECK;
 
+typedef uint32_t bpf_function(const uint8_t *packet, uint32_t captured_bytes, uint32_t wire_bytes);
+
 /* Runs what bpf_compile() made: the same answer as bpf_interpret()'s. */
-uint32_t bpf_run(const struct code *code, const uint8_t *packet, uint32_t captured_bytes,
-                 uint32_t wire_bytes);
+static inline uint32_t bpf_run(const struct code *code, const uint8_t *packet,
+                               uint32_t captured_bytes, uint32_t wire_bytes)
+{
+    return ((bpf_function *)(uintptr_t)code->entry)(packet, captured_bytes, wire_bytes);
+}

@@ -568,11 +568,3 @@ struct code *bpf_compile(const struct bpf_instruction *program, size_t count, bo
     memory_free(compilation);
     return code;
 }
-
-uint32_t bpf_run(const struct code *code, const uint8_t *packet, uint32_t captured_bytes,
-                 uint32_t wire_bytes)
-{
-    typedef uint32_t bpf_function(const uint8_t *packet, uint32_t captured_bytes,
-                                  uint32_t wire_bytes);
-    return ((bpf_function *)(uintptr_t)code->entry)(packet, captured_bytes, wire_bytes);
-}
