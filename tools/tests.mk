@@ -100,6 +100,9 @@ $(FIB_BENCH): HOST_CFLAGS += -std=gnu11 $(subst -I,-isystem ,$(shell pkg-config 
 $(HOST)/fib_bench $(HOST)/fib6_bench: $(HOST)/%: $(BENCH_LIB) $(HOST)/tests/bench/fib_race.o $(HOST)/tests/bench/%.o
 	$(call say,link)$(CC) -pthread -o $@ $^ $$(pkg-config --libs libdpdk)
 
+$(HOST)/bpf_bench: $(BENCH_LIB) $(HOST)/tests/unit/bpf_oracle.o $(HOST)/tests/bench/bpf_bench.o
+	$(call say,link)$(CC) -pthread -o $@ $^ -lpcap
+
 .SECONDARY:
 
 unit: build/test/unit
@@ -122,6 +125,8 @@ soak:
 # Figures, not tests: see tests/bench/README.md.
 bench: all $(HOST)/datapath_bench
 	-tools/setup bench
+	$(MAKE) --no-print-directory $(HOST)/bpf_bench
+	-zcat "$${TSUJI_DATA:-../shared/data}/bpf/packets.pcap.gz" | $(HOST)/bpf_bench 301
 	tests/bench/boot_bench.py
 	tests/bench/datapath_bench.py
 	tests/bench/busy_bench.py
@@ -138,5 +143,5 @@ bench-qemu: all $(HOST)/packet_generator
 	tests/bench/forward_bench.sh family=6 nic=e1000e
 	tests/bench/forward_bench.sh family=6 nic=igb
 
--include $(TEST_LIB:.o=.d) $(TSAN_LIB:.o=.d) $(TSAN_UNIT:.o=.d) $(TSAN_HOST:.o=.d) $(UNIT_OBJECTS:.o=.d) $(UNIT_CLANG_OBJECTS:.o=.d) $(HOST_OBJECTS:.o=.d) $(COMPARE_UNIT:.o=.d) $(BENCH_OBJECTS:.o=.d) $(FIB_BENCH:.o=.d) $(HOST)/tests/bench/packet_generator.d $(FUZZ_LIB:.o=.d) \
+-include $(TEST_LIB:.o=.d) $(TSAN_LIB:.o=.d) $(TSAN_UNIT:.o=.d) $(TSAN_HOST:.o=.d) $(UNIT_OBJECTS:.o=.d) $(UNIT_CLANG_OBJECTS:.o=.d) $(HOST_OBJECTS:.o=.d) $(COMPARE_UNIT:.o=.d) $(BENCH_OBJECTS:.o=.d) $(FIB_BENCH:.o=.d) $(HOST)/tests/bench/bpf_bench.d $(HOST)/tests/bench/packet_generator.d $(FUZZ_LIB:.o=.d) \
          $(FUZZERS:build/fuzz/%=build/fuzz/tests/fuzz/%.d)
