@@ -6,6 +6,7 @@
 #include "boot/entry.h"
 #include "kernel/base/trace.h"
 #include "kernel/platform.h"
+#include "kernel/selftest_code.h"
 #include "kernel/x86/apic.h"
 #include "kernel/x86/cpu.h"
 #include "kernel/x86/paging.h"
@@ -205,6 +206,7 @@ static const struct {
     { "exec-unsealed", selftest_exec_unsealed },
     { "exec-early", selftest_exec_early },
     { "exec-freed", selftest_exec_freed },
+    { "code", selftest_code },
     { "null", selftest_null },
     { "stack-overflow", selftest_boot_overflow },
     { "coroutine-overflow", selftest_coroutine_overflow },

@@ -54,6 +54,15 @@ def test_panic_names_cause_and_functions(mistake):
                    "the core that panics has no events:", events)
 
 
+def test_memory_for_code_holds_what_it_is_given():
+    """Filled with functions to the last, of which those that stay are as they were; then given back, all of it."""
+    with Lab() as lab:
+        router = lab.router([None], words="selftest=code")
+        expect(re.search(r"code: \d{4} pieces", router.command("show log")), "the self-test did not get to its end")
+        tags = {tag["tag"]: tag["live"] for tag in router.show("memory")["tags"]}
+        expect_equal(tags.get("code", 0), 0, "pieces of code that are left")
+
+
 @matrix(mistake=["panic", "other-core"])
 def test_protections_of_the_processor_are_on(mistake):
     """As the panic shows the control registers of its core. Intel SDM volume 3, 2.5."""

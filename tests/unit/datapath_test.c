@@ -481,6 +481,21 @@ TEST(a_core_that_mails_wakes_who_sleeps)
     lab_destroy(&lab);
 }
 
+/* As another core does it that may have fetched what was there before. */
+TEST(a_core_hears_of_new_code_in_its_next_step)
+{
+    struct lab lab = lab_create(1, 1);
+    struct code *code = code_alloc(1);
+
+    EXPECT(code != NULL);
+    EXPECT_EQUAL(code_seal(code), OK);
+    EXPECT(core_current()->code_seen != code_generation);
+    lab_step(&lab, 1);
+    EXPECT_EQUAL(core_current()->code_seen, code_generation);
+    code_free(code);
+    lab_destroy(&lab);
+}
+
 TEST(clearing_counters_hides_them_and_keeps_the_books)
 {
     struct lab lab = lab_create(1, 2);
