@@ -6,7 +6,6 @@
 #include "jit/bpf.h"
 
 #include <string.h>
-#include <sys/mman.h>
 
 #include "kernel/platform.h"
 #include "tests/host/host.h"
@@ -18,13 +17,8 @@ enum { PACKET_MAX = 4096, INSTRUCTIONS_MAX = 255 };
 static uint8_t *packet_end(void)
 {
     static uint8_t *end;
-    if (!end) {
-        uint8_t *pages = mmap(NULL, PACKET_MAX + PAGE_BYTES, PROT_READ | PROT_WRITE,
-                              MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        CHECK(pages != MAP_FAILED);
-        end = pages + PACKET_MAX;
-        CHECK(mprotect(end, PAGE_BYTES, PROT_NONE) == 0);
-    }
+    if (!end)
+        end = host_guarded_end(PACKET_MAX);
     return end;
 }
 

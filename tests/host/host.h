@@ -18,6 +18,10 @@ uint64_t host_allocation_count(void); /* since then */
 /* Names every live allocation on stderr; how many there are. A test must end with none. */
 uint64_t host_memory_report(void);
 
+/* The end of so many bytes, a multiple of PAGE_BYTES; behind them lies a page that nobody may
+ * touch. For code that AddressSanitizer does not watch. For good. */
+uint8_t *host_guarded_end(size_t size);
+
 /* ---- Time and chance --------------------------------------------------------------------------
  */
 

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "kernel/platform.h"
 #include "tests/host/host.h"
@@ -171,4 +172,13 @@ uint64_t host_memory_report(void)
     uint64_t count = books.live;
     pthread_mutex_unlock(&lock);
     return count;
+}
+
+uint8_t *host_guarded_end(size_t size)
+{
+    uint8_t *pages =
+        mmap(NULL, size + PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(pages != MAP_FAILED);
+    CHECK(mprotect(pages + size, PAGE_BYTES, PROT_NONE) == 0);
+    return pages + size;
 }

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "kernel/base/bytes.h"
@@ -188,13 +187,8 @@ enum { PACKET_MAX = 16384 };
 static uint8_t *packet_end(void)
 {
     static uint8_t *end;
-    if (!end) {
-        uint8_t *pages = mmap(NULL, PACKET_MAX + PAGE_BYTES, PROT_READ | PROT_WRITE,
-                              MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        EXPECT(pages != MAP_FAILED);
-        end = pages + PACKET_MAX;
-        EXPECT(mprotect(end, PAGE_BYTES, PROT_NONE) == 0);
-    }
+    if (!end)
+        end = host_guarded_end(PACKET_MAX);
     return end;
 }
 

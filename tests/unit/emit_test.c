@@ -186,8 +186,6 @@ TEST(emitted_forms_of_two_registers_decode)
                     emit_cmov32(begin(&bench), i, to, from);
                     EXPECT_DECODED(&bench, "cmov%s %s, %s", conditions[i], names32[to],
                                    names32[from]);
-                }
-                if (conditions[i]) {
                     emit_cmov64(begin(&bench), i, to, from);
                     EXPECT_DECODED(&bench, "cmov%s %s, %s", conditions[i], names64[to],
                                    names64[from]);
