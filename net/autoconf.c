@@ -593,6 +593,7 @@ static bool follow_net(struct autoconf_port *port, struct learned_prefix *prefix
     if (!announce(port, &prefix->prefix, &path, wanted))
         return false;
     prefix->net_announced = wanted;
+    port->owner->view_changed = true; /* gateways may be there now, or no more */
     return true;
 }
 

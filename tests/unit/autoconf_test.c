@@ -597,6 +597,34 @@ TEST(autoconf_prefix_that_is_autonomous_alone_makes_an_address_without_a_net)
     finish(&lab);
 }
 
+/* What static routes lead through may be a net that was learned: the RIB says so, and the view is
+ * made after it. */
+TEST(autoconf_static_route_through_a_learned_net_is_in_use_while_the_net_is_there)
+{
+    struct lab lab = start();
+    struct nd_router_advertisement told = advertisement_of(0);
+    struct nd_prefix prefix = prefix_told(LEARNED, 100, 100);
+    struct config_route backup = { .prefix = { address_of("2001:db8:ffff::"), 48 },
+                                   .kind = ROUTE_GATEWAY,
+                                   .distance = 10,
+                                   .gateway_count = 1,
+                                   .gateways = { address_of(HOST_1) } };
+
+    prefix.autonomous = false; /* nothing but the net changes */
+    add_prefix(&told, &prefix);
+    lab_route(&lab, "2001:db8:ffff::/48", LEARNED "99");
+    EXPECT_EQUAL(config_set_route(lab.config, &backup), OK);
+    lab_commit(&lab);
+    lab_wait(&lab, 300);
+    EXPECT_EQUAL(way_to(&lab, FAR).port, 1);
+    hear(&lab, ROUTER, &told);
+    lab_wait(&lab, 300);
+    EXPECT(leads_to(&lab, LEARNED "99"));
+    lab_wait(&lab, 100 * S);
+    EXPECT_EQUAL(way_to(&lab, FAR).port, 1);
+    finish(&lab);
+}
+
 TEST(autoconf_address_is_deprecated_and_then_goes)
 {
     struct lab lab = start();
