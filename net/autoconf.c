@@ -181,17 +181,13 @@ static void drop_address(struct autoconf_port *port, struct learned_prefix *pref
     port->owner->routes_changed = true;
 }
 
-/* Its place in ipv6_addresses, and there what it is; without room there it is tried again when it
- * is advertised again. */
+/* What it is now. */
 static void have_address(struct autoconf_port *port, const struct learned_prefix *prefix,
                          uint64_t now_ns)
 {
-    struct ipv6_addresses *addresses = port->owner->addresses;
     const struct prefix address = in_its_net(prefix);
 
-    port->owner->view_changed = true;
-    if (ipv6_addresses_learn(addresses, port->port, &address, now_ns) == OK)
-        ipv6_addresses_deprecate(addresses, port->port, &prefix->address, prefix->deprecated);
+    ipv6_addresses_learn(port->owner->addresses, port->port, &address, prefix->deprecated, now_ns);
     port->owner->routes_changed = true;
 }
 
@@ -232,6 +228,8 @@ static void take_autonomous(struct autoconf_port *port, struct learned_prefix *p
     prefix->lifetimes.valid_until_ns =
         is_new ? after_s(now_ns, told->valid_s) : valid_until(prefix, told->valid_s, now_ns);
     prefix->lifetimes.preferred_until_ns = after_s(now_ns, told->preferred_s);
+    if (!is_new && prefix->deprecated == (told->preferred_s == 0))
+        return;
     prefix->deprecated = told->preferred_s == 0;
     have_address(port, prefix, now_ns);
 }

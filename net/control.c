@@ -406,8 +406,6 @@ static enum error plan_make(struct router *router, const struct config *config,
         error = plan_ribs(router, config, again, plan, problem);
     if (error == OK)
         error = plan_view(router, config, plan, problem);
-    if (error == OK)
-        error = ipv6_addresses_prepare(router->ipv6_addresses, config);
     if (error != OK)
         plan_drop(router, plan);
     return error;

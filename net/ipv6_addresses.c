@@ -1,8 +1,12 @@
-/* See ipv6_addresses.h. They are few, so they are looked through one by one. */
+/* See ipv6_addresses.h. Found by hash: a commit may be of a thousand addresses, and a stranger's
+ * advertisement must cost no more where there are many. An address has a length for each reason why
+ * it is ours; whoever changes one settles what the address is now, and with it the anycast address
+ * of its net, which counts the nets that begin there. */
 #include "net/ipv6_addresses.h"
 
 #include <string.h>
 
+#include "kernel/base/hash.h"
 #include "kernel/base/log.h"
 #include "kernel/base/timer_wheel.h"
 #include "kernel/platform.h"
@@ -12,28 +16,35 @@
 
 enum {
     LINK_LOCAL_LENGTH = 64,
+    SINGLE = IPV6_ADDRESS_BYTES * 8,
     SHORTEST_WITHOUT_ANYCAST = 127, /* RFC 6164 6 */
-    ENTRIES_PER_ADDRESS = 3, /* with its port's link-local address and its net's anycast one */
+    BUCKET_COUNT = 4096,            /* more than IPV6_ADDRESS_MAX */
 };
 
 struct entry {
     struct ipv6_address public;
-    struct timer timer;
-    struct ipv6_addresses *owner;
+    uint8_t lengths[IPV6_ORIGIN_COUNT]; /* of its net, for each reason; 0: not for that one */
+    uint8_t wanted[IPV6_ORIGIN_COUNT];  /* likewise, while a configuration is compared */
+    uint16_t net_count;                 /* of nets that begin here, not counting its own */
+    bool deprecated;                    /* as it was learned */
     bool probed;
-    bool wanted; /* while the configuration is being compared */
-    struct entry *next_spare;
+    uint16_t index;     /* of entries */
+    struct entry *next; /* in its bucket, or of those that are free */
+    struct ipv6_addresses *owner;
+    struct timer timer;
 };
 
 struct ipv6_addresses {
     struct core *core;
     struct ipv6_addresses_uses uses;
+    struct hash_key key;
     bool changed;
     bool disabled[PORT_MAX + 1]; /* the port's link-local address is a duplicate */
     unsigned count;
-    struct entry *entries[IPV6_ADDRESS_MAX]; /* in no order; each allocated for itself */
-    unsigned spare_count;
-    struct entry *spares; /* prepared for a commit */
+    struct entry *entries[IPV6_ADDRESS_MAX]; /* in no order */
+    struct entry *buckets[BUCKET_COUNT];
+    struct entry *free;
+    struct entry pool[IPV6_ADDRESS_MAX];
 };
 
 const char *ipv6_address_state_name(enum ipv6_address_state state)
@@ -54,15 +65,22 @@ static struct port *port_of(const struct entry *entry)
     return &entry->owner->core->router->ports[entry->public.port];
 }
 
+static unsigned bucket_of(const struct ipv6_addresses *addresses, uint16_t port,
+                          const struct address *address)
+{
+    uint64_t hash = hash_bytes(&addresses->key, address->bytes, sizeof(address->bytes));
+
+    return (unsigned)((hash + port) % BUCKET_COUNT);
+}
+
 static struct entry *find(const struct ipv6_addresses *addresses, uint16_t port,
                           const struct address *address)
 {
-    for (unsigned i = 0; i < addresses->count; i++) {
-        struct entry *entry = addresses->entries[i];
-        if (entry->public.port == port && address_equal(&entry->public.address, address))
-            return entry;
-    }
-    return NULL;
+    struct entry *entry = addresses->buckets[bucket_of(addresses, port, address)];
+
+    while (entry && !(entry->public.port == port && address_equal(&entry->public.address, address)))
+        entry = entry->next;
+    return entry;
 }
 
 /* ---- States -------------------------------------------------------------------------------------
@@ -79,16 +97,22 @@ static void set_timer(struct entry *entry, uint64_t deadline_ns)
     timer_set(&entry->owner->core->timers, &entry->timer, deadline_ns);
 }
 
+/* TENTATIVE: it is asked for. */
+static enum ipv6_address_state state_for(enum ipv6_address_origin origin)
+{
+    if (origin == IPV6_FROM_PROXY)
+        return IPV6_ADDRESS_PROXIED;
+    return origin == IPV6_FROM_NET ? IPV6_ADDRESS_VALID : IPV6_ADDRESS_TENTATIVE;
+}
+
 static enum ipv6_address_state first_state(const struct entry *entry)
 {
+    enum ipv6_address_state state = state_for((enum ipv6_address_origin)entry->public.origin);
     bool is_alone = !port_of(entry)->nic; /* nobody is behind the loopback */
 
     if (ipv6_addresses_is_disabled(entry->owner, entry->public.port))
         return IPV6_ADDRESS_DISABLED;
-    if (entry->public.origin == IPV6_FROM_PROXY)
-        return IPV6_ADDRESS_PROXIED;
-    return is_alone || entry->public.origin == IPV6_FROM_NET ? IPV6_ADDRESS_VALID
-                                                             : IPV6_ADDRESS_TENTATIVE;
+    return is_alone && state == IPV6_ADDRESS_TENTATIVE ? IPV6_ADDRESS_VALID : state;
 }
 
 /* Behind a link that is down there may be anybody. */
@@ -157,63 +181,6 @@ void ipv6_addresses_conflict(struct ipv6_addresses *addresses, uint16_t port,
     addresses->uses.duplicate(addresses->core, port, address);
 }
 
-static struct entry *take_spare(struct ipv6_addresses *addresses)
-{
-    struct entry *entry = addresses->spares;
-
-    if (!entry)
-        return memory_alloc(sizeof(*entry), 0, MEMORY_NEIGHBOR);
-    addresses->spares = entry->next_spare;
-    addresses->spare_count--;
-    return entry;
-}
-
-/* Without memory, or room, it is tried again at the next commit, and said. */
-static struct entry *add(struct ipv6_addresses *addresses, uint16_t port,
-                         const struct address *address, enum ipv6_address_origin origin)
-{
-    struct entry *entry = addresses->count < IPV6_ADDRESS_MAX ? take_spare(addresses) : NULL;
-
-    if (!entry) {
-        log_error("nd", "%s: no room for the address %pI6",
-                  addresses->core->router->ports[port].name, (const void *)address->bytes);
-        return NULL;
-    }
-    *entry = (struct entry){
-        .public = { .address = *address, .port = port, .origin = (uint8_t)origin },
-        .timer.expired = expired,
-        .owner = addresses,
-    };
-    addresses->entries[addresses->count++] = entry;
-    return entry;
-}
-
-static void take_out(struct ipv6_addresses *addresses, unsigned index)
-{
-    struct entry *entry = addresses->entries[index];
-
-    timer_cancel(&addresses->core->timers, &entry->timer);
-    memory_free(entry);
-    addresses->entries[index] = addresses->entries[--addresses->count];
-}
-
-static bool is_listened_for(const struct ipv6_address *address)
-{
-    return address->state != IPV6_ADDRESS_DUPLICATE && address->state != IPV6_ADDRESS_DISABLED;
-}
-
-static void remove_at(struct ipv6_addresses *addresses, unsigned index)
-{
-    const struct ipv6_address was = addresses->entries[index]->public;
-
-    take_out(addresses, index);
-    addresses->changed = true;
-    if (was.origin == IPV6_FROM_MAC)
-        addresses->disabled[was.port] = false;
-    if (is_listened_for(&was))
-        addresses->uses.leave(addresses->core, was.port, &was.address);
-}
-
 static struct address link_local_of(const struct ipv6_addresses *addresses, uint16_t port)
 {
     struct address address = { .family = FAMILY_IPV6, .bytes = { 0xfe, 0x80 } };
@@ -222,68 +189,62 @@ static struct address link_local_of(const struct ipv6_addresses *addresses, uint
     return address;
 }
 
-void ipv6_addresses_port_changed(struct ipv6_addresses *addresses, uint16_t port, uint64_t now_ns)
-{
-    addresses->disabled[port] = false;
-    for (unsigned i = 0; i < addresses->count; i++) {
-        struct entry *entry = addresses->entries[i];
-        const struct address before = entry->public.address;
-        if (entry->public.port != port)
-            continue;
-        if (entry->public.origin == IPV6_FROM_MAC) /* which may be new */
-            entry->public.address = link_local_of(addresses, port);
-        begin(entry, now_ns);
-        if (!address_equal(&before, &entry->public.address))
-            addresses->uses.leave(addresses->core, port, &before);
-    }
-}
-
 /* ---- Coming and going ---------------------------------------------------------------------------
  */
 
-static enum error want(struct ipv6_addresses *addresses, uint16_t port, const struct prefix *prefix,
-                       enum ipv6_address_origin origin, uint64_t now_ns)
+static struct entry *add(struct ipv6_addresses *addresses, uint16_t port,
+                         const struct address *address)
 {
-    struct entry *entry = find(addresses, port, &prefix->address);
-    bool begins =
-        !entry || (entry->public.origin != origin && (entry->public.origin == IPV6_FROM_NET ||
-                                                      entry->public.origin == IPV6_FROM_PROXY));
+    struct entry **bucket = &addresses->buckets[bucket_of(addresses, port, address)];
+    struct entry *entry = addresses->free;
 
-    if (!entry)
-        entry = add(addresses, port, &prefix->address, origin);
-    if (!entry)
-        return fail(ERROR_NO_MEMORY);
-    if (entry->public.length != prefix->length && origin != IPV6_FROM_ADVERTISEMENT)
-        addresses->changed = true;
-    entry->wanted = true;
-    entry->public.length = prefix->length;
-    entry->public.origin = (uint8_t)origin;
-    if (origin != IPV6_FROM_ADVERTISEMENT)
-        entry->public.deprecated = false;
-    if (begins)
-        begin(entry, now_ns);
-    return OK;
+    CHECK(entry); /* IPV6_ADDRESS_MAX is the sum of what each may bring */
+    addresses->free = entry->next;
+    *entry = (struct entry){
+        .public = { .address = *address, .port = port },
+        .index = (uint16_t)addresses->count,
+        .next = *bucket,
+        .owner = addresses,
+        .timer.expired = expired,
+    };
+    *bucket = entry;
+    addresses->entries[addresses->count++] = entry;
+    return entry;
 }
 
-static void want_link_local(struct ipv6_addresses *addresses, uint16_t port, uint64_t now_ns)
+static bool is_listened_for(const struct ipv6_address *address)
 {
-    const struct prefix prefix = { link_local_of(addresses, port), LINK_LOCAL_LENGTH };
-
-    if (addresses->core->router->ports[port].nic)
-        (void)!want(addresses, port, &prefix, IPV6_FROM_MAC, now_ns);
+    return address->state != IPV6_ADDRESS_DUPLICATE && address->state != IPV6_ADDRESS_DISABLED;
 }
 
-/* Single ones; whole prefixes would be too many groups. What is ours is not proxied. */
-static void want_proxied(struct ipv6_addresses *addresses, uint16_t port,
-                         const struct config_interface *wish, uint64_t now_ns)
+static void take_out(struct entry *entry)
 {
-    for (unsigned i = 0; i < wish->proxied_count; i++) {
-        const struct prefix *proxied = &wish->proxied[i];
-        const struct entry *entry = find(addresses, port, &proxied->address);
-        if (proxied->length == address_bits(&proxied->address) &&
-            (!entry || entry->public.origin == IPV6_FROM_PROXY))
-            (void)!want(addresses, port, proxied, IPV6_FROM_PROXY, now_ns);
-    }
+    struct ipv6_addresses *addresses = entry->owner;
+    const struct ipv6_address *at = &entry->public;
+    struct entry **place = &addresses->buckets[bucket_of(addresses, at->port, &at->address)];
+    struct entry *last = addresses->entries[--addresses->count];
+
+    timer_cancel(&addresses->core->timers, &entry->timer);
+    while (*place != entry)
+        place = &(*place)->next;
+    *place = entry->next;
+    addresses->entries[entry->index] = last;
+    last->index = entry->index;
+    entry->next = addresses->free;
+    addresses->free = entry;
+}
+
+static void remove_entry(struct entry *entry)
+{
+    struct ipv6_addresses *addresses = entry->owner;
+    const struct ipv6_address was = entry->public;
+
+    take_out(entry);
+    addresses->changed = true;
+    if (was.origin == IPV6_FROM_MAC)
+        addresses->disabled[was.port] = false;
+    if (is_listened_for(&was))
+        addresses->uses.leave(addresses->core, was.port, &was.address);
 }
 
 bool ipv6_subnet_router(const struct prefix *prefix, struct address *anycast)
@@ -293,132 +254,221 @@ bool ipv6_subnet_router(const struct prefix *prefix, struct address *anycast)
            !address_is_link_local(anycast);
 }
 
-/* Whose net's first address that is. */
-static bool is_first_of_a_net(const struct ipv6_addresses *addresses, const struct entry *anycast)
+static void settle(struct entry *entry, uint64_t now_ns);
+
+/* The first address of the net that this one is in, unless that is itself, is the anycast one for
+ * one net more, or one less. */
+static void count_net(struct ipv6_addresses *addresses, const struct ipv6_address *at, bool more,
+                      uint64_t now_ns)
 {
+    const struct prefix prefix = { at->address, at->length };
+    struct address anycast;
+
+    if (at->length == 0 || !ipv6_subnet_router(&prefix, &anycast) ||
+        address_equal(&anycast, &at->address))
+        return;
+    struct entry *entry = find(addresses, at->port, &anycast);
+    CHECK(entry || more);
+    if (!entry)
+        entry = add(addresses, at->port, &anycast);
+    entry->net_count = (uint16_t)(more ? entry->net_count + 1 : entry->net_count - 1);
+    entry->lengths[IPV6_FROM_NET] = entry->net_count > 0 ? SINGLE : 0;
+    settle(entry, now_ns);
+}
+
+static void become(struct entry *entry, const struct ipv6_address *is, uint64_t now_ns)
+{
+    bool begins = entry->public.state == IPV6_ADDRESS_NONE ||
+                  state_for((enum ipv6_address_origin)entry->public.origin) !=
+                      state_for((enum ipv6_address_origin)is->origin);
+
+    entry->public = *is;
+    entry->owner->changed = true;
+    if (begins)
+        begin(entry, now_ns);
+}
+
+/* Makes it what its first reason says; without any it goes. Its net's anycast address follows,
+ * which is in no net itself. */
+static void settle(struct entry *entry, uint64_t now_ns)
+{
+    struct ipv6_addresses *addresses = entry->owner;
+    const struct ipv6_address was = entry->public;
+    struct ipv6_address is = was;
+    unsigned origin = 0;
+
+    while (origin < IPV6_ORIGIN_COUNT && entry->lengths[origin] == 0)
+        origin++;
+    is.origin = (uint8_t)origin;
+    is.length = origin < IPV6_ORIGIN_COUNT ? entry->lengths[origin] : 0;
+    is.deprecated = origin == IPV6_FROM_ADVERTISEMENT && entry->deprecated;
+    if (is.length == was.length && is.origin == was.origin && is.deprecated == was.deprecated)
+        return;
+    if (is.length == 0)
+        remove_entry(entry);
+    else
+        become(entry, &is, now_ns);
+    if (is.length == was.length)
+        return;
+    count_net(addresses, &is, true, now_ns);
+    count_net(addresses, &was, false, now_ns);
+}
+
+/* It is ours for that reason, in a net of that length; 0: not for that reason any more. */
+static void set_length(struct ipv6_addresses *addresses, uint16_t port,
+                       const struct address *address, enum ipv6_address_origin origin,
+                       uint8_t length, uint64_t now_ns)
+{
+    struct entry *entry = find(addresses, port, address);
+
+    if (!entry && length == 0)
+        return;
+    if (!entry)
+        entry = add(addresses, port, address);
+    entry->lengths[origin] = length;
+    settle(entry, now_ns);
+}
+
+void ipv6_addresses_port_changed(struct ipv6_addresses *addresses, uint16_t port, uint64_t now_ns)
+{
+    const struct address link_local = link_local_of(addresses, port); /* which may be new */
+    struct entry *old = NULL;
+
+    addresses->disabled[port] = false;
     for (unsigned i = 0; i < addresses->count; i++) {
-        const struct ipv6_address *at = &addresses->entries[i]->public;
-        const struct prefix prefix = { at->address, at->length };
-        struct address first;
-        if (at->port == anycast->public.port && at->origin != IPV6_FROM_NET &&
-            ipv6_subnet_router(&prefix, &first) && address_equal(&first, &anycast->public.address))
-            return true;
-    }
-    return false;
-}
-
-/* The anycast addresses become those of the nets that there are. */
-static void follow_nets(struct ipv6_addresses *addresses, uint64_t now_ns)
-{
-    for (unsigned i = 0, count = addresses->count; i < count; i++) {
-        const struct ipv6_address at = addresses->entries[i]->public;
-        struct prefix prefix = { at.address, at.length };
-        if (at.origin == IPV6_FROM_NET || !ipv6_subnet_router(&prefix, &prefix.address))
+        struct entry *entry = addresses->entries[i];
+        if (entry->public.port != port)
             continue;
-        prefix.length = (uint8_t)address_bits(&prefix.address);
-        if (!find(addresses, at.port, &prefix.address))
-            (void)!want(addresses, at.port, &prefix, IPV6_FROM_NET, now_ns);
+        begin(entry, now_ns);
+        if (entry->lengths[IPV6_FROM_MAC] != 0 &&
+            !address_equal(&entry->public.address, &link_local))
+            old = entry;
     }
-    for (unsigned i = addresses->count; i-- > 0;)
-        if (addresses->entries[i]->public.origin == IPV6_FROM_NET &&
-            !is_first_of_a_net(addresses, addresses->entries[i]))
-            remove_at(addresses, i);
+    if (!old)
+        return;
+    set_length(addresses, port, &link_local, IPV6_FROM_MAC, LINK_LOCAL_LENGTH, now_ns);
+    set_length(addresses, port, &old->public.address, IPV6_FROM_MAC, 0, now_ns);
 }
 
-/* Others come and go by themselves. */
-static bool is_by_configuration(const struct entry *entry)
+/* ---- By configuration -----------------------------------------------------------------------
+ */
+
+/* One that it wants, with the reason. */
+struct wish {
+    uint16_t port;
+    struct prefix address;
+    enum ipv6_address_origin origin;
+};
+
+typedef void wish_visit(struct ipv6_addresses *addresses, const struct wish *wish, uint64_t now_ns);
+
+/* What is there is to stay. */
+static void keep(struct ipv6_addresses *addresses, const struct wish *wish, uint64_t now_ns)
 {
-    return entry->public.origin != IPV6_FROM_NET && entry->public.origin != IPV6_FROM_ADVERTISEMENT;
+    struct entry *entry = find(addresses, wish->port, &wish->address.address);
+
+    (void)now_ns;
+    if (entry)
+        entry->wanted[wish->origin] = wish->address.length;
 }
 
-static void free_spares(struct ipv6_addresses *addresses)
+static void fulfil(struct ipv6_addresses *addresses, const struct wish *wish, uint64_t now_ns)
 {
-    while (addresses->spares)
-        memory_free(take_spare(addresses));
+    set_length(addresses, wish->port, &wish->address.address, wish->origin, wish->address.length,
+               now_ns);
 }
 
-enum error ipv6_addresses_prepare(struct ipv6_addresses *addresses, const struct config *config)
+static void wish_link_local(struct ipv6_addresses *addresses, const struct port *port,
+                            wish_visit *visit, uint64_t now_ns)
 {
-    unsigned needed = 0;
+    const struct wish wish = { port->index,
+                               { link_local_of(addresses, port->index), LINK_LOCAL_LENGTH },
+                               IPV6_FROM_MAC };
+
+    if (port->nic)
+        visit(addresses, &wish, now_ns);
+}
+
+/* Single ones; whole prefixes would be too many groups. */
+static void wish_proxied(struct ipv6_addresses *addresses, const struct port *port,
+                         const struct config_interface *interface, wish_visit *visit,
+                         uint64_t now_ns)
+{
+    for (unsigned i = 0; i < interface->proxied_count; i++) {
+        const struct wish wish = { port->index, interface->proxied[i], IPV6_FROM_PROXY };
+        if (wish.address.length == SINGLE)
+            visit(addresses, &wish, now_ns);
+    }
+}
+
+static void each_wish(struct ipv6_addresses *addresses, const struct config *config,
+                      wish_visit *visit, uint64_t now_ns)
+{
+    struct router *router = addresses->core->router;
 
     for (unsigned i = 0; i < config->address_count; i++) {
-        const struct config_address *wish = &config->addresses[i];
-        const struct port *port = router_port(addresses->core->router, wish->interface);
-        if (port && wish->prefix.address.family == FAMILY_IPV6 &&
-            !find(addresses, port->index, &wish->prefix.address))
-            needed += ENTRIES_PER_ADDRESS;
+        const struct config_address *address = &config->addresses[i];
+        const struct port *port = router_port(router, address->interface);
+        if (!port || address->prefix.address.family != FAMILY_IPV6)
+            continue;
+        const struct wish wish = { port->index, address->prefix, IPV6_FROM_STATEMENT };
+        wish_link_local(addresses, port, visit, now_ns);
+        visit(addresses, &wish, now_ns);
     }
-    while (addresses->spare_count < needed) {
-        struct entry *entry = memory_alloc(sizeof(*entry), 0, MEMORY_NEIGHBOR);
-        if (!entry) {
-            free_spares(addresses);
-            return fail(ERROR_NO_MEMORY);
-        }
-        entry->next_spare = addresses->spares;
-        addresses->spares = entry;
-        addresses->spare_count++;
+    for (unsigned i = 0; i < config->interface_count; i++) {
+        const struct config_interface *interface = &config->interfaces[i];
+        const struct port *port = router_port(router, interface->name);
+        if (port && interface->ipv6_auto)
+            wish_link_local(addresses, port, visit, now_ns);
+        if (port)
+            wish_proxied(addresses, port, interface, visit, now_ns);
     }
-    return OK;
 }
 
+/* Of the reasons of before, those stay that are still wanted, be it in another net. */
+static void sweep(struct entry *entry, uint64_t now_ns)
+{
+    static const enum ipv6_address_origin configured[] = { IPV6_FROM_STATEMENT, IPV6_FROM_MAC,
+                                                           IPV6_FROM_PROXY };
+
+    for (unsigned i = 0; i < ARRAY_COUNT(configured); i++)
+        if (entry->lengths[configured[i]] != 0)
+            entry->lengths[configured[i]] = entry->wanted[configured[i]];
+    settle(entry, now_ns);
+}
+
+/* What goes makes room for what comes. One that goes may take its anycast address with it; the last
+ * ones move into the gaps, so that from the end none is missed, and some are swept twice. */
 void ipv6_addresses_reconfigure(struct ipv6_addresses *addresses, const struct config *config,
                                 uint64_t now_ns)
 {
     for (unsigned i = 0; i < addresses->count; i++)
-        addresses->entries[i]->wanted = false;
-    for (unsigned i = 0; i < config->address_count; i++) {
-        const struct config_address *wish = &config->addresses[i];
-        const struct port *port = router_port(addresses->core->router, wish->interface);
-        if (!port || wish->prefix.address.family != FAMILY_IPV6)
-            continue;
-        want_link_local(addresses, port->index, now_ns);
-        (void)!want(addresses, port->index, &wish->prefix, IPV6_FROM_STATEMENT, now_ns);
-    }
-    for (unsigned i = 0; i < config->interface_count; i++) {
-        const struct port *port = router_port(addresses->core->router, config->interfaces[i].name);
-        if (port && config->interfaces[i].ipv6_auto)
-            want_link_local(addresses, port->index, now_ns);
-        if (port)
-            want_proxied(addresses, port->index, &config->interfaces[i], now_ns);
-    }
-    for (unsigned i = addresses->count; i-- > 0;)
-        if (is_by_configuration(addresses->entries[i]) && !addresses->entries[i]->wanted)
-            remove_at(addresses, i);
-    follow_nets(addresses, now_ns);
-    free_spares(addresses);
+        memset(addresses->entries[i]->wanted, 0, sizeof(addresses->entries[i]->wanted));
+    each_wish(addresses, config, keep, now_ns);
+    for (unsigned i = addresses->count; i > 0; i = MIN_OF(i - 1, addresses->count))
+        sweep(addresses->entries[i - 1], now_ns);
+    each_wish(addresses, config, fulfil, now_ns);
 }
 
-enum error ipv6_addresses_learn(struct ipv6_addresses *addresses, uint16_t port,
-                                const struct prefix *address, uint64_t now_ns)
+/* ---- By advertisement -----------------------------------------------------------------------
+ */
+
+void ipv6_addresses_learn(struct ipv6_addresses *addresses, uint16_t port,
+                          const struct prefix *address, bool deprecated, uint64_t now_ns)
 {
-    const struct entry *entry = find(addresses, port, &address->address);
+    struct entry *entry = find(addresses, port, &address->address);
 
-    if (entry && entry->public.origin != IPV6_FROM_ADVERTISEMENT)
-        return fail(ERROR_EXISTS);
-    enum error error = want(addresses, port, address, IPV6_FROM_ADVERTISEMENT, now_ns);
-    follow_nets(addresses, now_ns);
-    return error;
-}
-
-void ipv6_addresses_deprecate(struct ipv6_addresses *addresses, uint16_t port,
-                              const struct address *address, bool deprecated)
-{
-    struct entry *entry = find(addresses, port, address);
-
-    if (entry)
-        entry->public.deprecated = deprecated;
+    if (!entry)
+        entry = add(addresses, port, &address->address);
+    entry->deprecated = deprecated;
+    entry->lengths[IPV6_FROM_ADVERTISEMENT] = address->length;
+    settle(entry, now_ns);
 }
 
 void ipv6_addresses_forget(struct ipv6_addresses *addresses, uint16_t port,
                            const struct address *address, uint64_t now_ns)
 {
-    for (unsigned i = addresses->count; i-- > 0;) {
-        const struct ipv6_address *at = &addresses->entries[i]->public;
-        if (at->port == port && at->origin == IPV6_FROM_ADVERTISEMENT &&
-            address_equal(&at->address, address))
-            remove_at(addresses, i);
-    }
-    follow_nets(addresses, now_ns);
+    set_length(addresses, port, address, IPV6_FROM_ADVERTISEMENT, 0, now_ns);
 }
 
 /* ---- Questions ----------------------------------------------------------------------------------
@@ -486,6 +536,11 @@ struct ipv6_addresses *ipv6_addresses_create(struct core *core,
         return NULL;
     addresses->core = core;
     addresses->uses = *uses;
+    random_bytes(&addresses->key, sizeof(addresses->key));
+    for (unsigned i = IPV6_ADDRESS_MAX; i-- > 0;) {
+        addresses->pool[i].next = addresses->free;
+        addresses->free = &addresses->pool[i];
+    }
     return addresses;
 }
 
@@ -494,7 +549,6 @@ void ipv6_addresses_destroy(struct ipv6_addresses *addresses)
     if (!addresses)
         return;
     while (addresses->count > 0)
-        take_out(addresses, addresses->count - 1);
-    free_spares(addresses);
+        take_out(addresses->entries[0]);
     memory_free(addresses);
 }

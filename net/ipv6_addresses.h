@@ -24,8 +24,9 @@ struct core;
 
 enum {
     /* What a configuration may have, and what 64 ports may learn (net/autoconf.h), with the anycast
-     * address of each; a link-local one per port, and what is proxied there. */
-    IPV6_ADDRESS_MAX = 2 * (1024 + 64 * 8) + 64 + 64 * 8,
+     * address of each; a link-local one per port, and what is proxied there; and one more, as one
+     * comes before another goes. */
+    IPV6_ADDRESS_MAX = 2 * (1024 + 64 * 8) + 64 + 64 * 8 + 1,
     IPV6_PROBE_MS = 1000,     /* RFC 4861 RETRANS_TIMER, after the one probe of RFC 4862 5.1 */
     IPV6_PROBE_DELAY_MS = 10, /* RFC 4862 5.4.2 wants up to 1 s; a router's link comes up alone */
 };
@@ -41,13 +42,15 @@ enum ipv6_address_state {
 
 const char *ipv6_address_state_name(enum ipv6_address_state state); /* "tentative" */
 
-/* Why it is ours. */
+/* Why it is ours. There may be several reasons at once: the first one counts, and when that goes,
+ * the next one. */
 enum ipv6_address_origin {
     IPV6_FROM_STATEMENT,
     IPV6_FROM_MAC,           /* link-local */
     IPV6_FROM_NET,           /* anycast, of the net of another */
     IPV6_FROM_ADVERTISEMENT, /* learned: net/autoconf.h */
     IPV6_FROM_PROXY,         /* a single one that is proxied, so that its group is listened to */
+    IPV6_ORIGIN_COUNT,
 };
 
 const char *ipv6_address_origin_name(enum ipv6_address_origin origin); /* "static" */
@@ -82,25 +85,18 @@ struct ipv6_addresses *ipv6_addresses_create(struct core *core,
                                              const struct ipv6_addresses_uses *uses) MUST_CHECK;
 void ipv6_addresses_destroy(struct ipv6_addresses *addresses); /* NULL is allowed */
 
-/* Memory for the addresses that are new in a configuration which may come to be in force: all of a
- * commit that can fail here. */
-enum error ipv6_addresses_prepare(struct ipv6_addresses *addresses,
-                                  const struct config *config) MUST_CHECK;
-/* The configuration, for which the above was called last, is in force; the ports are as they are:
- * addresses come and go. */
+/* There is room for all that may come, from the beginning: nothing below can fail. */
+
+/* The configuration is in force, the ports are as they are: addresses come and go. */
 void ipv6_addresses_reconfigure(struct ipv6_addresses *addresses, const struct config *config,
                                 uint64_t now_ns);
 /* The port's link, admin state or MAC address has changed. */
 void ipv6_addresses_port_changed(struct ipv6_addresses *addresses, uint16_t port, uint64_t now_ns);
-/* An address comes that was learned, which no statement has; or its net's length is another one,
- * which the view is told by whoever knows that.
- * ERROR_NO_MEMORY, also for no room; ERROR_EXISTS: a statement has it. */
-enum error ipv6_addresses_learn(struct ipv6_addresses *addresses, uint16_t port,
-                                const struct prefix *address, uint64_t now_ns) MUST_CHECK;
-/* It is to be used no longer where there is another one, or again; likewise. */
-void ipv6_addresses_deprecate(struct ipv6_addresses *addresses, uint16_t port,
-                              const struct address *address, bool deprecated);
-/* It goes, unless a statement has it. */
+/* The address was learned, or its net's length is another one now, or it is to be used no longer
+ * where there is another one, or again. At most AUTOCONF_PREFIX_MAX on a port. */
+void ipv6_addresses_learn(struct ipv6_addresses *addresses, uint16_t port,
+                          const struct prefix *address, bool deprecated, uint64_t now_ns);
+/* It is learned no longer. */
 void ipv6_addresses_forget(struct ipv6_addresses *addresses, uint16_t port,
                            const struct address *address, uint64_t now_ns);
 /* Somebody else has, or asks for, an address of ours on that port. */
@@ -123,5 +119,5 @@ bool ipv6_addresses_is_disabled(const struct ipv6_addresses *addresses, uint16_t
 unsigned ipv6_addresses_count(const struct ipv6_addresses *addresses);
 const struct ipv6_address *ipv6_addresses_at(const struct ipv6_addresses *addresses,
                                              unsigned index);
-/* One has come, gone or changed its state, since it was asked last. */
+/* One has come, gone or changed, since it was asked last. */
 bool ipv6_addresses_take_change(struct ipv6_addresses *addresses);

@@ -946,6 +946,41 @@ TEST(autoconf_address_that_a_statement_has_as_well_is_the_statements)
     finish(&lab);
 }
 
+/* What routers repeat every few minutes, or a stranger a thousand times a second. */
+TEST(autoconf_advertisement_with_nothing_new_makes_no_view)
+{
+    struct lab lab = start();
+
+    hear_usual(&lab);
+    lab_wait(&lab, 1500);
+    const struct forwarding *view = atomic_load(&lab.router->forwarding);
+    for (unsigned i = 0; i < 5; i++) {
+        hear_usual(&lab);
+        lab_wait(&lab, 250);
+    }
+    EXPECT(atomic_load(&lab.router->forwarding) == view);
+    finish(&lab);
+}
+
+TEST(autoconf_address_is_still_learned_when_its_statement_goes)
+{
+    struct lab lab = start();
+    char text[PREFIX_TEXT_MAX];
+
+    hear_usual(&lab);
+    lab_wait(&lab, 1500);
+    const struct prefix own = { learned_in(&lab, LEARNED)->address, 64 };
+    lab_address(&lab, "eth0", prefix_text(&own, text));
+    lab_commit(&lab);
+    EXPECT_EQUAL(config_remove_address(lab.config, "eth0", &own), OK);
+    lab_commit(&lab);
+    lab_wait(&lab, 300);
+    EXPECT_EQUAL(learned_state(&lab, LEARNED), IPV6_ADDRESS_VALID);
+    EXPECT_EQUAL(forwarding_kind(atomic_load(&lab.router->forwarding), &own.address),
+                 NEXT_HOP_LOCAL);
+    finish(&lab);
+}
+
 /* RFC 4862 5.4.5. */
 TEST(autoconf_port_without_ipv6_learns_nothing)
 {

@@ -1,7 +1,9 @@
 /* Commits: what is refused and why, what a good one changes, and that one which fails, for whatever
  * reason, has changed nothing. */
+#include <stdio.h>
 #include <string.h>
 
+#include "kernel/base/random.h"
 #include "kernel/platform.h"
 #include "net/forwarding.h"
 #include "net/neighbor.h"
@@ -80,6 +82,17 @@ static void expect_same_picture(struct picture *before, struct picture *after)
     config_destroy(after->config);
 }
 
+/* eth2 has no IPv6 yet. */
+static struct lab start_much(void)
+{
+    struct lab lab = lab6_create(2, 3);
+    const struct prefix last = { address_of("2001:db8:2::1"), 64 };
+
+    EXPECT_EQUAL(config_remove_address(lab.config, "eth2", &last), OK);
+    lab_commit(&lab);
+    return lab;
+}
+
 static void wish_much(struct lab *lab)
 {
     lab_address(lab, "eth0", "10.77.0.1/24");
@@ -92,12 +105,18 @@ static void wish_much(struct lab *lab)
     lab_route(lab, "2001:db8:a000::/36", "2001:db8:1::2");
     lab_route(lab, "2001:db8:a000::/36", "2001:db8:77::9");
     lab_route_kind(lab, "2001:db8:b00b::/48", ROUTE_BLACKHOLE);
+    struct config_interface learns = { .name = "eth2", .ipv6_auto = true, .proxied_count = 1 };
+    learns.proxied[0] = (struct prefix){ address_of("2001:db8:55::1"), 128 };
+    EXPECT_EQUAL(config_set_interface(lab->config, &learns), OK);
+    const struct prefix longer = { address_of("2001:db8:1::1"), 64 };
+    EXPECT_EQUAL(config_remove_address(lab->config, "eth1", &longer), OK);
+    lab_address(lab, "eth1", "2001:db8:1::1/48");
 }
 
 TEST(a_commit_without_memory_changes_nothing)
 {
     static struct picture before, after;
-    struct lab lab = lab6_create(2, 2);
+    struct lab lab = start_much();
     struct commit_report report;
     bool done = false;
 
@@ -124,7 +143,73 @@ TEST(a_commit_without_memory_changes_nothing)
     }
     EXPECT(done);
     EXPECT(config_equal(lab.router->config, lab.config));
+    /* Of eth0 a link-local one and two nets, of eth1 a link-local one and a net, of eth2 a
+     * link-local one and what is proxied. */
+    EXPECT_EQUAL(ipv6_addresses_count(lab.router->ipv6_addresses), 5 + 3 + 2);
     lab_step(&lab, 3);
+    lab_destroy(&lab);
+}
+
+/* As many statements as there may be, replaced by as many others: what goes makes room for what
+ * comes. */
+TEST(a_commit_may_replace_all_addresses_at_once)
+{
+    struct lab lab = lab_create(1, 2);
+    char text[PREFIX_TEXT_MAX];
+    struct commit_report report;
+
+    for (unsigned round = 0; round < 2; round++) {
+        while (lab.config->address_count > 0) {
+            const struct config_address last = lab.config->addresses[lab.config->address_count - 1];
+            EXPECT_EQUAL(config_remove_address(lab.config, last.interface, &last.prefix), OK);
+        }
+        for (unsigned i = 0; i < CONFIG_ADDRESS_MAX; i++) {
+            snprintf(text, sizeof(text), "2001:db8:%x:%x::1/64", round, i);
+            lab_address(&lab, "eth1", text);
+        }
+        EXPECT_EQUAL(lab_try_commit(&lab, &report), OK);
+        EXPECT_EQUAL(ipv6_addresses_count(lab.router->ipv6_addresses), 2 * CONFIG_ADDRESS_MAX + 1);
+    }
+    lab_wait(&lab, 100);
+    lab_destroy(&lab);
+}
+
+/* In any order, three to a net, so that whoever goes first or last takes the net along. */
+TEST(a_commit_of_some_addresses_leaves_the_others_as_they_are)
+{
+    enum { ROUNDS = 20, NETS = 16, HOSTS = 3 };
+    struct lab lab = lab_create(1, 2);
+    bool is_there[NETS * HOSTS] = { false };
+    uint64_t state = 5;
+
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        enum ipv6_address_state expected[NETS * HOSTS];
+        struct config_address address = { .interface = "eth1",
+                                          .prefix = { address_of("2001:db8::"), 64 } };
+        for (unsigned i = 0; i < NETS * HOSTS; i++) {
+            bool was_there = is_there[i];
+            is_there[i] = random_below(&state, 4) == 0 ? !was_there : was_there;
+            expected[i] = !is_there[i] ? IPV6_ADDRESS_NONE
+                          : was_there  ? IPV6_ADDRESS_VALID
+                                       : IPV6_ADDRESS_TENTATIVE;
+            address.prefix.address.bytes[5] = (uint8_t)(i / HOSTS);
+            address.prefix.address.bytes[15] = (uint8_t)(1 + i % HOSTS);
+            if (is_there[i] != was_there)
+                EXPECT_EQUAL(is_there[i]
+                                 ? config_set_address(lab.config, &address)
+                                 : config_remove_address(lab.config, "eth1", &address.prefix),
+                             OK);
+        }
+        lab_commit(&lab);
+        for (unsigned i = 0; i < NETS * HOSTS; i++) {
+            address.prefix.address.bytes[5] = (uint8_t)(i / HOSTS);
+            address.prefix.address.bytes[15] = (uint8_t)(1 + i % HOSTS);
+            EXPECT_EQUAL(
+                ipv6_addresses_state(lab.router->ipv6_addresses, 1, &address.prefix.address),
+                expected[i]);
+        }
+        lab_wait(&lab, 1200);
+    }
     lab_destroy(&lab);
 }
 

@@ -56,7 +56,6 @@ static struct stand *start(void)
     addresses = ipv6_addresses_create(&stand->core, &uses);
     ra = ra_create(&stand->core, addresses, &(struct ra_uses){ .advertise = see });
     EXPECT(addresses && ra);
-    EXPECT_EQUAL(ipv6_addresses_prepare(addresses, stand->router.config), OK);
     ipv6_addresses_reconfigure(addresses, stand->router.config, stand->core.now_ns);
     memset(&seen, 0, sizeof(seen));
     return stand;

@@ -16,6 +16,8 @@
 
 enum { PORTS = 4, ROUNDS = 1500, LOOKUPS = 60, ROUTES_SOME = 60 };
 
+#define SECOND "2001:db8:9::1" /* an address that eth1 has at times */
+
 static uint64_t state = 99;
 
 static unsigned below(unsigned count)
@@ -95,17 +97,34 @@ static void change_route(struct config *config)
     EXPECT(error == OK || (!take && error == ERROR_FULL)); /* eight gateways already */
 }
 
+/* Also such that are proxied, or whose net is another one then. */
 static void change_address(struct config *config)
 {
     struct config_address ipv4 = { .interface = "eth1",
                                    .prefix = prefix_of_ipv4(ipv4_of("10.9.1.1"), 24),
                                    .secondary = true };
-    struct config_address ipv6 = { .interface = "eth1",
-                                   .prefix = { address_of("2001:db8:9::1"), 64 } };
+    struct config_address ipv6 = { .interface = "eth1", .prefix = { address_of(SECOND), 64 } };
     struct config_address *address = random_family() == FAMILY_IPV6 ? &ipv6 : &ipv4;
+    bool removed = config_remove_address(config, "eth1", &address->prefix) == OK;
 
-    if (config_remove_address(config, "eth1", &address->prefix) != OK)
+    if (address == &ipv6) {
+        ipv6.prefix.length = 48;
+        removed |= config_remove_address(config, "eth1", &ipv6.prefix) == OK;
+        ipv6.prefix.length = below(2) == 0 ? 48 : 64;
+    }
+    if (!removed || below(2) == 0)
         EXPECT_EQUAL(config_set_address(config, address), OK);
+}
+
+static void change_interface(struct config *config)
+{
+    struct config_interface wish = { .name = "eth1", .ipv6_auto = below(2) };
+
+    if (below(2))
+        wish.proxied[wish.proxied_count++] = (struct prefix){ address_of(SECOND), 128 };
+    if (below(2))
+        wish.proxied[wish.proxied_count++] = (struct prefix){ address_of("2001:db8:a::1"), 128 };
+    EXPECT_EQUAL(config_set_interface(config, &wish), OK);
 }
 
 static void change_files(struct config *config)
@@ -225,6 +244,34 @@ static void expect_as_made_anew(struct lab *lab)
     forget(&anew);
 }
 
+static bool is_ours(const struct router *router, const struct address *address)
+{
+    return ipv6_addresses_state(router->ipv6_addresses, 1, address) != IPV6_ADDRESS_NONE;
+}
+
+/* Those of the statements, with their nets', a link-local one for each port, and those that are
+ * proxied, no more and no less. */
+static void expect_addresses(const struct router *router)
+{
+    const struct config *config = router->config;
+    const struct config_interface *interface = config_find_interface(config, "eth1");
+    const struct address second = address_of(SECOND);
+    unsigned expected = PORTS;
+    bool has_second = false;
+
+    for (unsigned i = 0; i < config->address_count; i++) {
+        const struct config_address *address = &config->addresses[i];
+        expected += address->prefix.address.family == FAMILY_IPV6 ? 2 : 0;
+        has_second |= address_equal(&address->prefix.address, &second);
+    }
+    for (unsigned i = 0; interface && i < interface->proxied_count; i++) {
+        EXPECT(is_ours(router, &interface->proxied[i].address));
+        expected += !(has_second && address_equal(&interface->proxied[i].address, &second));
+    }
+    EXPECT(!has_second || is_ours(router, &second));
+    EXPECT_EQUAL(ipv6_addresses_count(router->ipv6_addresses), expected);
+}
+
 static void wait_for_control(struct lab *lab)
 {
     while (lab->router->control_busy)
@@ -276,7 +323,10 @@ TEST(random_commits_leave_what_would_be_made_anew)
             change_address(lab.config);
         else if (what == 17)
             change_files(lab.config);
+        else if (what == 18)
+            change_interface(lab.config);
         commit(&lab);
+        expect_addresses(lab.router);
         in_place += atomic_load(&lab.router->forwarding) == view;
         if (round % 3 == 0)
             lab_step(&lab, 2);
