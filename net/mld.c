@@ -237,12 +237,12 @@ static void leave_group(struct mld_port *port, const uint8_t *group)
 {
     struct leaving *leaving = port->leaving;
 
-    if (listens_to(port->owner, port->port, group))
-        return;
     while (leaving < port->leaving + port->leaving_count && !ipv6_equal(leaving->group, group))
         leaving++;
     if (leaving == port->leaving + MLD_LEAVING_MAX)
-        return; /* the routers there find out by asking */
+        return;                                     /* the routers there find out by asking */
+    if (listens_to(port->owner, port->port, group)) /* looks through all addresses */
+        return;
     port->leaving_count = MAX_OF(port->leaving_count, (unsigned)(leaving - port->leaving) + 1);
     memcpy(leaving->group, group, IPV6_ADDRESS_BYTES);
     leaving->reports_left = MLD_REPORTS;
