@@ -4,13 +4,15 @@
  *
  * A packet is plain if all of this is so: one segment, to our MAC address, IPv6, as long as it
  * says, no header that a router must look at, a source that anybody may have on any link, a hop
- * limit that allows forwarding, and short enough for every port. */
+ * limit that allows forwarding, and short enough for every port; and, where we answer for others,
+ * no message of neighbor discovery. */
 #include <string.h>
 
 #include "net/classify.h"
 #include "net/forwarding.h"
 #include "net/wire/icmp6.h"
 #include "net/wire/ipv6.h"
+#include "net/wire/nd.h"
 
 enum {
     PLAIN_LENGTH_MIN = ETHERNET_HEADER_BYTES + IPV6_HEADER_BYTES,
@@ -99,6 +101,20 @@ static RARE void classify_unusual(struct core *core, const struct forwarding_por
     stage_finish(batch, findings);
 }
 
+/* Of plain packets, those that may ask us for somebody whom we answer for (route6.c). */
+static RARE uint64_t find_discovery(const struct batch *batch, uint64_t unusual)
+{
+    uint64_t found = 0;
+
+    for (unsigned i = 0; i < batch->count; i++) {
+        const struct ipv6_header *header = header_of(batch->packets[i]);
+        if (!(unusual & bit_of(i)) && header->next_header == PROTOCOL_ICMP6 &&
+            header->hop_limit == ND_HOP_LIMIT)
+            found |= bit_of(i);
+    }
+    return found;
+}
+
 /* A batch comes from one port. */
 void classify6_batch(struct core *core, uint16_t port_in, struct batch *batch,
                      struct findings *findings)
@@ -141,6 +157,8 @@ void classify6_batch(struct core *core, uint16_t port_in, struct batch *batch,
     counter_add(&core->ports[port_in].received_bytes, bytes);
     if (UNLIKELY(port->ipv6_disabled)) /* each is looked at: others may be of IPv4 */
         unusual = bit_of(count - 1) | (bit_of(count - 1) - 1);
+    if (UNLIKELY(port->proxied_count > 0))
+        unusual |= find_discovery(batch, unusual);
     findings->unusual = unusual;
     if (UNLIKELY(unusual != 0))
         classify_unusual(core, port, batch, findings);

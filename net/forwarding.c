@@ -433,6 +433,18 @@ bool forwarding_is_own_group(const struct forwarding *view, uint16_t port, const
     return false;
 }
 
+bool forwarding_is_proxied(const struct forwarding *view, uint16_t port,
+                           const struct address *address)
+{
+    const struct forwarding_port *asked = &view->ports[port];
+    const struct next_hop *way = forwarding_lookup(view, address);
+
+    for (unsigned i = 0; i < asked->proxied_count; i++)
+        if (prefix_contains(&asked->proxied[i], address))
+            return way->kind >= NEXT_HOP_CONNECTED && way->port != port;
+    return false;
+}
+
 static bool is_in_net_of(const struct own_address *own, const struct address *address)
 {
     const struct prefix net = { .address = own->address, .length = own->length };

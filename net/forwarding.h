@@ -112,6 +112,9 @@ bool forwarding_link_local(const struct forwarding *view, uint16_t port,
 /* Is that IPv6 group one in which we are, on that port: all nodes, all routers, that of an address
  * of ours, or of one that shall be ours (RFC 4862 5.4.2)? */
 bool forwarding_is_own_group(const struct forwarding *view, uint16_t port, const uint8_t *group);
+/* Is that somebody on another link, for whom we are told to answer on that port (net/nd.h)? */
+bool forwarding_is_proxied(const struct forwarding *view, uint16_t port,
+                           const struct address *address);
 /* Is the address in a net that is connected to that port? */
 bool forwarding_is_connected(const struct forwarding *view, uint16_t port,
                              const struct address *address);

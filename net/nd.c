@@ -223,19 +223,6 @@ static void report_conflict(struct nd *nd, uint16_t port, const uint8_t *address
                 (const void *)address, (const void *)mac);
 }
 
-/* Is that somebody on another link, for whom we are told to answer on this one? */
-static bool is_proxied(const struct nd *nd, uint16_t port, const struct address *target)
-{
-    const struct forwarding *view = nd->core->forwarding;
-    const struct forwarding_port *asked = &view->ports[port];
-    const struct next_hop *way = forwarding_lookup(view, target);
-
-    for (unsigned i = 0; i < asked->proxied_count; i++)
-        if (prefix_contains(&asked->proxied[i], target))
-            return way->kind >= NEXT_HOP_CONNECTED && way->port != port;
-    return false;
-}
-
 /* RFC 4861 7.2.4: by unicast to who asks, who may have sent the frame by another card; a probe's
  * sender has no address yet. What others answer for as well is said from an address of ours alone
  * (7.2.7), at once: who asks takes the first answer, be it ours or another's. */
@@ -278,7 +265,7 @@ static enum verdict input_solicitation(struct nd *nd, const struct packet *packe
         return DROP_ND_NOT_FOR_US; /* our own words, come back */
     if (state == IPV6_ADDRESS_TENTATIVE && probe)
         ipv6_addresses_conflict(nd->addresses, port, &target, sender_mac);
-    if (state != IPV6_ADDRESS_VALID && !is_proxied(nd, port, &target))
+    if (state != IPV6_ADDRESS_VALID && !forwarding_is_proxied(nd->core->forwarding, port, &target))
         return DROP_ND_NOT_FOR_US;
     if (!probe && (!is_on_link(nd, port, &sender) || !address_is_unicast(&sender)))
         return DROP_BAD_ND;

@@ -9,8 +9,10 @@
 #include "net/path_mtu.h"
 #include "net/stage.h"
 #include "net/wire/ethernet.h"
+#include "net/wire/icmp6.h"
 #include "net/wire/ipv4.h"
 #include "net/wire/ipv6.h"
+#include "net/wire/nd.h"
 
 static const struct ipv6_header *header_of(const struct packet *packet)
 {
@@ -161,6 +163,20 @@ static bool is_source_routed(const struct packet *packet)
            headers.has_routing && headers.routing_type == 0 && headers.segments_left > 0;
 }
 
+/* RFC 4861 7.3.3, 7.2.8: whether a neighbor is still there, he himself is asked; for whom we answer
+ * first, we must answer then, too. It would not arrive with a hop limit less. */
+static bool is_asked_of_proxy(const struct core *core, const struct packet *packet)
+{
+    const struct ipv6_header *header = header_of(packet);
+    const struct address destination = address_of_ipv6(header->destination);
+    const uint8_t *message = (const uint8_t *)header + IPV6_HEADER_BYTES;
+
+    return header->next_header == PROTOCOL_ICMP6 && header->hop_limit == ND_HOP_LIMIT &&
+           packet->length_bytes > packet->network_offset + (uint32_t)IPV6_HEADER_BYTES &&
+           message[0] == ICMP6_NEIGHBOR_SOLICITATION &&
+           forwarding_is_proxied(core->forwarding, packet->port_in, &destination);
+}
+
 /* Any packet. */
 static enum verdict route_carefully(struct core *core, struct packet *packet,
                                     const struct next_hop *next_hop)
@@ -181,6 +197,8 @@ static enum verdict route_carefully(struct core *core, struct packet *packet,
     }
     if (next_hop->kind < NEXT_HOP_CONNECTED)
         return route_inward(core, packet, next_hop);
+    if (!ours && is_asked_of_proxy(core, packet))
+        return to_us(packet);
     if (!ours && ipv6_is_unspecified(header->source))
         return DROP_MARTIAN_SOURCE;
     if (!ours && ipv6_is_link_local(header->source)) /* RFC 4291 2.5.6 */

@@ -373,13 +373,17 @@ TEST(neighbor6_proxied_address_is_answered_for_where_its_route_leads_elsewhere)
     static const struct {
         const char *target, *source;
         bool answered;
+        bool itself; /* is asked, not its group */
     } cases[] = {
-        { "2001:db8:0::1:5", HOST_0, true },  /* on eth1 by a route of its own, */
-        { "2001:db8:0::1:5", "::", true },    /* so that nobody here takes it */
-        { "2001:db8:0::1:6", HOST_0, false }, /* in the prefix, but here */
-        { "2001:db8:0::2:5", HOST_0, false }, /* not in it */
-        { "2001:db8:0::ab", HOST_0, true },   /* a single one */
-        { "2001:db8:0::ac", HOST_0, false },
+        { "2001:db8:0::1:5", HOST_0, true, false },  /* on eth1 by a route of its own, */
+        { "2001:db8:0::1:5", "::", true, false },    /* so that nobody here takes it */
+        { "2001:db8:0::1:6", HOST_0, false, false }, /* in the prefix, but here */
+        { "2001:db8:0::2:5", HOST_0, false, false }, /* not in it */
+        { "2001:db8:0::ab", HOST_0, true, false },   /* a single one */
+        { "2001:db8:0::ac", HOST_0, false, false },
+        { "2001:db8:0::1:5", HOST_0, true, true }, /* is it still there? */
+        { "2001:db8:0::1:5", "fe80::2", true, true },
+        { "2001:db8:0::ab", HOST_0, true, true },
     };
     struct lab lab = lab6_create(1, 2);
     struct config_interface wish = { .name = "eth0", .proxied_count = 2 };
@@ -399,9 +403,10 @@ TEST(neighbor6_proxied_address_is_answered_for_where_its_route_leads_elsewhere)
         struct address group_address = { .family = FAMILY_IPV6 };
         struct lab_frame out;
         ipv6_solicited_node(target.bytes, group_address.bytes);
-        struct lab_frame asked =
-            lab6_solicitation(0, cases[i].source, address_text(&group_address, group),
-                              cases[i].target, probe ? NULL : lab_host_mac(0, 2));
+        struct lab_frame asked = lab6_solicitation(
+            0, cases[i].source,
+            cases[i].itself ? cases[i].target : address_text(&group_address, group),
+            cases[i].target, probe ? NULL : lab_host_mac(0, 2));
         lab6_forget_frames(&lab);
         send(&lab, 0, &asked);
         EXPECT_EQUAL(lab_take(&lab, 0, &out), cases[i].answered);
@@ -412,7 +417,8 @@ TEST(neighbor6_proxied_address_is_answered_for_where_its_route_leads_elsewhere)
                      OK);
         EXPECT(ipv6_equal(told.target, target.bytes) && !told.override && told.router);
         EXPECT_EQUAL(told.solicited, !probe);
-        lab6_expect_address(lab6_header(&out)->source, US_0);
+        if (cases[i].source[0] != 'f')
+            lab6_expect_address(lab6_header(&out)->source, US_0);
         EXPECT(mac_equal(told.target_mac, lab_port_mac(0)));
     }
     EXPECT_EQUAL(state_of(&lab, 0, "2001:db8:0::ab"), IPV6_ADDRESS_PROXIED);
