@@ -16,6 +16,7 @@
 #include "kernel/base/timer_wheel.h"
 #include "kernel/platform.h"
 #include "net/config_routes.h"
+#include "net/forwarding.h"
 #include "net/interface_id.h"
 #include "net/ipv6_addresses.h"
 #include "net/neighbor.h"
@@ -145,12 +146,31 @@ static void log_seldom(struct autoconf_port *port, const char *what, uint64_t no
     log_warning("autoconf", "%s: %s", card_of(port)->name, what);
 }
 
-/* Nobody on this link may say where everything is, nor the net of another port or a part of it. */
-static bool is_believable(const struct autoconf_port *port, const struct prefix *prefix)
+/* Is it a part of what the operator says is elsewhere? Routes as wide as what nobody on a link may
+ * claim are there for what is nowhere else. */
+static bool has_static_route(const struct router *router, const struct prefix *prefix)
 {
-    const struct config *config = port->owner->core->router->config;
+    const struct forwarding *view = atomic_load_explicit(&router->forwarding, memory_order_relaxed);
+    const struct rib *rib = router->ribs[FAMILY_IPV6];
+    unsigned length = prefix->length;
 
-    if (prefix->length == 0 || is_special_prefix(prefix))
+    while (length >= AUTOCONF_LENGTH_MIN) {
+        uint16_t path = rib_lookup(rib, &prefix->address, view->ipv6.next_hops, &length);
+        if (path == 0 || length < AUTOCONF_LENGTH_MIN)
+            return false;
+        if (rib_path(rib, path)->protocol == PROTOCOL_STATIC)
+            return true;
+        length--;
+    }
+    return false;
+}
+
+/* Nobody on this link may say where everything is, nor the net of another port or a part of it. */
+static bool is_believable(const struct autoconf_port *port, const struct config *config,
+                          const struct prefix *prefix)
+{
+    if (prefix->length < AUTOCONF_LENGTH_MIN || is_special_prefix(prefix) ||
+        has_static_route(port->owner->core->router, prefix))
         return false;
     for (unsigned i = 0; i < config->address_count; i++) {
         const struct config_address *own = &config->addresses[i];
@@ -297,6 +317,13 @@ static void release_prefix(struct learned_prefix *prefix)
         *prefix = (struct learned_prefix){ .on_link_until_ns = 0 };
 }
 
+static void drop_prefix(struct autoconf_port *port, struct learned_prefix *prefix, uint64_t now_ns)
+{
+    drop_address(port, prefix, now_ns);
+    set_on_link(port, prefix, 0, now_ns);
+    release_prefix(prefix);
+}
+
 static void take_prefix(struct autoconf_port *port, const struct nd_prefix *told, uint64_t now_ns)
 {
     const struct prefix wanted = { address_of_ipv6(told->prefix), told->prefix_bits };
@@ -304,8 +331,10 @@ static void take_prefix(struct autoconf_port *port, const struct nd_prefix *told
 
     if (!told->on_link && !told->autonomous)
         return;
-    if (!is_believable(port, &wanted)) {
+    if (told->valid_s > 0 && !is_believable(port, port->owner->core->router->config, &wanted)) {
         log_seldom(port, "a prefix is advertised that cannot be of that link", now_ns);
+        if (prefix)
+            drop_prefix(port, prefix, now_ns);
         return;
     }
     if (!prefix && told->valid_s > 0)
@@ -481,11 +510,8 @@ static void forget(struct autoconf_port *port, uint64_t now_ns)
 
     while (port->router_count > 0)
         remove_router(port, port->router_count - 1);
-    for (unsigned i = 0; i < AUTOCONF_PREFIX_MAX; i++) {
-        drop_address(port, &port->prefixes[i], now_ns);
-        set_on_link(port, &port->prefixes[i], 0, now_ns);
-        release_prefix(&port->prefixes[i]);
-    }
+    for (unsigned i = 0; i < AUTOCONF_PREFIX_MAX; i++)
+        drop_prefix(port, &port->prefixes[i], now_ns);
     set_link(port, &nothing);
     neighbor_reset_times(port->owner->core->router->neighbors, port->port);
     port->reachable_base_ms = 0;
@@ -562,6 +588,10 @@ void autoconf_reconfigure(struct autoconf *autoconf, const struct config *config
             forget(port, now_ns);
         if (!was_on && port->on)
             follow_routers(port, now_ns);
+        for (unsigned k = 0; k < AUTOCONF_PREFIX_MAX; k++)
+            if (is_used(&port->prefixes[k]) &&
+                !is_believable(port, config, &port->prefixes[k].prefix))
+                drop_prefix(port, &port->prefixes[k], now_ns);
         set_timer(port);
     }
 }

@@ -33,6 +33,9 @@ enum {
     AUTOCONF_ROUTER_MAX = ROUTE_GATEWAY_MAX, /* on a port; advertisements of one more are dropped */
     AUTOCONF_PREFIX_MAX = 8,                 /* on a port; one more is left out, and that logged */
     AUTOCONF_NET_MAX = PORT_MAX * AUTOCONF_PREFIX_MAX,
+    /* A link has a /64, or some bits more or less; a shorter prefix than a site's (RFC 6177) would
+     * take away by its length what a default route, or a route to a site, is for. */
+    AUTOCONF_LENGTH_MIN = 48,
     AUTOCONF_TRIES = 3,          /* RFC 7217 6, IDGEN_RETRIES: identifiers beyond the first */
     AUTOCONF_TWO_HOURS_S = 7200, /* RFC 4862 5.5.3 e */
     AUTOCONF_FIRST_MS = 1000,    /* RFC 4861 10, MAX_RTR_SOLICITATION_DELAY */

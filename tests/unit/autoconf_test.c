@@ -557,17 +557,25 @@ TEST(autoconf_prefix_that_another_link_has_is_not_believed)
         { "2001:db8:1::", 64, false },        /* eth1's own, */
         { "2001:db8:1::2", 128, false },      /* a host there, */
         { "2001:db8:1:0:8000::", 65, false }, /* half of it; */
-        { "2001:db8::", 32, true },           /* what is wider takes nothing away */
+        { "2001:db8:f000::", 48, true },
+        { "2001:db8:f000::", 47, false }, /* more than a site's, */
+        { "2000::", 3, false },           /* or everything */
         { "::", 0, false },
-        { "::", 1, true },
-        { "::", 8, false }, /* special addresses */
-        { "fe00::", 7, true },
+        { "::", 64, false },           /* special addresses */
+        { "2001:db8:5::", 64, false }, /* by a static route elsewhere, */
+        { "2001:db8:5:1::", 64, false },
+        { "2001:db8:5::", 48, true }, /* or a wider one */
+        { "2001:db8:6::", 64, true },
     };
 
     for (unsigned i = 0; i < ARRAY_COUNT(cases); i++) {
         struct lab lab = start();
         struct nd_router_advertisement told = advertisement_of(0);
         struct nd_prefix prefix = prefix_told(cases[i].prefix, 1800, 1800);
+        lab_route(&lab, "2001:db8:5::/56", HOST_1);
+        lab_route(&lab, "2001:db8::/32", HOST_1);
+        lab_route(&lab, "::/0", HOST_1);
+        lab_commit(&lab);
         unsigned cursor = 0;
         struct prefix net;
         uint16_t port;
@@ -580,6 +588,25 @@ TEST(autoconf_prefix_that_another_link_has_is_not_believed)
         EXPECT_EQUAL(way_to(&lab, HOST_1).port, 1);
         finish(&lab);
     }
+}
+
+/* A statement may come later than what contradicts it; and what is taken back is gone. */
+TEST(autoconf_prefix_is_not_believed_any_more_when_another_port_gets_it)
+{
+    struct lab lab = start();
+
+    hear_usual(&lab);
+    lab_wait(&lab, 1500);
+    EXPECT_EQUAL(way_to(&lab, LEARNED "5").port, 0);
+    lab_address(&lab, "eth1", LEARNED "1/64");
+    lab_commit(&lab);
+    lab_wait(&lab, 1500);
+    EXPECT_EQUAL(way_to(&lab, LEARNED "5").port, 1);
+    EXPECT_EQUAL(learned_state(&lab, LEARNED), IPV6_ADDRESS_NONE);
+    hear_usual(&lab);
+    lab_wait(&lab, 300);
+    EXPECT_EQUAL(learned_state(&lab, LEARNED), IPV6_ADDRESS_NONE);
+    finish(&lab);
 }
 
 TEST(autoconf_prefix_that_is_autonomous_alone_makes_an_address_without_a_net)
