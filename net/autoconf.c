@@ -607,6 +607,19 @@ static bool announce(const struct autoconf_port *port, const struct prefix *pref
     return wanted ? routes_announce(router, prefix, path) : routes_withdraw(router, prefix, path);
 }
 
+/* A net that several ports have is that of the first one, so that the routes for a prefix are few
+ * however many ports there are. */
+static bool is_of_another(const struct autoconf_port *port, const struct prefix *prefix)
+{
+    const struct autoconf_port *first = port->owner->ports;
+
+    for (const struct autoconf_port *other = first; other < port; other++)
+        for (unsigned i = 0; i < AUTOCONF_PREFIX_MAX; i++)
+            if (is_on_link(&other->prefixes[i]) && prefix_equal(&other->prefixes[i].prefix, prefix))
+                return true;
+    return false;
+}
+
 static bool follow_net(struct autoconf_port *port, struct learned_prefix *prefix)
 {
     const struct path path = { .protocol = PROTOCOL_RA,
@@ -614,7 +627,7 @@ static bool follow_net(struct autoconf_port *port, struct learned_prefix *prefix
                                .distance = DISTANCE_RA,
                                .kind = NEXT_HOP_CONNECTED,
                                .port = port->port };
-    const bool wanted = is_on_link(prefix);
+    const bool wanted = is_on_link(prefix) && !is_of_another(port, &prefix->prefix);
 
     if (wanted == prefix->net_announced)
         return true;
@@ -625,7 +638,7 @@ static bool follow_net(struct autoconf_port *port, struct learned_prefix *prefix
     return true;
 }
 
-/* The route to an address of ours, or to the anycast one that comes with it. */
+/* The route to an address of ours, or to the anycast one that comes with its net. */
 static bool announce_local(const struct autoconf_port *port, const struct address *address,
                            bool wanted)
 {
@@ -652,8 +665,10 @@ static bool announce_address(const struct autoconf_port *port, const struct pref
 static bool follow_address(struct autoconf_port *port, struct learned_prefix *prefix)
 {
     static const struct prefix nothing;
-    const struct prefix wanted = has_address(prefix) ? in_its_net(prefix) : nothing;
+    struct prefix wanted = has_address(prefix) ? in_its_net(prefix) : nothing;
 
+    if (has_address(prefix) && !prefix->net_announced)
+        wanted.length = SINGLE;
     if (prefix_equal(&wanted, &prefix->announced))
         return true;
     if (prefix->announced.address.family != FAMILY_NONE &&

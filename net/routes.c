@@ -167,6 +167,8 @@ enum error routes_set(struct router *router, const struct prefix *prefix, const 
         return error;
     uint16_t before = rib_best(place.rib, prefix, place.table->next_hops, 0);
     error = rib_set(place.rib, prefix, number, &replaced);
+    if (error == ERROR_FULL)
+        return fail(ERROR_NO_MEMORY);
     if (error != OK)
         return error;
     uint16_t best = rib_best(place.rib, prefix, place.table->next_hops, 0);

@@ -27,7 +27,9 @@ struct fib6 *routes_create_fib6(const struct rib *rib, const struct forwarding *
  *
  * Any error has changed nothing. ERROR_FULL: neither view nor FIB has room for one more next hop;
  * ERROR_BUSY: a core may still use the view before this one. Then all is made anew
- * (control_commit()), or it is tried again later. ERROR_NOT_FOUND: there is no such route. */
+ * (control_commit()), or it is tried again later. ERROR_NO_MEMORY also where the RIB has no room
+ * for one more route of that prefix, against which that would not help. ERROR_NOT_FOUND: there is
+ * no such route. */
 enum error routes_set(struct router *router, const struct prefix *prefix,
                       const struct path *path) MUST_CHECK;
 enum error routes_remove(struct router *router, const struct prefix *prefix,

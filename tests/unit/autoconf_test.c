@@ -609,6 +609,44 @@ TEST(autoconf_prefix_is_not_believed_any_more_when_another_port_gets_it)
     finish(&lab);
 }
 
+static unsigned connected_count;
+
+static enum error count_connected(void *rib, const struct prefix *prefix, uint16_t path)
+{
+    const struct prefix net = { address_of(LEARNED), 64 };
+
+    connected_count += prefix_equal(prefix, &net) && rib_path(rib, path)->protocol == PROTOCOL_RA;
+    return OK;
+}
+
+TEST(autoconf_net_of_several_ports_is_that_of_the_first_one_that_is_up)
+{
+    struct lab lab = lab_create(1, 2);
+    struct config_interface second = { .name = "eth1", .ipv6_auto = true };
+    struct rib *rib = lab.router->ribs[FAMILY_IPV6];
+
+    EXPECT_EQUAL(config_set_interface(lab.config, &second), OK);
+    tell_auto(&lab, true);
+    lab_wait(&lab, 1500);
+    for (unsigned port = 2; port-- > 0;) {
+        struct nd_router_advertisement told = advertisement_of(0);
+        const struct nd_prefix prefix = prefix_told(LEARNED, 1800, 1800);
+        add_prefix(&told, &prefix);
+        hear_on(&lab, port, ROUTER, &told);
+        lab_wait(&lab, 300);
+        connected_count = 0;
+        EXPECT_EQUAL(rib_each(rib, count_connected, rib), OK);
+        EXPECT_EQUAL(connected_count, 1);
+        EXPECT_EQUAL(way_to(&lab, LEARNED "5").port, port);
+        EXPECT_EQUAL(way_to(&lab, LEARNED).kind, NEXT_HOP_LOCAL);
+    }
+    wire_nic_set_link(lab.cards[0], false);
+    lab_wait(&lab, 500);
+    EXPECT_EQUAL(way_to(&lab, LEARNED "5").port, 1);
+    EXPECT_EQUAL(way_to(&lab, LEARNED).kind, NEXT_HOP_LOCAL);
+    finish(&lab);
+}
+
 TEST(autoconf_prefix_that_is_autonomous_alone_makes_an_address_without_a_net)
 {
     struct lab lab = start();

@@ -352,6 +352,22 @@ TEST(routes_of_protocols_stay_whatever_is_committed)
 }
 
 /* A protocol that has ever other paths: what is used no longer goes when there is no room left. */
+/* It would be the same, so nothing is made anew for that. */
+TEST(one_route_of_a_protocol_too_many_for_a_prefix_is_refused_and_that_is_all)
+{
+    const struct prefix prefix = { address_of("2001:db8:7::"), 64 };
+    struct lab lab = lab6_create(1, 2);
+    struct path path = { .protocol = PROTOCOL_RA, .distance = 250, .kind = NEXT_HOP_CONNECTED };
+
+    lab_wait(&lab, 200);
+    for (; path.source < ROUTES_PER_PREFIX_MAX; path.source++)
+        while (!routes_announce(lab.router, &prefix, &path))
+            lab_wait(&lab, 200); /* for the room that is made for its path */
+    EXPECT(!routes_announce(lab.router, &prefix, &path));
+    EXPECT(!lab.router->routes_anew);
+    lab_destroy(&lab);
+}
+
 TEST(routes_of_protocols_may_have_any_number_of_paths_one_after_the_other)
 {
     struct lab lab = lab_create(1, 2);
