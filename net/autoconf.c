@@ -28,12 +28,15 @@
 enum {
     SINGLE = IPV6_ADDRESS_BYTES * 8,
     AUTONOMOUS_LENGTH = SINGLE - IPV6_INTERFACE_ID_BYTES * 8, /* RFC 4862 5.5.3 d */
+    RANK_LOST = ND_PREFERENCE_HIGH - ND_PREFERENCE_LOW + 1,   /* less than any that is there */
+    RANK_NONE = ND_PREFERENCE_LOW - RANK_LOST - 1,
 };
 static const uint64_t NEVER = UINT64_MAX;
 
 struct learned_router {
     struct address address;
     int8_t preference; /* enum nd_preference */
+    bool lost;         /* it does not answer */
     uint64_t until_ns;
 };
 
@@ -374,6 +377,20 @@ static void remove_router(struct autoconf_port *port, unsigned index)
     port->owner->routes_changed = true;
 }
 
+static struct learned_router *find_router(struct autoconf_port *port, const struct address *address)
+{
+    for (unsigned i = 0; i < port->router_count; i++)
+        if (address_equal(&port->routers[i].address, address))
+            return &port->routers[i];
+    return NULL;
+}
+
+static void set_lost(struct autoconf_port *port, struct learned_router *router, bool lost)
+{
+    port->owner->routes_changed |= router->lost != lost;
+    router->lost = lost;
+}
+
 /* Kept in the order of their addresses, as a path has them. False: there is no room. */
 static bool take_router(struct autoconf_port *port, const struct address *address,
                         const struct nd_router_advertisement *told, uint64_t now_ns)
@@ -395,7 +412,7 @@ static bool take_router(struct autoconf_port *port, const struct address *addres
                 (port->router_count - at) * sizeof(port->routers[0]));
         port->router_count++;
     }
-    if (!known || port->routers[at].preference != told->preference)
+    if (!known || port->routers[at].lost || port->routers[at].preference != told->preference)
         port->owner->routes_changed = true;
     port->routers[at] = (struct learned_router){ .address = *address,
                                                  .preference = told->preference,
@@ -544,6 +561,33 @@ enum verdict autoconf_input(struct autoconf *autoconf, uint16_t port_index,
     return PASS;
 }
 
+void autoconf_neighbor_advertised(struct autoconf *autoconf, uint16_t port_index,
+                                  const struct address *address, bool is_router, uint64_t now_ns)
+{
+    struct autoconf_port *port = &autoconf->ports[port_index];
+    struct learned_router *router = find_router(port, address);
+
+    if (!router)
+        return;
+    if (is_router) {
+        set_lost(port, router, false);
+        return;
+    }
+    remove_router(port, (unsigned)(router - port->routers));
+    follow_routers(port, now_ns);
+    set_timer(port);
+}
+
+void autoconf_neighbor_lost(struct autoconf *autoconf, uint16_t port_index,
+                            const struct address *address)
+{
+    struct autoconf_port *port = &autoconf->ports[port_index];
+    struct learned_router *router = find_router(port, address);
+
+    if (router)
+        set_lost(port, router, true);
+}
+
 void autoconf_address_valid(struct autoconf *autoconf, uint16_t port_index,
                             const struct address *address, uint64_t now_ns)
 {
@@ -681,36 +725,46 @@ static bool follow_address(struct autoconf_port *port, struct learned_prefix *pr
     return true;
 }
 
-/* The port's best routers, which share the load (RFC 4311 3). False: it has none. */
-static bool best_of(const struct autoconf_port *port, struct path *path, int *preference)
+/* RFC 4191 3.2: who may be there before who is not, then by preference. */
+static int rank_of(const struct learned_router *router)
 {
-    *path = (struct path){ .protocol = PROTOCOL_RA, .kind = NEXT_HOP_GATEWAY, .port = port->port };
-    *preference = ND_PREFERENCE_LOW;
-    for (unsigned i = 0; i < port->router_count; i++)
-        *preference = MAX_OF(*preference, (int)port->routers[i].preference);
-    for (unsigned i = 0; i < port->router_count; i++)
-        if (port->routers[i].preference == *preference)
-            path->gateways[path->gateway_count++] = port->routers[i].address;
-    path->distance = (uint8_t)(DISTANCE_RA - *preference);
-    return path->gateway_count > 0;
+    return router->preference - (router->lost ? RANK_LOST : 0);
 }
 
-/* RFC 4191 3.2; of ports that are equally good, the first. */
+/* The port's best routers, which share the load (RFC 4311 3), and their rank; RANK_NONE: it has
+ * none. */
+static int best_of(const struct autoconf_port *port, struct path *path)
+{
+    int best = RANK_NONE;
+
+    *path = (struct path){ .protocol = PROTOCOL_RA, .kind = NEXT_HOP_GATEWAY, .port = port->port };
+    for (unsigned i = 0; i < port->router_count; i++)
+        best = MAX_OF(best, rank_of(&port->routers[i]));
+    for (unsigned i = 0; i < port->router_count; i++) {
+        const struct learned_router *router = &port->routers[i];
+        if (rank_of(router) != best)
+            continue;
+        path->gateways[path->gateway_count++] = router->address;
+        path->distance = (uint8_t)(DISTANCE_RA - router->preference);
+    }
+    return best;
+}
+
+/* Of ports that are equally good, the first. */
 static bool find_default(const struct autoconf *autoconf, struct path *best)
 {
-    int highest = ND_PREFERENCE_LOW - 1;
+    int highest = RANK_NONE;
 
     for (unsigned i = 0; i < ARRAY_COUNT(autoconf->ports); i++) {
         const struct autoconf_port *port = &autoconf->ports[i];
         struct path path;
-        int preference;
-        if (!best_of(port, &path, &preference) || preference <= highest ||
-            ipv6_addresses_is_disabled(autoconf->addresses, port->port))
+        int rank = best_of(port, &path);
+        if (rank <= highest || ipv6_addresses_is_disabled(autoconf->addresses, port->port))
             continue;
-        highest = preference;
+        highest = rank;
         *best = path;
     }
-    return highest >= ND_PREFERENCE_LOW;
+    return highest > RANK_NONE;
 }
 
 /* The new one before the old one goes, so that there is one all the time. */

@@ -3,7 +3,7 @@
  *
  *   router solicitations    until one answers, ever more seldom         RFC 4861 6.3.7, RFC 7559
  *   default routers         up to AUTOCONF_ROUTER_MAX on a port; those of the highest preference
- *                           share the load                              RFC 4861 6.3.4, RFC 4191
+ *                           that answer as neighbors share the load     RFC 4861 6.3, RFC 4191
  *   on-link prefixes        routes to the port                          RFC 4861 6.3.4
  *   autonomous prefixes     an address in each, with a stable identifier that tells nothing of the
  *                           card, and lifetimes                         RFC 4862 5.5, RFC 7217
@@ -81,6 +81,15 @@ void autoconf_address_duplicate(struct autoconf *autoconf, uint16_t port,
  * DROP_ND_IGNORED where nobody wants to know, DROP_ND_FULL: it is one router too many. */
 enum verdict autoconf_input(struct autoconf *autoconf, uint16_t port, const struct address *router,
                             const struct nd_router_advertisement *advertisement, uint64_t now_ns);
+
+/* A neighbor on that port has told whether it is a router; one that is not any more is no default
+ * router either (RFC 4861 7.2.5). */
+void autoconf_neighbor_advertised(struct autoconf *autoconf, uint16_t port,
+                                  const struct address *address, bool is_router, uint64_t now_ns);
+/* It answers no questions: as a default router it comes behind those that may be there, until it is
+ * heard again (RFC 4861 6.3.6). */
+void autoconf_neighbor_lost(struct autoconf *autoconf, uint16_t port,
+                            const struct address *address);
 
 /* In the control coroutine, over and over: the RIB comes to say what has been learned. */
 void autoconf_follow(struct autoconf *autoconf, uint64_t now_ns);

@@ -283,6 +283,15 @@ static enum verdict input_solicitation(struct nd *nd, const struct packet *packe
     return PASS;
 }
 
+/* Is the neighbor known by that MAC address, NULL for whichever? What was ignored says nothing. */
+static bool is_at(const struct nd *nd, uint16_t port, const struct address *address,
+                  const uint8_t *mac)
+{
+    const struct adjacency *adjacency = neighbor_lookup(nd->neighbors, port, address);
+
+    return adjacency && (!mac || mac_equal(adjacency->header, mac));
+}
+
 /* RFC 4861 7.2.5; RFC 4862 5.4.4. */
 static enum verdict input_advertisement(struct nd *nd, const struct packet *packet,
                                         const struct nd_neighbor_advertisement *advertisement,
@@ -313,7 +322,11 @@ static enum verdict input_advertisement(struct nd *nd, const struct packet *pack
                                                    : NULL,
                                         .is_answer = advertisement->solicited,
                                         .overrides = advertisement->override };
-    return neighbor_learn(nd->neighbors, port, &target, &news, now_ns) ? PASS : DROP_ND_NOT_FOR_US;
+    if (!neighbor_learn(nd->neighbors, port, &target, &news, now_ns))
+        return DROP_ND_NOT_FOR_US;
+    if (is_at(nd, port, &target, news.mac))
+        nd->uses.neighbor_advertised(nd->core, port, &target, advertisement->router);
+    return PASS;
 }
 
 /* RFC 4861 6.2.6. */

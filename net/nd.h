@@ -25,6 +25,9 @@ struct nd_uses {
     enum verdict (*router_advertised)(struct core *core, uint16_t port,
                                       const struct address *router,
                                       const struct nd_router_advertisement *advertisement);
+    /* A neighbor on that port says of itself whether it is a router. */
+    void (*neighbor_advertised)(struct core *core, uint16_t port, const struct address *address,
+                                bool is_router);
     /* datapath_originate_frame(), which takes the packet. */
     void (*originate_frame)(struct core *core, uint16_t port, struct packet *packet);
 };

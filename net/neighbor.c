@@ -511,12 +511,14 @@ static void static_publish(struct neighbor *entry, uint64_t now_ns)
 static void neighbor_expired(struct timer *timer, uint64_t now_ns)
 {
     struct neighbor *entry = CONTAINER_OF(timer, struct neighbor, timer);
+    struct neighbor_table *table = entry->table;
 
     switch ((enum neighbor_state)entry->state) {
     case NEIGHBOR_INCOMPLETE:
     case NEIGHBOR_PROBE:
         if (entry->request_count >= NEIGHBOR_REQUEST_MAX) {
-            entry_remove(entry->table, entry, DROP_NEIGHBOR_FAILED);
+            table->uses.lost(table->core, entry->port, &entry->address);
+            entry_remove(table, entry, DROP_NEIGHBOR_FAILED);
             return;
         }
         entry_solicit(entry);
@@ -529,7 +531,7 @@ static void neighbor_expired(struct timer *timer, uint64_t now_ns)
         if (is_in_use(entry))
             become_delay(entry, now_ns);
         else if (now_ns - entry->stale_ns >= (uint64_t)NEIGHBOR_STALE_MS * NS_PER_MS)
-            entry_remove(entry->table, entry, DROP_NEIGHBOR_FAILED);
+            entry_remove(table, entry, DROP_NEIGHBOR_FAILED);
         else
             watch_stale(entry, now_ns);
         return;

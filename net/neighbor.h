@@ -79,6 +79,8 @@ struct neighbor_uses {
                     const uint8_t *mac);
     void (*resume)(struct core *core, struct packet *packet); /* its neighbor is known now */
     void (*drop)(struct core *core, struct packet *packet, enum verdict why);
+    /* Has answered none of the questions: RFC 4861 7.3.3. */
+    void (*lost)(struct core *core, uint16_t port, const struct address *address);
 };
 
 struct neighbor_table;

@@ -88,8 +88,15 @@ static enum verdict router_advertised(struct core *core, uint16_t port,
     return autoconf_input(core->router->autoconf, port, router, advertisement, core->now_ns);
 }
 
+static void neighbor_advertised(struct core *core, uint16_t port, const struct address *address,
+                                bool is_router)
+{
+    autoconf_neighbor_advertised(core->router->autoconf, port, address, is_router, core->now_ns);
+}
+
 static const struct nd_uses nd_uses = { .router_solicited = router_solicited,
                                         .router_advertised = router_advertised,
+                                        .neighbor_advertised = neighbor_advertised,
                                         .originate_frame = datapath_originate_frame };
 
 static void advertise_router(struct core *core, uint16_t port,
@@ -107,10 +114,16 @@ static const struct autoconf_uses autoconf_uses = { .solicit = solicit_router };
 
 static const struct ra_uses ra_uses = { .advertise = advertise_router };
 
+static void neighbor_is_lost(struct core *core, uint16_t port, const struct address *address)
+{
+    autoconf_neighbor_lost(core->router->autoconf, port, address);
+}
+
 static const struct neighbor_uses neighbor_uses = {
     .solicit = solicit,
     .resume = datapath_resume,
     .drop = datapath_drop,
+    .lost = neighbor_is_lost,
 };
 
 static const struct arp_uses arp_uses = {

@@ -370,6 +370,92 @@ TEST(autoconf_of_two_ports_the_better_router_decides_and_then_the_first_port)
     finish(&lab);
 }
 
+static void hear_neighbor(struct lab *lab, const char *router, const uint8_t *mac,
+                          struct advertised flags)
+{
+    struct lab_frame frame = lab6_advertisement(0, router, "fe80::ff:fe00:0", router, mac, flags);
+
+    lab_put(lab, 0, &frame);
+    lab_step(lab, 4);
+}
+
+/* RFC 4861 7.2.5. */
+TEST(autoconf_router_that_says_it_is_none_is_none)
+{
+    struct lab lab = start();
+    struct nd_router_advertisement told = advertisement_of(1800);
+
+    hear(&lab, ROUTER, &told);
+    hear_neighbor(&lab, ROUTER, lab_host_mac(0, 9), (struct advertised){ .router = true });
+    hear_neighbor(&lab, ROUTER, lab_host_mac(0, 77), (struct advertised){ .router = false });
+    hear_neighbor(&lab, OTHER, lab_host_mac(0, 10), (struct advertised){ .router = false });
+    lab_wait(&lab, 200);
+    EXPECT(leads_to(&lab, ROUTER)); /* what does not override is not believed */
+    hear_neighbor(&lab, ROUTER, lab_host_mac(0, 9), (struct advertised){ .router = false });
+    lab6_forget_frames(&lab);
+    expect_nothing_learned(&lab);
+    lab_wait(&lab, 1500);
+    EXPECT_EQUAL(count_of(&lab, ICMP6_ROUTER_SOLICITATION), 1); /* is there another one? */
+    finish(&lab);
+}
+
+/* Packets of several flows from eth1 for that many seconds; OTHER alone answers when it is asked.
+ */
+static void send_for(struct lab *lab, unsigned seconds)
+{
+    for (unsigned i = 0; i < seconds; i++) {
+        for (unsigned flow = 0; flow < 8; flow++) {
+            char source[ADDRESS_TEXT_MAX];
+            snprintf(source, sizeof(source), "2001:db8:1::1%u", flow);
+            struct lab_frame frame =
+                lab6_frame(1, &(struct lab6_packet){ source, FAR, .payload_bytes = 100 });
+            lab_put(lab, 1, &frame);
+            lab_step(lab, 4);
+        }
+        hear_neighbor(lab, OTHER, lab_host_mac(0, 10),
+                      (struct advertised){ .router = true, .solicited = true });
+        lab_wait(lab, S);
+        lab6_forget_frames(lab);
+    }
+}
+
+/* RFC 4861 6.3.6: what is reachable comes first, also before what is preferred. */
+TEST(autoconf_router_that_does_not_answer_comes_last_until_it_is_heard)
+{
+    struct lab lab = start();
+    struct nd_router_advertisement told = advertisement_of(1800);
+
+    hear(&lab, OTHER, &told);
+    told.preference = ND_PREFERENCE_HIGH;
+    hear(&lab, ROUTER, &told);
+    lab_wait(&lab, 200);
+    EXPECT(leads_to(&lab, ROUTER));
+    send_for(&lab, 12);
+    EXPECT(leads_to(&lab, OTHER));
+    hear(&lab, ROUTER, &told);
+    lab_wait(&lab, 200);
+    EXPECT(leads_to(&lab, ROUTER));
+    send_for(&lab, 12);
+    EXPECT(leads_to(&lab, OTHER));
+    hear_neighbor(&lab, ROUTER, lab_host_mac(0, 9), (struct advertised){ .router = true });
+    lab_wait(&lab, 200);
+    EXPECT(leads_to(&lab, OTHER)); /* nobody was asked, nothing is known of it */
+    finish(&lab);
+}
+
+/* Alone it is all that there is. */
+TEST(autoconf_only_router_stays_though_it_does_not_answer)
+{
+    struct lab lab = start();
+    struct nd_router_advertisement told = advertisement_of(1800);
+
+    hear(&lab, ROUTER, &told);
+    lab_wait(&lab, 200);
+    send_for(&lab, 12);
+    EXPECT(leads_to(&lab, ROUTER));
+    finish(&lab);
+}
+
 TEST(autoconf_router_beyond_the_bound_is_dropped_and_counted)
 {
     struct lab lab = start();

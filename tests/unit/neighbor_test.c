@@ -15,7 +15,7 @@
 
 /* What the table has done. */
 static struct {
-    unsigned frames, requests, probes, announcements, replies, resumed, dropped, delivered;
+    unsigned frames, requests, probes, announcements, replies, resumed, dropped, lost, delivered;
     bool last_was_broadcast;
     struct arp_message last;
     uint16_t last_port;
@@ -62,6 +62,12 @@ static void see_dropped(struct core *core, struct packet *packet, enum verdict w
     packet_free(core->pool, packet);
 }
 
+static void see_lost(struct core *core, uint16_t port, const struct address *address)
+{
+    (void)core, (void)port, (void)address;
+    seen.lost++;
+}
+
 static void see_delivered(struct core *core, struct packet *packet)
 {
     seen.delivered++;
@@ -78,7 +84,8 @@ static struct neighbor_table *start(struct stand *stand)
 {
     struct neighbor_table *table = neighbor_table_create(
         &stand->core,
-        &(struct neighbor_uses){ .solicit = solicit, .resume = see_resumed, .drop = see_dropped });
+        &(struct neighbor_uses){
+            .solicit = solicit, .resume = see_resumed, .drop = see_dropped, .lost = see_lost });
     EXPECT(table);
     stand->router.arp = arp_create(&stand->core, table,
                                    &(struct arp_uses){ .originate_frame = see_frame,
@@ -175,9 +182,10 @@ TEST(neighbor_asks_three_times_then_drops_what_waits)
     EXPECT_EQUAL(seen.requests, 1);
     stand_advance(stand, 2000);
     EXPECT_EQUAL(seen.requests, 3);
-    EXPECT_EQUAL(seen.dropped, 0);
+    EXPECT_EQUAL(seen.dropped + seen.lost, 0);
     stand_advance(stand, 2);
     EXPECT_EQUAL(seen.requests, 3);
+    EXPECT_EQUAL(seen.lost, 1);
     EXPECT_EQUAL(seen.dropped, 1);
     EXPECT_EQUAL(seen.last_drop, DROP_NEIGHBOR_FAILED);
     EXPECT_EQUAL(state_of(stand, table, HOST), NEIGHBOR_NONE);
