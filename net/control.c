@@ -36,8 +36,8 @@
 
 enum {
     LINK_CHECK_MS = 100,
-    ADDRESS_CHECK_MS =
-        5, /* less than IPV6_PROBE_DELAY_MS, and a bound on what strangers can cause */
+    ADDRESS_CHECK_MS = 5, /* for IPv6 addresses that have changed: less than IPV6_PROBE_DELAY_MS,
+                           * and a bound on what strangers can cause */
 };
 
 /* ---- Check ------------------------------------------------------------------------------------
@@ -669,14 +669,15 @@ static void check_links(struct router *router, uint64_t now_ns)
     struct text problem_text = text_of(why, sizeof(why));
     struct plan plan;
 
-    /* At once: the group of an address must be heard before it is probed, and the address itself
-     * when it has been announced. */
-    if (now_ns >= router->address_check_ns && ipv6_addresses_take_change(router->ipv6_addresses)) {
-        router->address_check_ns = now_ns + (uint64_t)ADDRESS_CHECK_MS * NS_PER_MS;
+    /* Soon: the group of an address must be heard before it is probed, and the address itself when
+     * it has been announced. */
+    if (ipv6_addresses_take_change(router->ipv6_addresses)) {
+        router->link_check_ns = MIN_OF(router->link_check_ns, router->address_check_ns);
         router->links_changed = true;
-    } else if (now_ns < router->link_check_ns) {
-        return;
     }
+    if (now_ns < router->link_check_ns)
+        return;
+    router->address_check_ns = now_ns + (uint64_t)ADDRESS_CHECK_MS * NS_PER_MS;
     if (autoconf_take_change(router->autoconf))
         router->links_changed = true;
     router->link_check_ns = now_ns + (uint64_t)LINK_CHECK_MS * NS_PER_MS;

@@ -132,7 +132,7 @@ struct router {
     bool control_inside;                 /* the coroutine is running now */
     void (*while_waiting)(void *router); /* control_yield(), for drivers that wait for a card */
     uint64_t link_check_ns;              /* when the links are looked at next */
-    uint64_t address_check_ns;           /* likewise our IPv6 addresses, for what has changed */
+    uint64_t address_check_ns;           /* not before, whatever IPv6 addresses of ours change */
     bool links_changed;                  /* and the view does not know yet */
     bool routes_anew;                    /* no room for a path: RIBs and view are to be made anew */
     uint64_t control_due_ns;             /* it runs again then, be the core ever so busy */

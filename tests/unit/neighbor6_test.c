@@ -801,6 +801,23 @@ TEST(neighbor6_message_with_a_router_alert_is_read_as_any_other)
     finish(&lab);
 }
 
+/* A router that has nothing else to do sleeps no longer than until an address can be heard. */
+TEST(neighbor6_address_that_comes_right_behind_another_is_not_slept_over)
+{
+    struct lab lab = lab6_create(1, 2);
+
+    lab_address(&lab, "eth0", "2001:db8:5::1/64");
+    lab_commit(&lab);
+    lab_step(&lab, 3); /* which makes a view */
+    lab_address(&lab, "eth0", "2001:db8:6::1/64");
+    lab_commit(&lab);
+    lab_step(&lab, 3);
+    EXPECT(core_deadline(lab.router->cores[CONTROL_CORE]) <= lab.now_ns + 5 * NS_PER_MS);
+    lab_wait(&lab, 1500);
+    lab6_forget_frames(&lab);
+    finish(&lab);
+}
+
 /* ---- Memory ------------------------------------------------------------------------------------
  */
 
