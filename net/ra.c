@@ -56,12 +56,20 @@ static bool contains(const struct prefixes *prefixes, const struct prefix *prefi
     return false;
 }
 
+/* In their order, so that of too many the same ones are told whatever came first. */
 static void add_network(struct prefixes *prefixes, const struct prefix *prefix)
 {
     const struct prefix network = prefix_network(prefix);
+    unsigned at = 0;
 
-    if (prefixes->count < ND_PREFIXES_MAX && !contains(prefixes, &network))
-        prefixes->at[prefixes->count++] = network;
+    while (at < prefixes->count && prefix_compare(&prefixes->at[at], &network) < 0)
+        at++;
+    if (at == ND_PREFIXES_MAX || contains(prefixes, &network))
+        return;
+    unsigned behind = MIN_OF(prefixes->count, (unsigned)ND_PREFIXES_MAX - 1) - at;
+    memmove(&prefixes->at[at + 1], &prefixes->at[at], behind * sizeof(prefixes->at[0]));
+    prefixes->at[at] = network;
+    prefixes->count = MIN_OF(prefixes->count + 1, (unsigned)ND_PREFIXES_MAX);
 }
 
 /* Those of the statements; without any, those of the port's addresses. */

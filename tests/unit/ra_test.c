@@ -221,6 +221,35 @@ TEST(ra_prefix_of_an_address_that_is_taken_away_is_withdrawn)
     finish(stand);
 }
 
+/* One that is not told, and goes, must not push out one that is. */
+TEST(ra_of_too_many_nets_of_a_port_the_first_are_told)
+{
+    enum { NETS = 2 * ND_PREFIXES_MAX };
+    struct stand *stand = start();
+    struct config_address more = { .interface = "eth1" };
+
+    for (uint8_t net = NETS; net > 1; net--) {
+        more.prefix = prefix_of(net, 64);
+        more.prefix.address.bytes[15] = 9;
+        EXPECT_EQUAL(config_set_address(stand->router.config, &more), OK);
+        ipv6_addresses_reconfigure(addresses, stand->router.config, stand->core.now_ns);
+    }
+    for (uint8_t last = NETS; last > NETS - 2; last--) {
+        wish(stand, &(struct config_advertising){ .on = true });
+        stand_advance(stand, 60000);
+        EXPECT_EQUAL(seen.last.prefix_count, ND_PREFIXES_MAX);
+        for (uint8_t net = 1; net <= ND_PREFIXES_MAX; net++) {
+            const struct prefix prefix = prefix_of(net, 64);
+            EXPECT_EQUAL(told(&prefix), 1);
+        }
+        more.prefix = prefix_of(last, 64);
+        more.prefix.address.bytes[15] = 9;
+        EXPECT_EQUAL(config_remove_address(stand->router.config, "eth1", &more.prefix), OK);
+        ipv6_addresses_reconfigure(addresses, stand->router.config, stand->core.now_ns);
+    }
+    finish(stand);
+}
+
 TEST(ra_of_many_withdrawn_prefixes_the_last_are_told)
 {
     struct config_advertising advertising = { .on = true, .prefix_count = 1 };
