@@ -265,8 +265,7 @@ static void try_another_address(struct autoconf_port *port, const struct address
         if (!has_address(prefix) || !address_equal(&prefix->address, address))
             continue;
         if (prefix->tries == AUTOCONF_TRIES) {
-            log_error("autoconf", "%s: each of %d addresses is somebody else's",
-                      card_of(port)->name, AUTOCONF_TRIES + 1);
+            log_seldom(port, "each address that was tried in a prefix is somebody else's", now_ns);
             return; /* the last stays, as the duplicate that it is */
         }
         drop_address(port, prefix, now_ns);

@@ -39,6 +39,7 @@ struct ipv6_addresses {
     struct ipv6_addresses_uses uses;
     struct hash_key key;
     bool changed;
+    uint64_t next_log_ns;        /* about one that was learned */
     bool disabled[PORT_MAX + 1]; /* the port's link-local address is a duplicate */
     unsigned count;
     struct entry *entries[IPV6_ADDRESS_MAX]; /* in no order */
@@ -160,6 +161,20 @@ static void disable_port(struct ipv6_addresses *addresses, uint16_t port)
     }
 }
 
+/* Of the operator's own there are few, and each must be told. */
+static bool may_log(const struct entry *entry)
+{
+    struct ipv6_addresses *addresses = entry->owner;
+    uint64_t now_ns = addresses->core->now_ns;
+
+    if (entry->public.origin != IPV6_FROM_ADVERTISEMENT)
+        return true;
+    if (now_ns < addresses->next_log_ns)
+        return false;
+    addresses->next_log_ns = now_ns + (uint64_t)IPV6_CONFLICT_LOG_MS * NS_PER_MS;
+    return true;
+}
+
 void ipv6_addresses_conflict(struct ipv6_addresses *addresses, uint16_t port,
                              const struct address *address, const uint8_t *mac)
 {
@@ -172,10 +187,11 @@ void ipv6_addresses_conflict(struct ipv6_addresses *addresses, uint16_t port,
     set_state(entry, IPV6_ADDRESS_DUPLICATE);
     if (is_link_local)
         disable_port(addresses, port);
-    log_warning("nd", "%s: our address %pI6 is also used by %pM: %s", port_of(entry)->name,
-                (const void *)address->bytes, (const void *)mac,
-                is_link_local ? "no IPv6 there until the link has been down"
-                              : "it stays out of use");
+    if (may_log(entry))
+        log_warning("nd", "%s: our address %pI6 is also used by %pM: %s", port_of(entry)->name,
+                    (const void *)address->bytes, (const void *)mac,
+                    is_link_local ? "no IPv6 there until the link has been down"
+                                  : "it stays out of use");
     if (!is_link_local)
         addresses->uses.leave(addresses->core, port, address);
     addresses->uses.duplicate(addresses->core, port, address);

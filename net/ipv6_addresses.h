@@ -27,7 +27,8 @@ enum {
      * address of each; a link-local one per port, and what is proxied there; and one more, as one
      * comes before another goes. */
     IPV6_ADDRESS_MAX = 2 * (1024 + 64 * 8) + 64 + 64 * 8 + 1,
-    IPV6_PROBE_MS = 1000,     /* RFC 4861 RETRANS_TIMER, after the one probe of RFC 4862 5.1 */
+    IPV6_PROBE_MS = 1000,         /* RFC 4861 RETRANS_TIMER, after the one probe of RFC 4862 5.1 */
+    IPV6_CONFLICT_LOG_MS = 10000, /* about learned addresses, which strangers can make and take */
     IPV6_PROBE_DELAY_MS = 10, /* RFC 4862 5.4.2 wants up to 1 s; a router's link comes up alone */
 };
 

@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "kernel/base/bytes.h"
+#include "kernel/base/log.h"
+#include "kernel/platform.h"
 #include "net/forwarding.h"
 #include "net/rib.h"
 #include "net/wire/ipv4.h"
@@ -891,6 +893,28 @@ TEST(autoconf_address_that_somebody_has_is_tried_anew_a_few_times)
     lab_wait(&lab, 3 * S);
     EXPECT_EQUAL(learned_state(&lab, LEARNED), IPV6_ADDRESS_DUPLICATE);
     EXPECT(leads_to(&lab, ROUTER)); /* the router is as good as before */
+    finish(&lab);
+}
+
+/* Who tells many prefixes, and has each address that follows, must not fill the log with it. */
+TEST(autoconf_addresses_that_somebody_has_are_logged_seldom)
+{
+    struct lab lab = start();
+    uint64_t before = core_current()->log->written;
+
+    for (unsigned i = 0; i < 20; i++) {
+        struct nd_router_advertisement told = advertisement_of(0);
+        const struct nd_prefix prefix = prefix_told(LEARNED, 1, 1);
+        add_prefix(&told, &prefix);
+        hear(&lab, ROUTER, &told);
+        for (unsigned tries = 0; tries <= AUTOCONF_TRIES; tries++) {
+            lab_wait(&lab, 30);
+            take_away(&lab, &learned_in(&lab, LEARNED)->address);
+        }
+        lab_wait(&lab, 1500);
+        EXPECT_EQUAL(learned_state(&lab, LEARNED), IPV6_ADDRESS_NONE);
+    }
+    EXPECT(core_current()->log->written - before <= 2 * (20 * 1700 / AUTOCONF_LOG_MS + 1));
     finish(&lab);
 }
 
