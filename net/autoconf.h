@@ -47,7 +47,7 @@ enum {
     AUTOCONF_REACHABLE_MIN_MS = 1000,
     AUTOCONF_REACHABLE_MAX_MS = 3600000, /* RFC 4861 6.2.1 */
     AUTOCONF_RETRANSMIT_MIN_MS = 100,    /* else one advertisement makes us flood the link */
-    AUTOCONF_RETRANSMIT_MAX_MS = 60000,
+    AUTOCONF_RETRANSMIT_MAX_MS = 10000,  /* packets wait for three of them, in few places */
 
     DISTANCE_RA =
         250, /* of what a router of medium preference says; one less, or more, of others */

@@ -1042,6 +1042,10 @@ TEST(autoconf_neighbors_are_asked_as_often_as_the_link_wants)
     told.retransmit_ms = 2000;
     hear(&lab, ROUTER, &told);
     EXPECT_EQUAL(questions(&lab, LEARNED "53", 1900), 1);
+    told.retransmit_ms = UINT32_MAX; /* what waits for neighbors must not wait for ever */
+    hear(&lab, ROUTER, &told);
+    EXPECT(questions(&lab, LEARNED "55", 11 * S) >= 2);
+    lab_wait(&lab, 20 * S);
     wire_nic_set_link(lab.cards[0], false); /* which forgets it */
     lab_wait(&lab, 300);
     wire_nic_set_link(lab.cards[0], true);
