@@ -31,7 +31,6 @@ enum {
     RANK_LOST = ND_PREFERENCE_HIGH - ND_PREFERENCE_LOW + 1,   /* less than any that is there */
     RANK_NONE = ND_PREFERENCE_LOW - RANK_LOST - 1,
 };
-static const uint64_t NEVER = UINT64_MAX;
 
 struct learned_router {
     struct address address;
@@ -432,8 +431,8 @@ static void follow_routers(struct autoconf_port *port, uint64_t now_ns)
     struct address link_local;
 
     if (port->router_count > 0 || !port->on)
-        port->solicit_ns = NEVER;
-    else if (port->solicit_ns == NEVER &&
+        port->solicit_ns = AUTOCONF_FOREVER;
+    else if (port->solicit_ns == AUTOCONF_FOREVER &&
              ipv6_addresses_link_local(port->owner->addresses, port->port, &link_local))
         solicit_from(port, now_ns);
 }
@@ -501,7 +500,7 @@ static void set_timer(struct autoconf_port *port)
         if (has_address(prefix) && !prefix->deprecated)
             next_ns = MIN_OF(next_ns, prefix->lifetimes.preferred_until_ns);
     }
-    if (next_ns == NEVER)
+    if (next_ns == AUTOCONF_FOREVER)
         timer_cancel(&core->timers, &port->timer);
     else
         timer_set(&core->timers, &port->timer, next_ns);
@@ -531,7 +530,7 @@ static void forget(struct autoconf_port *port, uint64_t now_ns)
     set_link(port, &nothing);
     neighbor_reset_times(port->owner->core->router->neighbors, port->port);
     port->reachable_base_ms = 0;
-    port->solicit_ns = NEVER;
+    port->solicit_ns = AUTOCONF_FOREVER;
     set_timer(port);
 }
 
@@ -891,9 +890,10 @@ struct autoconf *autoconf_create(struct core *core, struct ipv6_addresses *addre
     autoconf->uses = *uses;
     random_bytes(&autoconf->secret, sizeof(autoconf->secret));
     for (unsigned i = 0; i < ARRAY_COUNT(autoconf->ports); i++)
-        autoconf->ports[i] = (struct autoconf_port){
-            .owner = autoconf, .port = (uint16_t)i, .solicit_ns = NEVER, .timer.expired = expired
-        };
+        autoconf->ports[i] = (struct autoconf_port){ .owner = autoconf,
+                                                     .port = (uint16_t)i,
+                                                     .solicit_ns = AUTOCONF_FOREVER,
+                                                     .timer.expired = expired };
     return autoconf;
 }
 

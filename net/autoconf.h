@@ -52,7 +52,7 @@ enum {
     DISTANCE_RA =
         250, /* of what a router of medium preference says; one less, or more, of others */
 };
-#define AUTOCONF_FOREVER UINT64_MAX /* of times at which something ends */
+#define AUTOCONF_FOREVER UINT64_MAX /* of times at which something ends, or is due */
 
 /* nd_solicit_router(). */
 struct autoconf_uses {

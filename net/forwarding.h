@@ -53,7 +53,7 @@ struct forwarding_port {
     uint8_t mac[6];
     uint16_t mtu_bytes;      /* limits what we send */
     uint16_t ipv6_mtu_bytes; /* likewise, or less, as another router has told */
-    uint8_t hop_limit;       /* of IPv6 packets of ours */
+    uint8_t hop_limit;       /* of ICMPv6 of ours that is for this link; else it is the usual one */
     bool admin_up;
     bool up; /* admin and link */
     uint8_t proxied_count;
