@@ -60,13 +60,15 @@ static const char *family_keyword(unsigned family)
     return family == FAMILY_IPV6 ? "ipv6" : "ip";
 }
 
-static bool has_address(const struct config *config, const char *interface, enum family family)
+static bool has_ipv6(const struct config *config, const char *interface)
 {
+    const struct config_interface *wish = config_find_interface(config, interface);
+
     for (unsigned i = 0; i < config->address_count; i++)
-        if (config->addresses[i].prefix.address.family == family &&
+        if (config->addresses[i].prefix.address.family == FAMILY_IPV6 &&
             strcmp(config->addresses[i].interface, interface) == 0)
             return true;
-    return false;
+    return wish && wish->ipv6_auto;
 }
 
 static enum error check_interfaces(struct router *router, const struct config *next,
@@ -88,12 +90,10 @@ static enum error check_interfaces(struct router *router, const struct config *n
             interface->mtu_bytes < IPV6_MINIMUM_MTU)
             return problem(report, "ipv6 %s address auto: IPv6 needs an MTU of %u", interface->name,
                            (unsigned)IPV6_MINIMUM_MTU);
-        if (interface->proxied_count > 0 && !interface->ipv6_auto &&
-            !has_address(next, interface->name, FAMILY_IPV6))
+        if (interface->proxied_count > 0 && !has_ipv6(next, interface->name))
             return problem(report, "ipv6 %s proxy: the interface has no IPv6 address",
                            interface->name);
-        if (interface->advertising.on && !interface->ipv6_auto &&
-            !has_address(next, interface->name, FAMILY_IPV6))
+        if (interface->advertising.on && !has_ipv6(next, interface->name))
             return problem(report, "ipv6 %s ra on: the interface has no IPv6 address",
                            interface->name);
         if (interface->mtu_bytes > port->mtu_max_bytes)
@@ -560,12 +560,16 @@ static void publish(struct router *router, struct plan *plan)
         }
 }
 
-/* Of ports that are about to be taken out of service. */
-static void take_leave(struct router *router, const struct plan *plan)
+/* Of ports that are about to be taken out of service, or to lose IPv6, while there is still an
+ * address to say so from. */
+static void take_leave(struct router *router, const struct config *next, const struct plan *plan)
 {
-    for (unsigned i = 0; i < router->port_count; i++)
-        if (router->ports[i].admin_up && router->ports[i].link_up && !plan->ports[i].admin_up)
+    for (unsigned i = 0; i < router->port_count; i++) {
+        const struct port *port = &router->ports[i];
+        if (port->admin_up && port->link_up &&
+            (!plan->ports[i].admin_up || !has_ipv6(next, port->name)))
             mld_leave_all(router->mld, (uint16_t)i);
+    }
 }
 
 /* A commit that is no more than one route changed. False: it takes all the steps. */
@@ -619,7 +623,7 @@ static enum error apply(struct router *router, const struct config *next,
     report->prepare_ns = prepared_ns - start_ns;
 
     uint64_t now_ns = router->cores[CONTROL_CORE]->now_ns;
-    take_leave(router, &plan);
+    take_leave(router, next, &plan);
     publish(router, &plan);
     neighbor_reconfigure(router->neighbors, next, now_ns);
     ipv6_addresses_reconfigure(router->ipv6_addresses, next, now_ns);

@@ -40,8 +40,8 @@ void mld_listen(struct mld *mld, uint16_t port);
 
 /* That address is ours no longer: leaves its groups there, but for those that others need. */
 void mld_leave(struct mld *mld, uint16_t port, const struct address *address);
-/* The port is about to be taken out of service: leaves all groups, said once, as there is no later.
- */
+/* The port is about to be taken out of service, or to lose its last address: leaves all groups,
+ * said once, as there is no later, or no address then that routers would listen to. */
 void mld_leave_all(struct mld *mld, uint16_t port);
 
 /* Borrows a query, whole and in one segment, its checksum good, and the headers in front of it.

@@ -6,6 +6,7 @@
 #include "net/nd.h"
 #include "net/neighbor.h"
 #include "net/wire/ipv4.h"
+#include "net/wire/mld.h"
 #include "tests/unit/lab6.h"
 
 #define US_0         "2001:db8:0::1"
@@ -798,6 +799,31 @@ TEST(neighbor6_message_with_a_router_alert_is_read_as_any_other)
         lab6_icmp(0, &packet, lab6_payload(&plain), lab6_payload_bytes(&plain));
     send(&lab, 0, &frame);
     expect_answer(&lab, US_0, HOST_0, lab_host_mac(0, 2), true);
+    finish(&lab);
+}
+
+/* RFC 3810 5.2.13: routers do not hear who leaves from no address. */
+TEST(neighbor6_port_that_loses_its_last_address_leaves_its_groups_from_it)
+{
+    struct lab lab = lab6_create(1, 2);
+    const struct prefix last = { address_of(US_0), 64 };
+    struct lab_frame out;
+    bool heard = false;
+
+    EXPECT_EQUAL(config_remove_address(lab.config, "eth0", &last), OK);
+    lab6_forget_frames(&lab);
+    lab_commit(&lab);
+    lab_step(&lab, 3);
+    while (lab_take(&lab, 0, &out)) {
+        const uint8_t *report = lab6_payload(&out) + IPV6_ROUTER_ALERT_HEADER_BYTES;
+        heard |= lab6_header(&out)->next_header == PROTOCOL_HOP_BY_HOP &&
+                 ipv6_is_link_local(lab6_header(&out)->source) &&
+                 report[0] == ICMP6_LISTENER_REPORT_V2 &&
+                 report[MLD_REPORT_BYTES] == MLD_TO_INCLUDE;
+    }
+    EXPECT(heard);
+    lab_wait(&lab, 3000);
+    lab6_forget_frames(&lab);
     finish(&lab);
 }
 
