@@ -8,6 +8,7 @@
 
 #include "kernel/base/hash.h"
 #include "kernel/base/log.h"
+#include "kernel/base/random.h"
 #include "kernel/base/timer_wheel.h"
 #include "kernel/platform.h"
 #include "net/config.h"
@@ -116,6 +117,14 @@ static enum ipv6_address_state first_state(const struct entry *entry)
     return is_alone && state == IPV6_ADDRESS_TENTATIVE ? IPV6_ADDRESS_VALID : state;
 }
 
+static uint64_t delay_ms(const struct entry *entry)
+{
+    if (entry->public.origin != IPV6_FROM_ADVERTISEMENT)
+        return IPV6_PROBE_DELAY_MS;
+    return IPV6_PROBE_DELAY_MS + random_below(&entry->owner->core->random_state,
+                                              IPV6_LEARNED_DELAY_MS - IPV6_PROBE_DELAY_MS + 1);
+}
+
 /* Behind a link that is down there may be anybody. */
 static void begin(struct entry *entry, uint64_t now_ns)
 {
@@ -127,7 +136,7 @@ static void begin(struct entry *entry, uint64_t now_ns)
     set_state(entry, first_state(entry));
     if (port->nic && port->admin_up && port->link_up &&
         entry->public.state != IPV6_ADDRESS_DISABLED)
-        set_timer(entry, now_ns + (uint64_t)IPV6_PROBE_DELAY_MS * NS_PER_MS);
+        set_timer(entry, now_ns + delay_ms(entry) * NS_PER_MS);
 }
 
 static void expired(struct timer *timer, uint64_t now_ns)

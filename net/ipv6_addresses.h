@@ -29,7 +29,10 @@ enum {
     IPV6_ADDRESS_MAX = 2 * (1024 + 64 * 8) + 64 + 64 * 8 + 1,
     IPV6_PROBE_MS = 1000,         /* RFC 4861 RETRANS_TIMER, after the one probe of RFC 4862 5.1 */
     IPV6_CONFLICT_LOG_MS = 10000, /* about learned addresses, which strangers can make and take */
-    IPV6_PROBE_DELAY_MS = 10, /* RFC 4862 5.4.2 wants up to 1 s; a router's link comes up alone */
+    /* RFC 4862 5.4.2 wants up to 1 s: a router's link comes up alone, but of what is advertised all
+     * hosts of the link make addresses at once. */
+    IPV6_PROBE_DELAY_MS = 10,
+    IPV6_LEARNED_DELAY_MS = 1000, /* at most */
 };
 
 enum ipv6_address_state {

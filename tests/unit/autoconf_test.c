@@ -45,7 +45,7 @@ static struct lab start(void)
 
     lab_address(&lab, "eth1", "2001:db8:1::1/64");
     tell_auto(&lab, true);
-    lab_wait(&lab, 1500);
+    lab_wait(&lab, 2500);
     lab6_forget_frames(&lab);
     return lab;
 }
@@ -355,7 +355,7 @@ TEST(autoconf_of_two_ports_the_better_router_decides_and_then_the_first_port)
 
     EXPECT_EQUAL(config_set_interface(lab.config, &second), OK);
     tell_auto(&lab, true);
-    lab_wait(&lab, 1500);
+    lab_wait(&lab, 2500);
     for (unsigned i = 0; i < ARRAY_COUNT(ports); i++) {
         for (unsigned port = 0; port < 2; port++) {
             struct nd_router_advertisement told = advertisement_of(1800);
@@ -396,7 +396,7 @@ TEST(autoconf_router_that_says_it_is_none_is_none)
     hear_neighbor(&lab, ROUTER, lab_host_mac(0, 9), (struct advertised){ .router = false });
     lab6_forget_frames(&lab);
     expect_nothing_learned(&lab);
-    lab_wait(&lab, 1500);
+    lab_wait(&lab, 2500);
     EXPECT_EQUAL(count_of(&lab, ICMP6_ROUTER_SOLICITATION), 1); /* is there another one? */
     finish(&lab);
 }
@@ -578,7 +578,7 @@ TEST(autoconf_prefix_becomes_an_address_that_is_asked_for_first)
     const struct address address = learned->address;
     ipv6_eui64(lab_port_mac(0), eui64);
     EXPECT(memcmp(address.bytes + 8, eui64, 8) != 0); /* it tells nothing of the card */
-    lab_wait(&lab, 1200);
+    lab_wait(&lab, 2200);
     EXPECT_EQUAL(learned_state(&lab, LEARNED), IPV6_ADDRESS_VALID);
     EXPECT(count_of(&lab, ICMP6_NEIGHBOR_SOLICITATION) >= 1);
     /* It answers, from where the default route leads, and so does the net's anycast address. */
@@ -598,6 +598,26 @@ TEST(autoconf_prefix_becomes_an_address_that_is_asked_for_first)
         EXPECT(mac_equal(out.bytes, lab_host_mac(0, 9)));
     }
     EXPECT(way_to(&lab, LEARNED "77").kind == NEXT_HOP_CONNECTED);
+    finish(&lab);
+}
+
+/* RFC 4862 5.4.2: all hosts of the link make one at once. */
+TEST(autoconf_addresses_are_asked_for_each_at_a_time_of_its_own)
+{
+    struct lab lab = start();
+    struct nd_router_advertisement told = advertisement_of(0);
+
+    for (uint8_t i = 0; i < AUTOCONF_PREFIX_MAX; i++) {
+        struct nd_prefix prefix = prefix_told(LEARNED, 1800, 1800);
+        prefix.prefix[7] = i;
+        add_prefix(&told, &prefix);
+    }
+    hear(&lab, ROUTER, &told);
+    lab_wait(&lab, 100);
+    unsigned soon = count_of(&lab, ICMP6_NEIGHBOR_SOLICITATION);
+    EXPECT(soon < AUTOCONF_PREFIX_MAX);
+    lab_wait(&lab, 1000);
+    EXPECT_EQUAL(soon + count_of(&lab, ICMP6_NEIGHBOR_SOLICITATION), AUTOCONF_PREFIX_MAX);
     finish(&lab);
 }
 
@@ -684,11 +704,11 @@ TEST(autoconf_prefix_is_not_believed_any_more_when_another_port_gets_it)
     struct lab lab = start();
 
     hear_usual(&lab);
-    lab_wait(&lab, 1500);
+    lab_wait(&lab, 2500);
     EXPECT_EQUAL(way_to(&lab, LEARNED "5").port, 0);
     lab_address(&lab, "eth1", LEARNED "1/64");
     lab_commit(&lab);
-    lab_wait(&lab, 1500);
+    lab_wait(&lab, 2500);
     EXPECT_EQUAL(way_to(&lab, LEARNED "5").port, 1);
     EXPECT_EQUAL(learned_state(&lab, LEARNED), IPV6_ADDRESS_NONE);
     hear_usual(&lab);
@@ -715,7 +735,7 @@ TEST(autoconf_net_of_several_ports_is_that_of_the_first_one_that_is_up)
 
     EXPECT_EQUAL(config_set_interface(lab.config, &second), OK);
     tell_auto(&lab, true);
-    lab_wait(&lab, 1500);
+    lab_wait(&lab, 2500);
     for (unsigned port = 2; port-- > 0;) {
         struct nd_router_advertisement told = advertisement_of(0);
         const struct nd_prefix prefix = prefix_told(LEARNED, 1800, 1800);
@@ -744,7 +764,7 @@ TEST(autoconf_prefix_that_is_autonomous_alone_makes_an_address_without_a_net)
     prefix.on_link = false;
     add_prefix(&told, &prefix);
     hear(&lab, ROUTER, &told);
-    lab_wait(&lab, 1500);
+    lab_wait(&lab, 2500);
     EXPECT_EQUAL(learned_state(&lab, LEARNED), IPV6_ADDRESS_VALID);
     EXPECT_EQUAL(way_to(&lab, LEARNED "5").kind, NEXT_HOP_GATEWAY); /* by the default route */
     finish(&lab);
@@ -788,10 +808,10 @@ TEST(autoconf_address_is_deprecated_and_then_goes)
 
     add_prefix(&told, &first);
     hear(&lab, ROUTER, &told);
-    lab_wait(&lab, 1500);
+    lab_wait(&lab, 2500);
     add_prefix(&told, &second);
     hear(&lab, ROUTER, &told);
-    lab_wait(&lab, 1500);
+    lab_wait(&lab, 2500);
     EXPECT(!learned_in(&lab, LEARNED)->deprecated);
     lab_wait(&lab, 50 * S);
     EXPECT(learned_in(&lab, LEARNED)->deprecated);
@@ -845,7 +865,7 @@ TEST(autoconf_address_is_the_same_when_the_link_comes_back)
 
     hear_usual(&lab);
     const struct address before = learned_in(&lab, LEARNED)->address;
-    lab_wait(&lab, 1500);
+    lab_wait(&lab, 2500);
     wire_nic_set_link(lab.cards[0], false);
     lab_wait(&lab, 300);
     expect_nothing_learned(&lab);
@@ -855,7 +875,7 @@ TEST(autoconf_address_is_the_same_when_the_link_comes_back)
     EXPECT_EQUAL(count_of(&lab, ICMP6_ROUTER_SOLICITATION), 1);
     hear_usual(&lab);
     EXPECT(address_equal(&learned_in(&lab, LEARNED)->address, &before));
-    lab_wait(&lab, 1500);
+    lab_wait(&lab, 2500);
     EXPECT_EQUAL(learned_state(&lab, LEARNED), IPV6_ADDRESS_VALID);
     EXPECT(leads_to(&lab, ROUTER));
     finish(&lab);
@@ -925,7 +945,7 @@ TEST(autoconf_address_of_the_second_try_is_used)
     hear_usual(&lab);
     lab_wait(&lab, 300);
     take_away(&lab, &learned_in(&lab, LEARNED)->address);
-    lab_wait(&lab, 1500);
+    lab_wait(&lab, 2500);
     EXPECT_EQUAL(learned_state(&lab, LEARNED), IPV6_ADDRESS_VALID);
     const struct address address = learned_in(&lab, LEARNED)->address;
     EXPECT_EQUAL(forwarding_kind(atomic_load(&lab.router->forwarding), &address), NEXT_HOP_LOCAL);
@@ -950,7 +970,7 @@ TEST(autoconf_prefixes_beyond_the_bound_are_left_out)
         count += learned_in(&lab, network) != NULL;
     }
     EXPECT_EQUAL(count, AUTOCONF_PREFIX_MAX);
-    lab_wait(&lab, 1500);
+    lab_wait(&lab, 2500);
     tell_auto(&lab, false);
     expect_nothing_learned(&lab);
     finish(&lab);
@@ -1049,7 +1069,7 @@ TEST(autoconf_neighbors_are_asked_as_often_as_the_link_wants)
     wire_nic_set_link(lab.cards[0], false); /* which forgets it */
     lab_wait(&lab, 300);
     wire_nic_set_link(lab.cards[0], true);
-    lab_wait(&lab, 1500);
+    lab_wait(&lab, 2500);
     told.retransmit_ms = 0;
     hear(&lab, ROUTER, &told);
     lab_wait(&lab, 2000);
@@ -1066,7 +1086,7 @@ TEST(autoconf_commit_of_something_else_changes_nothing)
     struct lab lab = start();
 
     hear_usual(&lab);
-    lab_wait(&lab, 1500);
+    lab_wait(&lab, 2500);
     const struct address learned = learned_in(&lab, LEARNED)->address;
     uint64_t left_s = valid_left_s(&lab, LEARNED);
     lab6_forget_frames(&lab);
@@ -1089,7 +1109,7 @@ TEST(autoconf_statement_that_goes_takes_all_that_was_learned)
     struct lab lab = start();
 
     hear_usual(&lab);
-    lab_wait(&lab, 1500);
+    lab_wait(&lab, 2500);
     tell_auto(&lab, false);
     expect_nothing_learned(&lab);
     EXPECT_EQUAL(ipv6_addresses_count(lab.router->ipv6_addresses), 3); /* of eth1 */
@@ -1105,7 +1125,7 @@ TEST(autoconf_address_that_a_statement_has_as_well_is_the_statements)
     char text[PREFIX_TEXT_MAX];
 
     hear_usual(&lab);
-    lab_wait(&lab, 1500);
+    lab_wait(&lab, 2500);
     const struct prefix own = { learned_in(&lab, LEARNED)->address, 64 };
     lab_address(&lab, "eth0", prefix_text(&own, text));
     lab_commit(&lab);
@@ -1131,7 +1151,7 @@ TEST(autoconf_advertisement_with_nothing_new_makes_no_view)
     struct lab lab = start();
 
     hear_usual(&lab);
-    lab_wait(&lab, 1500);
+    lab_wait(&lab, 2500);
     const struct forwarding *view = atomic_load(&lab.router->forwarding);
     for (unsigned i = 0; i < 5; i++) {
         hear_usual(&lab);
@@ -1147,7 +1167,7 @@ TEST(autoconf_address_is_still_learned_when_its_statement_goes)
     char text[PREFIX_TEXT_MAX];
 
     hear_usual(&lab);
-    lab_wait(&lab, 1500);
+    lab_wait(&lab, 2500);
     const struct prefix own = { learned_in(&lab, LEARNED)->address, 64 };
     lab_address(&lab, "eth0", prefix_text(&own, text));
     lab_commit(&lab);
@@ -1193,7 +1213,7 @@ TEST(autoconf_without_memory_it_is_learned_when_it_is_told_again)
         done = host_allocation_count() <= n;
         host_fail_allocation(UINT64_MAX);
         hear_usual(&lab);
-        lab_wait(&lab, 1500);
+        lab_wait(&lab, 2500);
         EXPECT_EQUAL(learned_state(&lab, LEARNED), IPV6_ADDRESS_VALID);
         EXPECT(leads_to(&lab, ROUTER));
         EXPECT_EQUAL(way_to(&lab, LEARNED "5").kind, NEXT_HOP_CONNECTED);
