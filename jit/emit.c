@@ -75,6 +75,7 @@ static struct opcode opcode_of(uint64_t spelled)
 /* The operand that ModRM.rm is: a register, or memory. */
 struct operand {
     bool is_memory;
+    bool is_word; /* with EVEX: memory is one lane, and the right operand of all */
     unsigned number;
     struct memory_operand memory;
 };
@@ -87,6 +88,11 @@ static struct operand in_register(unsigned number)
 static struct operand in_memory(struct memory_operand memory)
 {
     return (struct operand){ .is_memory = true, .memory = memory };
+}
+
+static struct operand in_word(struct memory_operand memory)
+{
+    return (struct operand){ .is_memory = true, .is_word = true, .memory = memory };
 }
 
 /* What extends ModRM and SIB: bit 3 of the base, or of the register there; bit 3 of the index. */
@@ -186,7 +192,8 @@ static void evex(struct emit *emit, enum vector_width width, uint64_t spelled, u
     put8(emit, (~reg >> 3 & 1) << 7 | (x ^ 1) << 6 | (high_base(&operand) ^ 1) << 5 |
                    (~reg >> 4 & 1) << 4 | opcode.map);
     put8(emit, (unsigned)opcode.wide << 7 | (~left & 15) << 3 | 1 << 2 | opcode.prefix);
-    put8(emit, (unsigned)width << 5 | (~left >> 4 & 1) << 3 | mask);
+    put8(emit,
+         (unsigned)width << 5 | (unsigned)operand.is_word << 4 | (~left >> 4 & 1) << 3 | mask);
     put8(emit, opcode.byte);
     put_modrm(emit, reg, &operand, false);
 }
@@ -454,6 +461,11 @@ void emit_neg32(struct emit *emit, enum gpr to)
     legacy(emit, 0xf7, 3, in_register(to));
 }
 
+void emit_not32(struct emit *emit, enum gpr to)
+{
+    legacy(emit, 0xf7, 2, in_register(to));
+}
+
 void emit_bswap32(struct emit *emit, enum gpr to)
 {
     put_short(emit, 0x0fc8, to);
@@ -539,6 +551,11 @@ void emit_sse_movd(struct emit *emit, unsigned to, enum gpr from)
     legacy(emit, TO_VECTOR, to, in_register(from));
 }
 
+void emit_sse_movd_load(struct emit *emit, unsigned to, struct memory_operand from)
+{
+    legacy(emit, TO_VECTOR, to, in_memory(from));
+}
+
 void emit_sse_pshufd(struct emit *emit, unsigned to, unsigned from, uint8_t order)
 {
     legacy(emit, 0x660f70, to, in_register(from));
@@ -608,6 +625,13 @@ void emit_evex(struct emit *emit, enum vector_width width, enum vector_operation
     evex(emit, width, operations[operation], 0, to, left, in_register(right));
 }
 
+void emit_evex_word(struct emit *emit, enum vector_width width, enum vector_operation operation,
+                    unsigned to, unsigned left, struct memory_operand right)
+{
+    CHECK(operation != VECTOR_PCMPEQD && operation != VECTOR_PCMPGTD);
+    evex(emit, width, operations[operation], 0, to, left, in_word(right));
+}
+
 void emit_evex_vmovdqu32_load(struct emit *emit, enum vector_width width, unsigned to,
                               struct memory_operand from)
 {
@@ -631,6 +655,12 @@ void emit_evex_vpbroadcastd_load(struct emit *emit, enum vector_width width, uns
     evex(emit, width, BROADCAST, 0, to, 0, in_memory(from));
 }
 
+void emit_evex_vpbroadcastd_merge(struct emit *emit, enum vector_width width, unsigned to,
+                                  unsigned mask, struct memory_operand from)
+{
+    evex(emit, width, BROADCAST, mask, to, 0, in_memory(from));
+}
+
 static void compare(struct emit *emit, enum vector_width width, enum comparison comparison,
                     unsigned to_mask, unsigned mask, unsigned left, struct operand right)
 {
@@ -649,6 +679,13 @@ void emit_evex_vpcmpud_load(struct emit *emit, enum vector_width width, enum com
                             struct memory_operand right)
 {
     compare(emit, width, comparison, to_mask, mask, left, in_memory(right));
+}
+
+void emit_evex_vpcmpud_word(struct emit *emit, enum vector_width width, enum comparison comparison,
+                            unsigned to_mask, unsigned mask, unsigned left,
+                            struct memory_operand right)
+{
+    compare(emit, width, comparison, to_mask, mask, left, in_word(right));
 }
 
 void emit_kmovw(struct emit *emit, enum gpr to, unsigned from_mask)

@@ -160,6 +160,7 @@ void emit_imul32_value(struct emit *emit, enum gpr to, enum gpr from, uint32_t v
 void emit_imul64(struct emit *emit, enum gpr to, enum gpr from);
 void emit_div32(struct emit *emit, enum gpr by); /* EDX:EAX: quotient to EAX, remainder to EDX */
 void emit_neg32(struct emit *emit, enum gpr to);
+void emit_not32(struct emit *emit, enum gpr to);
 void emit_bswap32(struct emit *emit, enum gpr to);
 void emit_swap16(struct emit *emit, enum gpr to); /* its two lowest bytes change places (rol) */
 void emit_popcnt32(struct emit *emit, enum gpr to, enum gpr from);
@@ -201,6 +202,7 @@ void emit_sse_movdqa(struct emit *emit, unsigned to, unsigned from);
 void emit_sse_movdqu_load(struct emit *emit, unsigned to, struct memory_operand from);
 void emit_sse_movdqu_store(struct emit *emit, struct memory_operand to, unsigned from);
 void emit_sse_movd(struct emit *emit, unsigned to, enum gpr from); /* zeroes above */
+void emit_sse_movd_load(struct emit *emit, unsigned to, struct memory_operand from);
 void emit_sse_pshufd(struct emit *emit, unsigned to, unsigned from, uint8_t order);
 void emit_sse_movmskps(struct emit *emit, enum gpr to, unsigned from); /* signs of the 4 lanes */
 
@@ -231,6 +233,9 @@ enum comparison {
 
 void emit_evex(struct emit *emit, enum vector_width width, enum vector_operation operation,
                unsigned to, unsigned left, unsigned right);
+/* The right operand of every lane is the one word in memory. */
+void emit_evex_word(struct emit *emit, enum vector_width width, enum vector_operation operation,
+                    unsigned to, unsigned left, struct memory_operand right);
 void emit_evex_vmovdqu32_load(struct emit *emit, enum vector_width width, unsigned to,
                               struct memory_operand from);
 void emit_evex_vmovdqu32_store(struct emit *emit, enum vector_width width, struct memory_operand to,
@@ -238,10 +243,16 @@ void emit_evex_vmovdqu32_store(struct emit *emit, enum vector_width width, struc
 void emit_evex_vpbroadcastd(struct emit *emit, enum vector_width width, unsigned to, enum gpr from);
 void emit_evex_vpbroadcastd_load(struct emit *emit, enum vector_width width, unsigned to,
                                  struct memory_operand from);
+/* Lanes that `mask` leaves out stay. */
+void emit_evex_vpbroadcastd_merge(struct emit *emit, enum vector_width width, unsigned to,
+                                  unsigned mask, struct memory_operand from);
 /* Unsigned; lanes that `mask` leaves out compare false. */
 void emit_evex_vpcmpud(struct emit *emit, enum vector_width width, enum comparison comparison,
                        unsigned to_mask, unsigned mask, unsigned left, unsigned right);
 void emit_evex_vpcmpud_load(struct emit *emit, enum vector_width width, enum comparison comparison,
+                            unsigned to_mask, unsigned mask, unsigned left,
+                            struct memory_operand right);
+void emit_evex_vpcmpud_word(struct emit *emit, enum vector_width width, enum comparison comparison,
                             unsigned to_mask, unsigned mask, unsigned left,
                             struct memory_operand right);
 void emit_kmovw(struct emit *emit, enum gpr to, unsigned from_mask);

@@ -221,6 +221,8 @@ TEST(emitted_forms_of_one_register_decode)
         EXPECT_DECODED(&bench, "div %s", names32[at]);
         emit_neg32(begin(&bench), at);
         EXPECT_DECODED(&bench, "neg %s", names32[at]);
+        emit_not32(begin(&bench), at);
+        EXPECT_DECODED(&bench, "not %s", names32[at]);
         emit_bswap32(begin(&bench), at);
         EXPECT_DECODED(&bench, "bswap %s", names32[at]);
         emit_swap16(begin(&bench), at);
@@ -370,6 +372,8 @@ TEST(emitted_vector_memory_operands_decode)
         reg = (reg + 7) % 16;
         emit_sse_load(begin(&bench), VECTOR_PCMPGTD, reg, memory);
         EXPECT_DECODED(&bench, "pcmpgtd xmm%u, xmmword ptr %s", reg, text);
+        emit_sse_movd_load(begin(&bench), reg, memory);
+        EXPECT_DECODED(&bench, "movd xmm%u, dword ptr %s", reg, text);
         emit_sse_movdqu_load(begin(&bench), reg, memory);
         EXPECT_DECODED(&bench, "movdqu xmm%u, xmmword ptr %s", reg, text);
         emit_sse_movdqu_store(begin(&bench), memory, reg);
@@ -395,6 +399,14 @@ TEST(emitted_vector_memory_operands_decode)
             EXPECT_DECODED(&bench, "vmovdqu32 %s %s, %s", sizes[width], text, name);
             emit_evex_vpbroadcastd_load(begin(&bench), width, number, memory);
             EXPECT_DECODED(&bench, "vpbroadcastd %s, dword ptr %s", name, text);
+            emit_evex_vpbroadcastd_merge(begin(&bench), width, number, 3, memory);
+            EXPECT_DECODED(&bench, "vpbroadcastd %s {k3}, dword ptr %s", name, text);
+            emit_evex_word(begin(&bench), width, VECTOR_PSUBD, number, 31 - number, memory);
+            EXPECT_DECODED(&bench, "vpsubd %s, %s, dword ptr %s {1to%u}", name,
+                           vector(width, 31 - number), text, 4u << width);
+            emit_evex_vpcmpud_word(begin(&bench), width, COMPARE_EQUAL, 1, 2, number, memory);
+            EXPECT_DECODED(&bench, "vpcmpud k1 {k2}, %s, dword ptr %s {1to%u}, 0x00", name, text,
+                           4u << width);
             emit_evex_vpcmpud_load(begin(&bench), width, COMPARE_NOT_GREATER, 1, 2, number, memory);
             EXPECT_DECODED(&bench, "vpcmpud k1 {k2}, %s, %s %s, 0x02", name, sizes[width], text);
         }
