@@ -1,0 +1,19 @@
+/* What a list of ranges comes to when the first one that holds a value wins: disjoint intervals
+ * that together are all values. */
+#pragma once
+
+#include "jit/jit.h"
+
+struct intervals {
+    unsigned count;    /* at least 1, at most twice the number of ranges plus 1 */
+    uint32_t *last;    /* of each; ascending, the last one is UINT32_MAX */
+    uint32_t *answers; /* neighbours differ; JIT_NONE where no range is */
+};
+
+/* Ranges are `field` of each rule. The bit of each rule that owns a value of its own is set in
+ * seen[], which holds bits for `count` rules and is cleared first. ERROR_NO_MEMORY: *intervals is
+ * as it was. */
+enum error intervals_make(const struct jit_rule *rules, unsigned count, unsigned field,
+                          const struct pause *pause, uint64_t *seen,
+                          struct intervals *intervals) MUST_CHECK;
+void intervals_free(struct intervals *intervals);

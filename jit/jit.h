@@ -1,0 +1,93 @@
+/* Filters compiled to machine code: which is the first rule that a packet matches?
+ *
+ * A rule is a box: for each of a few 32-bit fields the range of values that it wants. What a field
+ * means is the caller's affair, as is how a packet becomes fields; an IPv6 address is four of them,
+ * the most significant first, and a prefix is a range of each. A field of bits is tested otherwise:
+ * the bits under a mask must have a value. The first rule that is content with all fields gives the
+ * answer, or JIT_NONE does.
+ *
+ * How it is done depends on the shape of the rules. Where one field alone is in use, they become
+ * disjoint intervals, and these a tree of vectors (search_tree.h). Where several are, all rules are
+ * tried, on as many packets at once as a vector has lanes (linear_code.h). Neither takes a branch
+ * that depends on a packet. The code is for the vectors it was asked for, so that each kind can be
+ * tried on a machine that has better ones.
+ *
+ * A filter does not change. Any number of cores may run it at a time. */
+#pragma once
+
+#include "kernel/base/pause.h"
+#include "kernel/base/types.h"
+
+enum {
+    JIT_FIELD_MAX = 16,     /* IPv6 with all that a statement can ask for is 15 */
+    JIT_RULE_MAX = 1 << 20, /* offsets into the tables are of 32 bits */
+    JIT_GENERAL_MAX = 256,  /* rules over several fields, after normalisation: tried one by one */
+};
+
+/* The answer where no rule matches; also what a rule may answer. */
+#define JIT_NONE UINT32_MAX
+
+/* first <= last, both belong to it. Of a field of bits: first is the value that the bits set in
+ * last must have; it has none beside these. */
+struct jit_range {
+    uint32_t first;
+    uint32_t last;
+};
+
+struct jit_rule {
+    struct jit_range fields[JIT_FIELD_MAX];
+    uint32_t answer; /* several rules may have the same */
+};
+
+/* What any value is content with. */
+static const struct jit_range JIT_ANY = { 0, UINT32_MAX }; /* of a field of numbers */
+static const struct jit_range JIT_ANY_BITS = { 0, 0 };
+
+/* From the least to the best. */
+enum jit_vectors {
+    JIT_SSE2, /* all x86-64 processors: 4 lanes */
+    JIT_AVX2, /* 8 lanes */
+    JIT_AVX512,
+    JIT_VECTORS_COUNT,
+};
+
+/* The best that this processor has. */
+enum jit_vectors jit_vectors_best(void);
+
+/* How to compile. */
+struct jit_plan {
+    unsigned field_count; /* 1 to JIT_FIELD_MAX; rules' other fields are not looked at */
+    uint32_t bits;        /* one for each field: whether it is one of bits */
+    enum jit_vectors vectors;
+    const struct pause *pause; /* or NULL */
+};
+
+struct jit_filter;
+
+/* The filter, in *filter; the rules are not needed any more. ERROR_BAD_VALUE: a range is reversed,
+ * or a value has bits that its mask has not. ERROR_FULL: more rules than the bounds above.
+ * ERROR_NO_MEMORY: for code or for tables. With an error *filter is as it was. */
+enum error jit_filter_compile(const struct jit_plan *plan, const struct jit_rule *rules,
+                              unsigned count, struct jit_filter **filter) MUST_CHECK;
+void jit_filter_destroy(struct jit_filter *filter); /* NULL is allowed */
+
+/* Answers for the first `count` (at most BATCH_MAX) packets: fields[f][i] is field f of packet i.
+ * There are as many rows as the plan has fields; those that no rule asks for need not be set. The
+ * other elements of answers may be written, too, with anything. The processor has the vectors of
+ * the plan. */
+void jit_filter_run(const struct jit_filter *filter, const uint32_t (*fields)[BATCH_MAX],
+                    unsigned count, uint32_t answers[BATCH_MAX]);
+
+/* No packet comes to this rule (0 to count - 1), as rules before it match them all. Always known
+ * where one field is in use; with several, one earlier rule must match all that this one does. */
+bool jit_filter_is_shadowed(const struct jit_filter *filter, unsigned rule);
+
+struct jit_description {
+    const char *shape; /* "intervals" or "linear" */
+    enum jit_vectors vectors;
+    unsigned parts; /* intervals that differ from their neighbours, or rules that are tried */
+    unsigned code_bytes;
+    size_t table_bytes;
+    const uint8_t *code;
+};
+void jit_filter_describe(const struct jit_filter *filter, struct jit_description *description);

@@ -1,0 +1,132 @@
+/* covers: jit/filter.c */
+/* covers: jit/intervals.c */
+/* covers: jit/rule_list.c */
+/* covers: jit/search_tree.c */
+/* covers: jit/linear_code.c */
+/* Whatever the rules: they are refused, or every kind of code finds what a search from the start
+ * finds, at all their bounds. */
+#include "jit/jit.h"
+#include "kernel/platform.h"
+#include "tests/host/host.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { RULES = 320 };
+
+/* What is left of the input; behind its end are zeros. */
+struct input {
+    const uint8_t *bytes;
+    size_t left;
+};
+
+static uint8_t take(struct input *input)
+{
+    if (input->left == 0)
+        return 0;
+    input->left--;
+    return *input->bytes++;
+}
+
+/* Two bytes, of which the second one decides whether they are the high or the low end. */
+static uint32_t take_value(struct input *input)
+{
+    uint32_t high = take(input), low = take(input);
+
+    return low == 0xff ? high << 24 | 0xffffff : low % 2 ? high << 24 | low : high << 8 | low;
+}
+
+static bool is_bits(const struct jit_plan *plan, unsigned field)
+{
+    return (plan->bits >> field & 1) != 0;
+}
+
+/* An answer, which fields, and of each its range. */
+static struct jit_rule take_rule(struct input *input, const struct jit_plan *plan)
+{
+    struct jit_rule rule = { .answer = take(input) % 8 };
+    unsigned count = take(input) % 4;
+
+    for (unsigned field = 0; field < plan->field_count; field++)
+        rule.fields[field] = is_bits(plan, field) ? JIT_ANY_BITS : JIT_ANY;
+    while (count-- > 0) {
+        unsigned field = take(input) % plan->field_count;
+        rule.fields[field].first = take_value(input);
+        rule.fields[field].last = take_value(input);
+    }
+    return rule;
+}
+
+static bool matches(const struct jit_plan *plan, const struct jit_rule *rule,
+                    const uint32_t (*fields)[BATCH_MAX], unsigned packet)
+{
+    for (unsigned field = 0; field < plan->field_count; field++) {
+        const struct jit_range *range = &rule->fields[field];
+        uint32_t value = fields[field][packet];
+        if (is_bits(plan, field) ? (value & range->last) != range->first
+                                 : value < range->first || value > range->last)
+            return false;
+    }
+    return true;
+}
+
+static void check_packets(const struct jit_plan *plan, const struct jit_rule *rules, unsigned count,
+                          const struct jit_filter *filter, const uint32_t (*fields)[BATCH_MAX])
+{
+    uint32_t answers[BATCH_MAX];
+
+    jit_filter_run(filter, fields, BATCH_MAX, answers);
+    for (unsigned packet = 0; packet < BATCH_MAX; packet++) {
+        unsigned rule = 0;
+        while (rule < count && !matches(plan, &rules[rule], fields, packet))
+            rule++;
+        CHECK(answers[packet] == (rule < count ? rules[rule].answer : JIT_NONE));
+        CHECK(rule == count || !jit_filter_is_shadowed(filter, rule));
+    }
+}
+
+/* Each rule's corners, and what lies beside them. */
+static void check_rules(const struct jit_plan *plan, const struct jit_rule *rules, unsigned count,
+                        const struct jit_filter *filter)
+{
+    uint32_t fields[JIT_FIELD_MAX][BATCH_MAX] = { { 0 } };
+
+    check_packets(plan, rules, count, filter, (const uint32_t(*)[BATCH_MAX])fields);
+    for (unsigned rule = 0; rule < count; rule++) {
+        for (unsigned packet = 0; packet < BATCH_MAX; packet++) {
+            for (unsigned field = 0; field < plan->field_count; field++) {
+                const struct jit_range *range = &rules[rule].fields[field];
+                bool is_end = (packet >> (field % 3) & 1) != 0;
+                uint32_t step = packet / 8 % plan->field_count == field ? packet / 32 * 2 - 1 : 0;
+                fields[field][packet] =
+                    step + (is_end && !is_bits(plan, field) ? range->last : range->first);
+            }
+        }
+        check_packets(plan, rules, count, filter, (const uint32_t(*)[BATCH_MAX])fields);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static struct jit_rule rules[RULES];
+    struct input input = { data, size };
+    struct jit_plan plan = { .field_count = 1 + take(&input) % JIT_FIELD_MAX };
+    struct jit_filter *filter = NULL;
+    unsigned count = 0;
+
+    plan.bits = take(&input);
+    unsigned failing = take(&input);
+    while (count < RULES && input.left > 0)
+        rules[count++] = take_rule(&input, &plan);
+    for (unsigned vectors = JIT_SSE2; vectors <= jit_vectors_best(); vectors++) {
+        plan.vectors = vectors;
+        host_fail_allocation(failing < 16 ? failing : UINT64_MAX);
+        enum error error = jit_filter_compile(&plan, rules, count, &filter);
+        host_fail_allocation(UINT64_MAX);
+        if (error == OK)
+            check_rules(&plan, rules, count, filter);
+        CHECK((error == OK) == (filter != NULL));
+        jit_filter_destroy(filter);
+        filter = NULL;
+    }
+    return 0;
+}

@@ -1,0 +1,459 @@
+/* Compiled filters against a list that is searched from its start, for every kind of vector that
+ * this machine has. */
+#include <Zydis/Zydis.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "jit/jit.h"
+#include "kernel/base/random.h"
+#include "tests/unit/test.h"
+
+enum { SPACE = 512, RULES = 3000 };
+
+static uint64_t random_state = 1;
+
+static unsigned below(unsigned limit)
+{
+    return random_below(&random_state, limit);
+}
+
+static uint32_t any_word(void)
+{
+    return (uint32_t)random_next(&random_state);
+}
+
+/* So many; `make test` asks for more of an optimized build. */
+static unsigned comparisons(void)
+{
+    const char *wanted = getenv("TSUJI_COMPARISONS");
+
+    return wanted ? (unsigned)strtoul(wanted, NULL, 10) : 1000000;
+}
+
+struct batch {
+    uint32_t fields[JIT_FIELD_MAX][BATCH_MAX];
+};
+
+/* ---- The list -------------------------------------------------------------------------------- */
+
+static bool is_bits(const struct jit_plan *plan, unsigned field)
+{
+    return (plan->bits >> field & 1) != 0;
+}
+
+static bool matches(const struct jit_plan *plan, const struct jit_rule *rule,
+                    const struct batch *batch, unsigned column)
+{
+    for (unsigned field = 0; field < plan->field_count; field++) {
+        const struct jit_range *range = &rule->fields[field];
+        uint32_t value = batch->fields[field][column];
+        if (is_bits(plan, field) ? (value & range->last) != range->first
+                                 : value < range->first || value > range->last)
+            return false;
+    }
+    return true;
+}
+
+/* The number of the first rule that matches, or count. */
+static unsigned first_match(const struct jit_plan *plan, const struct jit_rule *rules,
+                            unsigned count, const struct batch *batch, unsigned column)
+{
+    unsigned rule = 0;
+
+    while (rule < count && !matches(plan, &rules[rule], batch, column))
+        rule++;
+    return rule;
+}
+
+/* ---- Rules and packets ----------------------------------------------------------------------- */
+
+static struct jit_rule any_rule(const struct jit_plan *plan, uint32_t answer)
+{
+    struct jit_rule rule = { .answer = answer };
+
+    for (unsigned field = 0; field < plan->field_count; field++)
+        rule.fields[field] = is_bits(plan, field) ? JIT_ANY_BITS : JIT_ANY;
+    return rule;
+}
+
+/* Any, one value, a prefix, or what lies between two values; some around the same places, so that
+ * they nest, overlap and touch. */
+static struct jit_range random_range(void)
+{
+    uint32_t near = below(2) ? any_word() : below(SPACE) * 0x01000100;
+    uint32_t other = below(2) ? near + below(SPACE) : any_word();
+    uint32_t host = (uint32_t)(0xffffffffull >> below(33));
+
+    switch (below(4)) {
+    case 0:
+        return JIT_ANY;
+    case 1:
+        return (struct jit_range){ near, near };
+    case 2:
+        return (struct jit_range){ near & ~host, near | host };
+    default:
+        return (struct jit_range){ MIN_OF(near, other), MAX_OF(near, other) };
+    }
+}
+
+static struct jit_range random_bits(void)
+{
+    uint32_t mask = below(2) ? 0 : any_word() & any_word() & any_word();
+
+    return (struct jit_range){ any_word() & mask, mask };
+}
+
+static void random_rules(const struct jit_plan *plan, struct jit_rule *rules, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        rules[i] = any_rule(plan, below(4) || i == 0 ? i : rules[i - 1].answer);
+        for (unsigned field = 0; field < plan->field_count; field++)
+            rules[i].fields[field] = is_bits(plan, field) ? random_bits() : random_range();
+    }
+}
+
+/* Around the bounds of the range, or anywhere. */
+static uint32_t value_near(const struct jit_plan *plan, unsigned field,
+                           const struct jit_range *range)
+{
+    if (is_bits(plan, field))
+        return range->first | (any_word() & ~range->last);
+    switch (below(8)) {
+    case 0:
+        return range->first - 1;
+    case 1:
+        return range->first;
+    case 2:
+        return range->last;
+    case 3:
+        return range->last + 1;
+    case 4:
+        return any_word();
+    default:
+        return range->first + below(MAX_OF(range->last - range->first, 1u));
+    }
+}
+
+/* Each packet is near one of the rules, most of it. */
+static void random_batch(const struct jit_plan *plan, const struct jit_rule *rules, unsigned count,
+                         struct batch *batch)
+{
+    const struct jit_rule any = any_rule(plan, 0);
+
+    for (unsigned column = 0; column < BATCH_MAX; column++) {
+        const struct jit_rule *near = count > 0 ? &rules[below(count)] : &any;
+        for (unsigned field = 0; field < plan->field_count; field++)
+            batch->fields[field][column] = value_near(plan, field, &near->fields[field]);
+    }
+}
+
+/* ---- Comparing ------------------------------------------------------------------------------- */
+
+static struct jit_filter *compile(const struct jit_plan *plan, const struct jit_rule *rules,
+                                  unsigned count)
+{
+    struct jit_filter *filter = NULL;
+
+    EXPECT_EQUAL(jit_filter_compile(plan, rules, count, &filter), OK);
+    return filter;
+}
+
+static void compare(const struct jit_plan *plan, const struct jit_rule *rules, unsigned count,
+                    const struct jit_filter *filter, const struct batch *batch, unsigned columns)
+{
+    uint32_t answers[BATCH_MAX];
+
+    jit_filter_run(filter, (const uint32_t(*)[BATCH_MAX])batch->fields, columns, answers);
+    for (unsigned column = 0; column < columns; column++) {
+        unsigned rule = first_match(plan, rules, count, batch, column);
+        EXPECT_EQUAL(answers[column], rule < count ? rules[rule].answer : JIT_NONE);
+        EXPECT(rule == count || !jit_filter_is_shadowed(filter, rule));
+    }
+}
+
+static void compare_random(const struct jit_plan *plan, const struct jit_rule *rules,
+                           unsigned count, unsigned packets)
+{
+    struct jit_filter *filter = compile(plan, rules, count);
+    struct batch batch;
+
+    for (unsigned i = 0; i < packets; i += BATCH_MAX) {
+        random_batch(plan, rules, count, &batch);
+        compare(plan, rules, count, filter, &batch, i == 0 ? 1 + below(BATCH_MAX) : BATCH_MAX);
+    }
+    jit_filter_destroy(filter);
+}
+
+/* ---- One field ------------------------------------------------------------------------------- */
+
+/* All values at which something may change, by lists of any length: each number of levels, and the
+ * first and last node of each, comes up. */
+TEST(filter_of_one_field_is_right_at_every_bound)
+{
+    static struct jit_rule rules[RULES];
+    struct batch batch;
+    unsigned done = 0;
+
+    for (unsigned round = 0; done < comparisons() / 2; round++) {
+        struct jit_plan plan = { .field_count = 1 + below(3),
+                                 .vectors = round % (jit_vectors_best() + 1) };
+        unsigned field = below(plan.field_count), count = below(round % 16 == 0 ? 300 : 20);
+        for (unsigned i = 0; i < count; i++) {
+            rules[i] = any_rule(&plan, below(4) || i == 0 ? i : rules[i - 1].answer);
+            rules[i].fields[field] = random_range();
+        }
+        struct jit_filter *filter = compile(&plan, rules, count);
+        struct jit_description description;
+        jit_filter_describe(filter, &description);
+        if (description.parts > 1)
+            EXPECT_TEXT(description.shape, "intervals");
+        for (unsigned i = 0; i < count; i += BATCH_MAX / 4) {
+            random_batch(&plan, rules, count, &batch);
+            for (unsigned k = 0; k < BATCH_MAX; k++) {
+                const struct jit_range *range = &rules[MIN_OF(i + k / 4, count - 1)].fields[field];
+                const uint32_t bounds[] = { range->first - 1, range->first, range->last,
+                                            range->last + 1 };
+                batch.fields[field][k] = bounds[k % 4];
+            }
+            compare(&plan, rules, count, filter, &batch, BATCH_MAX);
+            done += BATCH_MAX;
+        }
+        jit_filter_destroy(filter);
+        done++;
+    }
+}
+
+/* So many intervals that the tree has all its levels: against a search by halves, as the rules do
+ * not overlap. */
+TEST(filter_of_many_prefixes_finds_each_of_them)
+{
+    enum { MANY = 60000, STRIDE = 0x10000 };
+    struct jit_rule *rules = calloc(MANY, sizeof(*rules));
+    struct batch batch;
+    uint32_t answers[BATCH_MAX];
+
+    for (unsigned vectors = JIT_SSE2; vectors <= jit_vectors_best(); vectors++) {
+        struct jit_plan plan = { .field_count = 1, .vectors = vectors };
+        for (unsigned i = 0; i < MANY; i++) {
+            uint32_t first = i * STRIDE + 1;
+            rules[i] = any_rule(&plan, i);
+            rules[i].fields[0] = (struct jit_range){ first, first + i % (STRIDE - 2) };
+        }
+        struct jit_filter *filter = compile(&plan, rules, MANY);
+        for (unsigned i = 0; i < MANY; i += BATCH_MAX / 4) {
+            for (unsigned k = 0; k < BATCH_MAX; k++) {
+                const struct jit_range *range = &rules[i + k / 4 < MANY ? i + k / 4 : 0].fields[0];
+                batch.fields[0][k] = k % 2 ? range->first - 1 + k % 4 / 2 : range->last + k % 4 / 2;
+            }
+            jit_filter_run(filter, (const uint32_t(*)[BATCH_MAX])batch.fields, BATCH_MAX, answers);
+            for (unsigned k = 0; k < BATCH_MAX; k++) {
+                unsigned rule = batch.fields[0][k] / STRIDE;
+                const struct jit_range *range = &rules[rule].fields[0];
+                bool is_in = rule < MANY && range->first <= batch.fields[0][k] &&
+                             batch.fields[0][k] <= range->last;
+                EXPECT_EQUAL(answers[k], is_in ? rule : JIT_NONE);
+            }
+        }
+        jit_filter_destroy(filter);
+    }
+    free(rules);
+}
+
+/* The first field is one of bits, which is no range of one value. */
+TEST(filter_that_asks_for_nothing_has_one_answer)
+{
+    for (unsigned vectors = JIT_SSE2; vectors <= jit_vectors_best(); vectors++) {
+        struct jit_plan plan = { .field_count = 2, .bits = 1, .vectors = vectors };
+        struct jit_rule rule = any_rule(&plan, 7);
+        compare_random(&plan, NULL, 0, 100);
+        compare_random(&plan, &rule, 1, 100);
+    }
+}
+
+/* ---- Several fields -------------------------------------------------------------------------- */
+
+TEST(filter_of_several_fields_is_right)
+{
+    enum { PACKETS_A_FILTER = 512 };
+    static struct jit_rule rules[JIT_GENERAL_MAX];
+
+    for (unsigned done = 0, round = 0; done < comparisons() / 2;
+         done += PACKETS_A_FILTER, round++) {
+        struct jit_plan plan = { .field_count = 1 + below(JIT_FIELD_MAX),
+                                 .bits = below(2) ? any_word() & any_word() : 0,
+                                 .vectors = round % (jit_vectors_best() + 1) };
+        unsigned count = below(round % 16 == 0 ? JIT_GENERAL_MAX + 1 : 40);
+        random_rules(&plan, rules, count);
+        /* Mostly few fields in use, or nothing would ever match. */
+        for (unsigned i = 0; i < count; i++) {
+            for (unsigned field = 0; field < plan.field_count; field++) {
+                if (below(plan.field_count) > 2)
+                    rules[i].fields[field] = any_rule(&plan, 0).fields[field];
+            }
+        }
+        compare_random(&plan, rules, count, PACKETS_A_FILTER);
+    }
+}
+
+static struct jit_rule rule_of(struct jit_range a, struct jit_range b, uint32_t answer)
+{
+    return (struct jit_rule){ .fields = { a, b }, .answer = answer };
+}
+
+static unsigned parts_of(const struct jit_filter *filter)
+{
+    struct jit_description description;
+
+    jit_filter_describe(filter, &description);
+    return description.parts;
+}
+
+TEST(filter_names_the_rules_that_no_packet_comes_to)
+{
+    struct jit_plan plan = { .field_count = 2 };
+    const struct jit_range low = { 0, 99 }, high = { 50, 200 }, both = { 10, 150 };
+    const struct jit_rule one[] = { rule_of(low, JIT_ANY, 0), rule_of(high, JIT_ANY, 1),
+                                    rule_of(both, JIT_ANY, 2), rule_of(JIT_ANY, JIT_ANY, 3) };
+    const struct jit_rule two[] = { rule_of(low, low, 0), rule_of(high, high, 1),
+                                    rule_of(both, both, 2),
+                                    rule_of((struct jit_range){ 5, 99 }, low, 3) };
+
+    struct jit_filter *filter = compile(&plan, one, ARRAY_COUNT(one));
+    for (unsigned i = 0; i < ARRAY_COUNT(one); i++)
+        EXPECT_EQUAL(jit_filter_is_shadowed(filter, i), i == 2);
+    EXPECT_EQUAL(parts_of(filter), 3);
+    jit_filter_destroy(filter);
+
+    filter = compile(&plan, two, ARRAY_COUNT(two));
+    for (unsigned i = 0; i < ARRAY_COUNT(two); i++)
+        EXPECT_EQUAL(jit_filter_is_shadowed(filter, i), i == 3);
+    EXPECT_EQUAL(parts_of(filter), 3);
+    jit_filter_destroy(filter);
+}
+
+TEST(filter_makes_one_box_of_neighbours_with_one_answer)
+{
+    struct jit_plan plan = { .field_count = 3, .bits = 4 };
+    const struct jit_range port = { 80, 80 };
+    const struct jit_rule rules[] = {
+        rule_of((struct jit_range){ 0, 9 }, port, 0),
+        rule_of((struct jit_range){ 20, 29 }, port, 0),    /* apart from the first */
+        rule_of((struct jit_range){ 10, 19 }, port, 0),    /* now all three are one */
+        rule_of((struct jit_range){ 30, 39 }, port, 1),    /* another answer */
+        rule_of((struct jit_range){ 41, 49 }, port, 1),    /* 40 is in neither */
+        rule_of((struct jit_range){ 50, 59 }, JIT_ANY, 1), /* two fields differ */
+    };
+    struct jit_filter *filter = compile(&plan, rules, ARRAY_COUNT(rules));
+
+    EXPECT_EQUAL(parts_of(filter), 4);
+    jit_filter_destroy(filter);
+    for (unsigned vectors = JIT_SSE2; vectors <= jit_vectors_best(); vectors++) {
+        plan.vectors = vectors;
+        compare_random(&plan, rules, ARRAY_COUNT(rules), 10000);
+    }
+}
+
+/* ---- The code -------------------------------------------------------------------------------- */
+
+/* A disassembler reads all of it: instruction by instruction, up to one return, which is the end.
+ */
+static void expect_decodes(const struct jit_filter *filter)
+{
+    struct jit_description description;
+    ZydisDecoder decoder;
+    ZydisDecodedInstruction instruction;
+    unsigned at = 0;
+
+    jit_filter_describe(filter, &description);
+    EXPECT(
+        ZYAN_SUCCESS(ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64)));
+    while (at < description.code_bytes) {
+        EXPECT(ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(
+            &decoder, NULL, description.code + at, description.code_bytes - at, &instruction)));
+        at += instruction.length;
+        EXPECT_EQUAL(instruction.mnemonic == ZYDIS_MNEMONIC_RET, at == description.code_bytes);
+    }
+}
+
+TEST(filter_code_decodes_for_all_vectors)
+{
+    static struct jit_rule rules[100];
+
+    for (unsigned vectors = JIT_SSE2; vectors < JIT_VECTORS_COUNT; vectors++) {
+        for (unsigned fields = 1; fields <= JIT_FIELD_MAX; fields++) {
+            struct jit_plan plan = { .field_count = fields, .bits = 0xaa, .vectors = vectors };
+            random_rules(&plan, rules, ARRAY_COUNT(rules));
+            struct jit_filter *filter = compile(&plan, rules, ARRAY_COUNT(rules));
+            expect_decodes(filter);
+            jit_filter_destroy(filter);
+        }
+    }
+}
+
+/* ---- What is refused ------------------------------------------------------------------------- */
+
+static void expect_refused(const struct jit_plan *plan, const struct jit_rule *rules,
+                           unsigned count, enum error error)
+{
+    struct jit_filter *filter = (struct jit_filter *)&filter;
+
+    EXPECT_EQUAL(jit_filter_compile(plan, rules, count, &filter), error);
+    EXPECT(filter == (struct jit_filter *)&filter);
+}
+
+TEST(filter_refuses_what_contradicts_itself)
+{
+    struct jit_plan plan = { .field_count = 2, .bits = 2 };
+    struct jit_rule rule = any_rule(&plan, 0);
+
+    rule.fields[2] = (struct jit_range){ 2, 1 }; /* is none of the plan's */
+    jit_filter_destroy(compile(&plan, &rule, 1));
+    rule.fields[1] = (struct jit_range){ 2, 1 };
+    expect_refused(&plan, &rule, 1, ERROR_BAD_VALUE);
+    rule.fields[1] = JIT_ANY_BITS;
+    rule.fields[0] = (struct jit_range){ 2, 1 };
+    expect_refused(&plan, &rule, 1, ERROR_BAD_VALUE);
+    expect_refused(&plan, &rule, JIT_RULE_MAX + 1, ERROR_FULL);
+}
+
+TEST(filter_refuses_more_rules_than_it_would_try)
+{
+    static struct jit_rule rules[JIT_GENERAL_MAX + 2];
+    struct jit_plan plan = { .field_count = 2 };
+
+    for (unsigned i = 0; i < ARRAY_COUNT(rules); i++) {
+        const struct jit_range range = { 2 * i, 2 * i };
+        rules[i] = rule_of(range, range, i);
+    }
+    jit_filter_destroy(compile(&plan, rules, JIT_GENERAL_MAX));
+    expect_refused(&plan, rules, JIT_GENERAL_MAX + 1, ERROR_FULL);
+    rules[JIT_GENERAL_MAX] = rules[0]; /* shadowed: there is room again */
+    jit_filter_destroy(compile(&plan, rules, JIT_GENERAL_MAX + 1));
+}
+
+/* Whichever allocation fails, of memory or of code, nothing is left and an older filter works on.
+ */
+TEST(filter_without_memory_is_an_error)
+{
+    struct jit_plan plan = { .field_count = 2 };
+    const struct jit_range range = { 1, 5 };
+    const struct jit_rule rules[] = { rule_of(range, range, 0) };
+
+    for (unsigned fields = 1; fields <= 2; fields++) {
+        unsigned failures = 0;
+        plan.field_count = fields;
+        host_fail_allocation(UINT64_MAX);
+        struct jit_filter *filter = compile(&plan, rules, 1);
+        const uint64_t allocations = host_allocation_count();
+        for (; failures < allocations; failures++) {
+            host_fail_allocation(failures);
+            expect_refused(&plan, rules, 1, ERROR_NO_MEMORY);
+        }
+        host_fail_allocation(UINT64_MAX);
+        EXPECT(failures >= 4);
+        struct batch batch = { .fields = { { 3 }, { 3 } } };
+        compare(&plan, rules, 1, filter, &batch, 1);
+        jit_filter_destroy(filter);
+    }
+}
