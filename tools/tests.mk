@@ -9,7 +9,7 @@ HOST_OBJECTS := $(patsubst %.c,$(HOST)/%.o,$(ABOVE_SEAM) $(HOST_SEAM) $(wildcard
                 $(HOST_SEAM_S:%=$(HOST)/%.o)
 BENCH_LIB    := $(patsubst %.c,$(HOST)/%.o,$(ABOVE_SEAM) $(HOST_SEAM)) $(HOST_SEAM_S:%=$(HOST)/%.o)
 BENCH_OBJECTS := $(BENCH_LIB) $(HOST)/tests/bench/datapath_bench.o $(HOST)/tests/bench/memory_nic.o
-FIB_BENCH    := $(patsubst %,$(HOST)/tests/bench/%.o,fib_race fib_bench fib6_bench)
+FIB_BENCH    := $(patsubst %,$(HOST)/tests/bench/%.o,fib_race fib_bench fib6_bench filter_bench)
 FUZZ_LIB     := $(TEST_SOURCES:%.c=build/fuzz/%.o) $(HOST_SEAM_S:%=build/fuzz/%.o)
 FUZZERS      := $(patsubst tests/fuzz/%_fuzz.c,build/fuzz/%_fuzz,$(wildcard tests/fuzz/*_fuzz.c))
 # The unit tests that start threads; the router as a process does the rest (tests/system/race_tests.py).
@@ -97,7 +97,7 @@ $(HOST)/packet_generator: $(BENCH_LIB) $(HOST)/tests/bench/packet_generator.o
 
 # DPDK's headers are not written for our warnings and want GNU C, and a processor's name.
 $(FIB_BENCH): HOST_CFLAGS += -std=gnu11 $(subst -I,-isystem ,$(shell pkg-config --cflags libdpdk 2>/dev/null))
-$(HOST)/fib_bench $(HOST)/fib6_bench: $(HOST)/%: $(BENCH_LIB) $(HOST)/tests/bench/fib_race.o $(HOST)/tests/bench/%.o
+$(HOST)/fib_bench $(HOST)/fib6_bench $(HOST)/filter_bench: $(HOST)/%: $(BENCH_LIB) $(HOST)/tests/bench/fib_race.o $(HOST)/tests/bench/%.o
 	$(call say,link)$(CC) -pthread -o $@ $^ $$(pkg-config --libs libdpdk)
 
 $(HOST)/bpf_bench: $(BENCH_LIB) $(HOST)/tests/unit/bpf_oracle.o $(HOST)/tests/bench/bpf_bench.o
@@ -130,8 +130,9 @@ bench: all $(HOST)/datapath_bench
 	tests/bench/boot_bench.py
 	tests/bench/datapath_bench.py
 	tests/bench/busy_bench.py
-	-! pkg-config --exists libdpdk || $(MAKE) --no-print-directory $(HOST)/fib_bench $(HOST)/fib6_bench
+	-! pkg-config --exists libdpdk || $(MAKE) --no-print-directory $(HOST)/fib_bench $(HOST)/fib6_bench $(HOST)/filter_bench
 	tests/bench/fib_bench.py
+	tests/bench/filter_bench.py
 bench-qemu: all $(HOST)/packet_generator
 	tests/bench/forward_bench.sh nic=virtio attach=vhost table=1
 	tests/bench/forward_bench.sh nic=virtio table=1

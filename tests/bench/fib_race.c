@@ -141,7 +141,7 @@ void race_report(const struct race *race)
                    cycles_of(race, s, t)[race->passes / 2]);
         printf("\n");
     }
-    printf("ratios of minima, rte_fib's best mode / ours\n");
+    printf("ratios of minima, the best peer / ours\n");
     for (unsigned s = 0; s < race->subject_count; s++) {
         if (!race->subjects[s].ours || race->subjects[s].few)
             continue;

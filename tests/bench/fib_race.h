@@ -1,9 +1,9 @@
-/* Who looks up faster: several FIBs in one process and in turns, over several traces. In each pass,
- * over each trace, everybody goes over all addresses twice, in bursts as the datapath's, and the
- * second time counts: so each has its own table in the caches, as far as they go. Every other pass
- * goes backwards, as whoever follows another one with the same table finds more of it there. Cycles
- * are of the time stamp counter; minima tell what is ours, medians what the machine's other guests
- * do. */
+/* Who looks up faster: several tables (FIBs, filters) in one process and in turns, over several
+ * traces. In each pass, over each trace, everybody goes over all addresses twice, in bursts as the
+ * datapath's, and the second time counts: so each has its own table in the caches, as far as they
+ * go. Every other pass goes backwards, as whoever follows another one with the same table finds
+ * more of it there. Cycles are of the time stamp counter; minima tell what is ours, medians what
+ * the machine's other guests do. */
 #pragma once
 
 #include "kernel/base/types.h"
