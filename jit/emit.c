@@ -466,6 +466,11 @@ void emit_not32(struct emit *emit, enum gpr to)
     legacy(emit, 0xf7, 2, in_register(to));
 }
 
+void emit_not64(struct emit *emit, enum gpr to)
+{
+    legacy(emit, WIDE | 0xf7, 2, in_register(to));
+}
+
 void emit_bswap32(struct emit *emit, enum gpr to)
 {
     put_short(emit, 0x0fc8, to);
@@ -623,6 +628,13 @@ void emit_evex(struct emit *emit, enum vector_width width, enum vector_operation
 {
     CHECK(operation != VECTOR_PCMPEQD && operation != VECTOR_PCMPGTD);
     evex(emit, width, operations[operation], 0, to, left, in_register(right));
+}
+
+void emit_evex_load(struct emit *emit, enum vector_width width, enum vector_operation operation,
+                    unsigned to, unsigned left, struct memory_operand right)
+{
+    CHECK(operation != VECTOR_PCMPEQD && operation != VECTOR_PCMPGTD);
+    evex(emit, width, operations[operation], 0, to, left, in_memory(right));
 }
 
 void emit_evex_word(struct emit *emit, enum vector_width width, enum vector_operation operation,

@@ -161,6 +161,7 @@ void emit_imul64(struct emit *emit, enum gpr to, enum gpr from);
 void emit_div32(struct emit *emit, enum gpr by); /* EDX:EAX: quotient to EAX, remainder to EDX */
 void emit_neg32(struct emit *emit, enum gpr to);
 void emit_not32(struct emit *emit, enum gpr to);
+void emit_not64(struct emit *emit, enum gpr to);
 void emit_bswap32(struct emit *emit, enum gpr to);
 void emit_swap16(struct emit *emit, enum gpr to); /* its two lowest bytes change places (rol) */
 void emit_popcnt32(struct emit *emit, enum gpr to, enum gpr from);
@@ -233,6 +234,8 @@ enum comparison {
 
 void emit_evex(struct emit *emit, enum vector_width width, enum vector_operation operation,
                unsigned to, unsigned left, unsigned right);
+void emit_evex_load(struct emit *emit, enum vector_width width, enum vector_operation operation,
+                    unsigned to, unsigned left, struct memory_operand right);
 /* The right operand of every lane is the one word in memory. */
 void emit_evex_word(struct emit *emit, enum vector_width width, enum vector_operation operation,
                     unsigned to, unsigned left, struct memory_operand right);

@@ -3,6 +3,7 @@
 #include "jit/filter_code.h"
 #include "jit/intervals.h"
 #include "jit/linear_code.h"
+#include "jit/rows_code.h"
 #include "jit/rule_list.h"
 #include "jit/search_tree.h"
 #include "kernel/base/vector.h"
@@ -51,14 +52,22 @@ static uint32_t rule_uses(const struct jit_plan *plan, const struct jit_rule *ru
     return used;
 }
 
+struct rules_look {
+    uint32_t used;                 /* a bit for each field that any rule asks something of */
+    unsigned users[JIT_FIELD_MAX]; /* so many rules do */
+};
+
 static enum error look_at_rules(const struct jit_plan *plan, const struct jit_rule *rules,
-                                unsigned count, uint32_t *used)
+                                unsigned count, struct rules_look *look)
 {
-    *used = 0;
+    *look = (struct rules_look){ .used = 0 };
     for (unsigned i = 0; i < count; i++) {
         if (!rule_is_sound(plan, &rules[i]))
             return fail(ERROR_BAD_VALUE);
-        *used |= rule_uses(plan, &rules[i]);
+        uint32_t used = rule_uses(plan, &rules[i]);
+        look->used |= used;
+        for (; used != 0; used &= used - 1)
+            look->users[__builtin_ctz(used)]++;
         if (i % RULES_A_PAUSE == 0)
             pause_take(plan->pause);
     }
@@ -78,7 +87,10 @@ static enum error take_table(struct jit_filter *filter, size_t words)
 
     filter->table = memory_alloc_uncleared(bytes, CACHE_LINE_BYTES, MEMORY_CODE);
     filter->description.table_bytes = bytes;
-    return filter->table != NULL ? OK : fail(ERROR_NO_MEMORY);
+    if (filter->table == NULL)
+        return fail(ERROR_NO_MEMORY);
+    filter->table[FILTER_SIGN_WORD] = FILTER_SIGN;
+    return OK;
 }
 
 static enum error take_code(struct jit_filter *filter, const struct emit *measured)
@@ -100,11 +112,13 @@ static enum error seal(struct jit_filter *filter, const struct emit *written)
 static enum error build_tree(struct jit_filter *filter, const struct jit_plan *plan,
                              const struct intervals *intervals, unsigned field)
 {
-    const struct search_tree tree = search_tree_plan(plan->vectors, intervals->count);
+    const struct search_tree tree =
+        search_tree_plan(plan->vectors, intervals->count, FILTER_TABLE_HEAD_WORDS);
     struct emit measured = { 0 };
 
     search_tree_emit(&tree, field, &measured);
-    enum error error = take_table(filter, tree.words);
+    filter_end(&measured, plan->vectors);
+    enum error error = take_table(filter, tree.end_words);
     if (error == OK)
         error = take_code(filter, &measured);
     if (error != OK)
@@ -113,6 +127,7 @@ static enum error build_tree(struct jit_filter *filter, const struct jit_plan *p
     struct emit emit = { .bytes = filter->code->bytes, .room = filter->code->size_bytes };
     search_tree_fill(&tree, intervals, plan->pause, filter->table);
     search_tree_emit(&tree, field, &emit);
+    filter_end(&emit, plan->vectors);
     return seal(filter, &emit);
 }
 
@@ -150,15 +165,120 @@ static enum error build_linear(struct jit_filter *filter, const struct jit_plan 
     return seal(filter, &emit);
 }
 
+/* What rows are made of and from, until they are a table. */
+struct rows_parts {
+    struct bit_rows rows;
+    struct field_rows fields[JIT_FIELD_MAX];
+    unsigned field_count;
+};
+
+static enum error make_rows(const struct jit_plan *plan, const struct rule_list *list,
+                            uint32_t used, unsigned room, struct rows_parts *parts)
+{
+    enum error error = bit_rows_create(&parts->rows, plan->vectors, list, room);
+
+    for (; used != 0 && error == OK; used &= used - 1) {
+        error = field_rows_make(plan, list, (unsigned)__builtin_ctz(used), &parts->rows,
+                                &parts->fields[parts->field_count]);
+        if (error == OK)
+            parts->field_count++;
+    }
+    return error;
+}
+
+static enum error build_rows(struct jit_filter *filter, const struct jit_plan *plan,
+                             const struct rule_list *list, struct rows_parts *parts)
+{
+    const struct rows_code code =
+        rows_code_plan(plan->vectors, list, &parts->rows, parts->fields, parts->field_count);
+    struct emit measured = { 0 };
+
+    rows_code_emit(&code, &measured);
+    enum error error = take_table(filter, code.end_words);
+    if (error == OK)
+        error = take_code(filter, &measured);
+    if (error != OK)
+        return error;
+
+    struct emit emit = { .bytes = filter->code->bytes, .room = filter->code->size_bytes };
+    rows_code_fill(&code, list, &parts->rows, parts->fields, plan->pause, filter->table);
+    rows_code_emit(&code, &emit);
+    return seal(filter, &emit);
+}
+
+static enum error compile_rows(struct jit_filter *filter, const struct jit_plan *plan,
+                               const struct rule_list *list, uint32_t used, unsigned room)
+{
+    struct rows_parts parts = { .field_count = 0 };
+    enum error error = make_rows(plan, list, used, room, &parts);
+
+    if (error == OK)
+        error = build_rows(filter, plan, list, &parts);
+    while (parts.field_count > 0)
+        field_rows_free(&parts.fields[--parts.field_count]);
+    bit_rows_destroy(&parts.rows);
+    return error;
+}
+
+/* How many rows there may be in all fields that the list uses; 0 where one has too many. */
+static unsigned rows_max(const struct jit_plan *plan, const struct rule_list *list, uint32_t *used)
+{
+    unsigned room = 0;
+
+    *used = 0;
+    for (unsigned i = 0; i < list->count; i++)
+        *used |= rule_uses(plan, &list->rules[i]);
+    for (uint32_t left = *used; left != 0; left &= left - 1) {
+        unsigned count = field_rows_max(plan, list, (unsigned)__builtin_ctz(left));
+        if (count == 0)
+            return 0;
+        room += count;
+    }
+    return room;
+}
+
+/* From so many rules on rows are faster: measured by tests/bench/filter_bench.c. */
+static const unsigned rows_from[] = { [JIT_SSE2] = 16, [JIT_AVX2] = 24, [JIT_AVX512] = 64 };
+
+static enum error compile_list(struct jit_filter *filter, const struct jit_plan *plan,
+                               const struct rule_list *list)
+{
+    uint32_t used;
+    const unsigned room = rows_max(plan, list, &used);
+
+    filter->description.parts = list->count;
+    if (room > 0 && list->count >= rows_from[plan->vectors]) {
+        filter->description.shape = "rows";
+        return compile_rows(filter, plan, list, used, room);
+    }
+    if (list->count > JIT_LINEAR_MAX)
+        return fail(ERROR_FULL);
+    filter->description.shape = "linear";
+    return build_linear(filter, plan, list);
+}
+
+/* The field of numbers of which most rules ask something. */
+static unsigned key_field(const struct jit_plan *plan, const struct rules_look *look)
+{
+    unsigned best = 0;
+
+    for (unsigned field = 1; field < plan->field_count; field++) {
+        if ((plan->bits >> field & 1) == 0 &&
+            ((plan->bits >> best & 1) != 0 || look->users[field] > look->users[best]))
+            best = field;
+    }
+    return best;
+}
+
 /* Several fields do. */
-static enum error compile_linear(struct jit_filter *filter, const struct jit_plan *plan,
-                                 const struct jit_rule *rules)
+static enum error compile_general(struct jit_filter *filter, const struct jit_plan *plan,
+                                  const struct jit_rule *rules, const struct rules_look *look)
 {
     struct rule_list *list = memory_alloc_uncleared(sizeof(*list), 0, MEMORY_CODE);
     enum error error = list != NULL ? OK : fail(ERROR_NO_MEMORY);
 
     if (error == OK)
-        list->count = 0;
+        rule_list_init(list, key_field(plan, look));
     for (unsigned i = 0; i < filter->rule_count && error == OK; i++) {
         bool shadowed;
         error = rule_list_add(list, plan, &rules[i], &shadowed);
@@ -166,11 +286,8 @@ static enum error compile_linear(struct jit_filter *filter, const struct jit_pla
             set_shadowed(filter, i);
         pause_take(plan->pause);
     }
-    if (error == OK) {
-        filter->description.shape = "linear";
-        filter->description.parts = list->count;
-        error = build_linear(filter, plan, list);
-    }
+    if (error == OK)
+        error = compile_list(filter, plan, list);
     memory_free(list);
     return error;
 }
@@ -180,13 +297,13 @@ static enum error compile_linear(struct jit_filter *filter, const struct jit_pla
 enum error jit_filter_compile(const struct jit_plan *plan, const struct jit_rule *rules,
                               unsigned count, struct jit_filter **filter)
 {
-    uint32_t used;
+    struct rules_look look;
 
     CHECK(plan->field_count >= 1 && plan->field_count <= JIT_FIELD_MAX);
     CHECK(plan->vectors < JIT_VECTORS_COUNT);
     if (count > JIT_RULE_MAX)
         return fail(ERROR_FULL);
-    enum error error = look_at_rules(plan, rules, count, &used);
+    enum error error = look_at_rules(plan, rules, count, &look);
     if (error != OK)
         return error;
 
@@ -197,9 +314,10 @@ enum error jit_filter_compile(const struct jit_plan *plan, const struct jit_rule
     made->rule_count = count;
     made->description.vectors = plan->vectors;
     /* Where no field is in use, the list comes to one rule at most. */
+    const uint32_t used = look.used;
     const bool is_one_number = used != 0 && (used & (used - 1)) == 0 && (used & plan->bits) == 0;
     error = is_one_number ? compile_intervals(made, plan, rules, (unsigned)__builtin_ctz(used))
-                          : compile_linear(made, plan, rules);
+                          : compile_general(made, plan, rules, &look);
     if (error != OK) {
         jit_filter_destroy(made);
         return error;

@@ -18,11 +18,6 @@ enum {
     STEPS_A_PAUSE = 4096, /* some 100 microseconds */
 };
 
-struct start {
-    uint32_t first;
-    uint32_t rule;
-};
-
 struct heap {
     uint32_t *rules; /* each comes before its two children, which are at 2 i + 1 and 2 i + 2 */
     unsigned count;
@@ -35,19 +30,19 @@ struct sweep {
     struct heap open;
 };
 
-/* ---- The ranges by where they start ---------------------------------------------------------- */
+/* ---- Sorting ---------------------------------------------------------- */
 
 /* Radix sort, the lowest digit first: it keeps what is equal in order, and takes the same time
- * whatever the operator wrote. The result is in `from` or in `to`. */
-static struct start *sort_starts(struct start *from, struct start *to, unsigned count,
-                                 const struct pause *pause)
+ * whatever the operator wrote. */
+struct bound *bounds_sort(struct bound *from, struct bound *to, unsigned count,
+                          const struct pause *pause)
 {
     for (unsigned shift = 0; shift < 32; shift += DIGIT_BITS) {
         uint32_t places[DIGITS] = { 0 };
         uint32_t place = 0;
 
         for (unsigned i = 0; i < count; i++) {
-            places[(from[i].first >> shift) % DIGITS]++;
+            places[(from[i].value >> shift) % DIGITS]++;
         }
         for (unsigned digit = 0; digit < DIGITS; digit++) {
             uint32_t size = places[digit];
@@ -55,11 +50,11 @@ static struct start *sort_starts(struct start *from, struct start *to, unsigned 
             place += size;
         }
         for (unsigned i = 0; i < count; i++) {
-            to[places[(from[i].first >> shift) % DIGITS]++] = from[i];
+            to[places[(from[i].value >> shift) % DIGITS]++] = from[i];
             if (i % STEPS_A_PAUSE == 0)
                 pause_take(pause);
         }
-        struct start *sorted = to;
+        struct bound *sorted = to;
         to = from;
         from = sorted;
     }
@@ -121,16 +116,16 @@ static uint32_t winner_at(struct sweep *sweep, uint32_t value, uint32_t *last)
     return sweep->rules[rule].answer;
 }
 
-static void sweep_all(struct sweep *sweep, const struct start *starts, unsigned count,
+static void sweep_all(struct sweep *sweep, const struct bound *starts, unsigned count,
                       const struct pause *pause, struct intervals *intervals)
 {
     unsigned next = 0, steps = 0;
     uint32_t value = 0, last;
 
     do {
-        while (next < count && starts[next].first == value)
+        while (next < count && starts[next].value == value)
             heap_add(&sweep->open, starts[next++].rule);
-        last = next < count ? starts[next].first - 1 : UINT32_MAX;
+        last = next < count ? starts[next].value - 1 : UINT32_MAX;
         uint32_t answer = winner_at(sweep, value, &last);
         append(intervals, last, answer);
         value = last + 1;
@@ -147,7 +142,7 @@ enum error intervals_make(const struct jit_rule *rules, unsigned count, unsigned
     struct intervals made = { .count = 0 };
     enum error error = ERROR_NO_MEMORY;
 
-    struct start *starts = memory_alloc_uncleared(2 * places * sizeof(*starts), 0, MEMORY_CODE);
+    struct bound *starts = memory_alloc_uncleared(2 * places * sizeof(*starts), 0, MEMORY_CODE);
     sweep.open.rules = memory_alloc_uncleared(places * sizeof(uint32_t), 0, MEMORY_CODE);
     made.last = memory_alloc_uncleared(2 * interval_max * sizeof(uint32_t), 0, MEMORY_CODE);
     if (starts == NULL || sweep.open.rules == NULL || made.last == NULL)
@@ -155,9 +150,9 @@ enum error intervals_make(const struct jit_rule *rules, unsigned count, unsigned
     made.answers = made.last + interval_max;
 
     for (unsigned i = 0; i < count; i++)
-        starts[i] = (struct start){ .first = rules[i].fields[field].first, .rule = i };
+        starts[i] = (struct bound){ .value = rules[i].fields[field].first, .rule = i };
     memset(seen, 0, (count + 63) / 64 * sizeof(*seen));
-    sweep_all(&sweep, sort_starts(starts, starts + places, count, pause), count, pause, &made);
+    sweep_all(&sweep, bounds_sort(starts, starts + places, count, pause), count, pause, &made);
     *intervals = made;
     made.last = NULL;
     error = OK;

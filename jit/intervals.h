@@ -4,11 +4,22 @@
 
 #include "jit/jit.h"
 
+/* Where the range of a rule starts, or ends. */
+struct bound {
+    uint32_t value;
+    uint32_t rule;
+};
+
 struct intervals {
     unsigned count;    /* at least 1, at most twice the number of ranges plus 1 */
     uint32_t *last;    /* of each; ascending, the last one is UINT32_MAX */
     uint32_t *answers; /* neighbours differ; JIT_NONE where no range is */
 };
+
+/* Sorts bounds by value; those with the same one stay in order. `to` has room for as many; the
+ * result is in one of the two, and answered. */
+struct bound *bounds_sort(struct bound *from, struct bound *to, unsigned count,
+                          const struct pause *pause);
 
 /* Ranges are `field` of each rule. The bit of each rule that owns a value of its own is set in
  * seen[], which holds bits for `count` rules and is cleared first. ERROR_NO_MEMORY: *intervals is

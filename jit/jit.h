@@ -7,10 +7,11 @@
  * answer, or JIT_NONE does.
  *
  * How it is done depends on the shape of the rules. Where one field alone is in use, they become
- * disjoint intervals, and these a tree of vectors (search_tree.h). Where several are, all rules are
- * tried, on as many packets at once as a vector has lanes (linear_code.h). Neither takes a branch
- * that depends on a packet. The code is for the vectors it was asked for, so that each kind can be
- * tried on a machine that has better ones.
+ * disjoint intervals, and these a tree of vectors (search_tree.h). Of several fields a few rules
+ * are all tried, on as many packets at once as a vector has lanes (linear_code.h); of more, each
+ * field says which rules are left, and the first that all fields leave is the one (rows_code.h).
+ * Nothing of this takes a branch that depends on a packet. The code is for the vectors it was asked
+ * for, so that each kind can be tried on a machine that has better ones.
  *
  * A filter does not change. Any number of cores may run it at a time. */
 #pragma once
@@ -21,7 +22,8 @@
 enum {
     JIT_FIELD_MAX = 16,     /* IPv6 with all that a statement can ask for is 15 */
     JIT_RULE_MAX = 1 << 20, /* offsets into the tables are of 32 bits */
-    JIT_GENERAL_MAX = 256,  /* rules over several fields, after normalisation: tried one by one */
+    JIT_GENERAL_MAX = 2047, /* rules over several fields: words of bits fit into a register */
+    JIT_LINEAR_MAX = 256,   /* of these, where they look at bits all over a field */
 };
 
 /* The answer where no rule matches; also what a rule may answer. */
@@ -65,7 +67,8 @@ struct jit_plan {
 struct jit_filter;
 
 /* The filter, in *filter; the rules are not needed any more. ERROR_BAD_VALUE: a range is reversed,
- * or a value has bits that its mask has not. ERROR_FULL: more rules than the bounds above.
+ * or a value has bits that its mask has not. ERROR_FULL: more rules than the bounds above, those
+ * left out as shadowed or joined to others not counted.
  * ERROR_NO_MEMORY: for code or for tables. With an error *filter is as it was. */
 enum error jit_filter_compile(const struct jit_plan *plan, const struct jit_rule *rules,
                               unsigned count, struct jit_filter **filter) MUST_CHECK;
@@ -83,9 +86,9 @@ void jit_filter_run(const struct jit_filter *filter, const uint32_t (*fields)[BA
 bool jit_filter_is_shadowed(const struct jit_filter *filter, unsigned rule);
 
 struct jit_description {
-    const char *shape; /* "intervals" or "linear" */
+    const char *shape; /* "intervals", "linear" or "rows" */
     enum jit_vectors vectors;
-    unsigned parts; /* intervals that differ from their neighbours, or rules that are tried */
+    unsigned parts; /* intervals that differ from their neighbours, or rules that are left */
     unsigned code_bytes;
     size_t table_bytes;
     const uint8_t *code;

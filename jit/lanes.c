@@ -56,21 +56,31 @@ void lanes_end(struct emit *emit, enum jit_vectors vectors)
 void lanes_operate(struct emit *emit, enum jit_vectors vectors, enum vector_operation operation,
                    unsigned to, unsigned right)
 {
-    DCHECK(vectors != JIT_AVX512);
-    if (vectors == JIT_SSE2)
+    switch (vectors) {
+    case JIT_SSE2:
         emit_sse(emit, operation, to, right);
-    else
+        return;
+    case JIT_AVX2:
         emit_avx(emit, VECTOR_256, operation, to, to, right);
+        return;
+    default:
+        emit_evex(emit, VECTOR_512, operation, to, to, right);
+    }
 }
 
 void lanes_operate_load(struct emit *emit, enum jit_vectors vectors,
                         enum vector_operation operation, unsigned to, struct memory_operand right)
 {
-    DCHECK(vectors != JIT_AVX512);
-    if (vectors == JIT_SSE2)
+    switch (vectors) {
+    case JIT_SSE2:
         emit_sse_load(emit, operation, to, right);
-    else
+        return;
+    case JIT_AVX2:
         emit_avx_load(emit, VECTOR_256, operation, to, to, right);
+        return;
+    default:
+        emit_evex_load(emit, VECTOR_512, operation, to, to, right);
+    }
 }
 
 void lanes_signs(struct emit *emit, enum jit_vectors vectors, enum gpr to, unsigned from)

@@ -18,7 +18,8 @@ void lanes_broadcast(struct emit *emit, enum jit_vectors vectors, unsigned to,
                      struct memory_operand from);            /* one word to all lanes */
 void lanes_end(struct emit *emit, enum jit_vectors vectors); /* before the return */
 
-/* SSE2 and AVX2 alone: to = to OPERATION right. What is in memory is aligned to its size. */
+/* to = to OPERATION right. What is in memory is aligned to its size. AVX-512 has no comparisons of
+ * this kind, and no signs. */
 void lanes_operate(struct emit *emit, enum jit_vectors vectors, enum vector_operation operation,
                    unsigned to, unsigned right);
 void lanes_operate_load(struct emit *emit, enum jit_vectors vectors,

@@ -68,12 +68,40 @@ static bool rule_join(const struct jit_plan *plan, struct jit_rule *into,
     return true;
 }
 
+void rule_list_init(struct rule_list *list, unsigned key_field)
+{
+    list->count = 0;
+    list->key_field = key_field;
+}
+
+static struct jit_range key_of(const struct rule_list *list, const struct jit_plan *plan,
+                               const struct jit_rule *rule)
+{
+    return is_bits(plan, list->key_field) ? JIT_ANY : rule->fields[list->key_field];
+}
+
+static bool is_covered(const struct rule_list *list, const struct jit_plan *plan,
+                       const struct jit_rule *rule)
+{
+    const struct jit_range key = key_of(list, plan, rule);
+
+    for (unsigned i = 0; i < list->count; i++) {
+        if (list->keys[i].first <= key.first && key.last <= list->keys[i].last &&
+            rule_covers(plan, &list->rules[i], rule))
+            return true;
+    }
+    return false;
+}
+
+static void set_last_key(struct rule_list *list, const struct jit_plan *plan)
+{
+    list->keys[list->count - 1] = key_of(list, plan, &list->rules[list->count - 1]);
+}
+
 enum error rule_list_add(struct rule_list *list, const struct jit_plan *plan,
                          const struct jit_rule *rule, bool *shadowed)
 {
-    *shadowed = false;
-    for (unsigned i = 0; i < list->count && !*shadowed; i++)
-        *shadowed = rule_covers(plan, &list->rules[i], rule);
+    *shadowed = is_covered(list, plan, rule);
     if (*shadowed)
         return OK;
     if (list->count > 0 && rule_join(plan, &list->rules[list->count - 1], rule)) {
@@ -81,10 +109,12 @@ enum error rule_list_add(struct rule_list *list, const struct jit_plan *plan,
         while (list->count > 1 &&
                rule_join(plan, &list->rules[list->count - 2], &list->rules[list->count - 1]))
             list->count--;
+        set_last_key(list, plan);
         return OK;
     }
     if (list->count == JIT_GENERAL_MAX)
         return fail(ERROR_FULL);
     list->rules[list->count++] = *rule;
+    set_last_key(list, plan);
     return OK;
 }

@@ -6,8 +6,14 @@
 
 struct rule_list {
     unsigned count;
+    unsigned key_field;
+    struct jit_range keys[JIT_GENERAL_MAX]; /* that field of each rule, where it is one of numbers:
+                                              most questions end there */
     struct jit_rule rules[JIT_GENERAL_MAX];
 };
+
+/* An empty list. The key field is best the one of numbers of which most rules ask something. */
+void rule_list_init(struct rule_list *list, unsigned key_field);
 
 /* All of the values that content `inner` content `outer`. */
 bool rule_covers(const struct jit_plan *plan, const struct jit_rule *outer,

@@ -17,7 +17,7 @@ _Static_assert(BATCH_MAX % PACKETS_A_TURN == 0, "turns stay within the arrays");
 
 /* ---- The table ------------------------------------------------------------------------------- */
 
-struct search_tree search_tree_plan(enum jit_vectors vectors, unsigned interval_count)
+struct search_tree search_tree_plan(enum jit_vectors vectors, unsigned interval_count, uint32_t at)
 {
     const unsigned lanes = lane_count(vectors);
     struct search_tree tree = { .vectors = vectors, .interval_count = interval_count };
@@ -29,13 +29,13 @@ struct search_tree search_tree_plan(enum jit_vectors vectors, unsigned interval_
         count = (count + lanes) / (lanes + 1);
         nodes[tree.level_count++] = count;
     } while (count > 1);
-    tree.words = FILTER_TABLE_HEAD_WORDS;
+    tree.end_words = at;
     for (unsigned level = 0; level < tree.level_count; level++) {
-        tree.level_words[level] = tree.words;
-        tree.words += nodes[tree.level_count - 1 - level] * lanes;
+        tree.level_words[level] = tree.end_words;
+        tree.end_words += nodes[tree.level_count - 1 - level] * lanes;
     }
-    tree.answer_words = tree.words;
-    tree.words += interval_count;
+    tree.answer_words = tree.end_words;
+    tree.end_words += interval_count;
     return tree;
 }
 
@@ -68,7 +68,6 @@ void search_tree_fill(const struct search_tree *tree, const struct intervals *in
 {
     uint64_t span = 1;
 
-    table[FILTER_SIGN_WORD] = FILTER_SIGN;
     for (unsigned level = tree->level_count; level-- > 0;) {
         fill_level(tree, intervals, span, pause, table + tree->level_words[level]);
         span *= lane_count(tree->vectors) + 1;
@@ -158,5 +157,4 @@ void search_tree_emit(const struct search_tree *tree, unsigned field, struct emi
             emit_packet(emit, tree, level, field, packet);
         filter_loop_end(emit, &turn, PACKETS_A_TURN);
     }
-    filter_end(emit, tree->vectors);
 }

@@ -27,15 +27,15 @@ struct search_tree {
     unsigned level_count;                   /* at least 1 */
     uint32_t level_words[SEARCH_LEVEL_MAX]; /* where each level starts, the root first */
     uint32_t answer_words;                  /* where the answers start */
-    uint32_t words;                         /* of the whole table */
+    uint32_t end_words;                     /* where they end */
 };
 
-/* How the tree of so many intervals lies in its table. */
-struct search_tree search_tree_plan(enum jit_vectors vectors, unsigned interval_count);
+/* How the tree of so many intervals lies in a table, from its word `at` on. */
+struct search_tree search_tree_plan(enum jit_vectors vectors, unsigned interval_count, uint32_t at);
 
-/* Writes the table. */
+/* Writes that part of the table. */
 void search_tree_fill(const struct search_tree *tree, const struct intervals *intervals,
                       const struct pause *pause, uint32_t *table);
 
-/* The function that looks up a field of a batch; see filter_code.h. */
+/* The passes that put a field's answers at FILTER_ANSWERS; see filter_code.h. */
 void search_tree_emit(const struct search_tree *tree, unsigned field, struct emit *emit);

@@ -21,7 +21,7 @@ DATA = Path(os.environ.get("TSUJI_DATA", TREE / "../shared/data")) / "classbench
 PROGRAM = TREE / "build/host/filter_bench"
 HUGE_PAGES = 800  # of 2 MiB: what EAL is told to take
 PREFIXES = [10, 1000, 10000, 100000]
-RULES = [("acl1_1000", 10), ("acl1_1000", 64), ("fw1_1000", 64), ("ipc1_1000", 64)]
+RULES = [("acl1_1000", 10), ("acl1_1000", 64), ("acl1_1000", 1000), ("fw1_1000", 1000), ("ipc1_1000", 1000)]
 
 
 def run(*arguments):

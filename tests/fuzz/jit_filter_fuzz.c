@@ -3,6 +3,8 @@
 /* covers: jit/rule_list.c */
 /* covers: jit/search_tree.c */
 /* covers: jit/linear_code.c */
+/* covers: jit/bit_rows.c */
+/* covers: jit/rows_code.c */
 /* Whatever the rules: they are refused, or every kind of code finds what a search from the start
  * finds, at all their bounds. */
 #include "jit/jit.h"

@@ -223,6 +223,8 @@ TEST(emitted_forms_of_one_register_decode)
         EXPECT_DECODED(&bench, "neg %s", names32[at]);
         emit_not32(begin(&bench), at);
         EXPECT_DECODED(&bench, "not %s", names32[at]);
+        emit_not64(begin(&bench), at);
+        EXPECT_DECODED(&bench, "not %s", names64[at]);
         emit_bswap32(begin(&bench), at);
         EXPECT_DECODED(&bench, "bswap %s", names32[at]);
         emit_swap16(begin(&bench), at);
@@ -401,6 +403,9 @@ TEST(emitted_vector_memory_operands_decode)
             EXPECT_DECODED(&bench, "vpbroadcastd %s, dword ptr %s", name, text);
             emit_evex_vpbroadcastd_merge(begin(&bench), width, number, 3, memory);
             EXPECT_DECODED(&bench, "vpbroadcastd %s {k3}, dword ptr %s", name, text);
+            emit_evex_load(begin(&bench), width, VECTOR_PAND, number, 31 - number, memory);
+            EXPECT_DECODED(&bench, "vpandd %s, %s, %s %s", name, vector(width, 31 - number),
+                           sizes[width], text);
             emit_evex_word(begin(&bench), width, VECTOR_PSUBD, number, 31 - number, memory);
             EXPECT_DECODED(&bench, "vpsubd %s, %s, dword ptr %s {1to%u}", name,
                            vector(width, 31 - number), text, 4u << width);

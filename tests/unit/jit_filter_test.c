@@ -185,6 +185,26 @@ static void compare_random(const struct jit_plan *plan, const struct jit_rule *r
     jit_filter_destroy(filter);
 }
 
+/* A disassembler reads all of it: instruction by instruction, up to one return, which is the end.
+ */
+static void expect_decodes(const struct jit_filter *filter)
+{
+    struct jit_description description;
+    ZydisDecoder decoder;
+    ZydisDecodedInstruction instruction;
+    unsigned at = 0;
+
+    jit_filter_describe(filter, &description);
+    EXPECT(
+        ZYAN_SUCCESS(ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64)));
+    while (at < description.code_bytes) {
+        EXPECT(ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(
+            &decoder, NULL, description.code + at, description.code_bytes - at, &instruction)));
+        at += instruction.length;
+        EXPECT_EQUAL(instruction.mnemonic == ZYDIS_MNEMONIC_RET, at == description.code_bytes);
+    }
+}
+
 /* ---- One field ------------------------------------------------------------------------------- */
 
 /* All values at which something may change, by lists of any length: each number of levels, and the
@@ -296,6 +316,48 @@ TEST(filter_of_several_fields_is_right)
     }
 }
 
+/* A prefix of 16 bits or more, so that few rules are shadowed, in one of four places, so that many
+ * overlap; the other fields as they come. */
+static void random_overlapping_rules(const struct jit_plan *plan, struct jit_rule *rules,
+                                     unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        rules[i] = any_rule(plan, i);
+        uint32_t near = below(4) << 30 | below(200) << 8, host = 0xffffu >> below(17);
+        rules[i].fields[0] = (struct jit_range){ near & ~host, near | host };
+        for (unsigned field = 1; field < plan->field_count; field++) {
+            if (!is_bits(plan, field))
+                rules[i].fields[field] = random_range();
+            else if (below(2))
+                rules[i].fields[field] =
+                    (struct jit_range){ below(2) << 12, 1 << 12 | below(2) << 9 };
+        }
+    }
+}
+
+/* All numbers of rules at which a row takes a word or a vector more. */
+TEST(filter_of_many_general_rules_is_right)
+{
+    static struct jit_rule rules[JIT_GENERAL_MAX];
+    const unsigned packets = MAX_OF(comparisons() / 1000, 128u);
+
+    for (unsigned round = 0; round < 3 * 64; round++) {
+        struct jit_plan plan = { .field_count = 2 + below(5),
+                                 .bits = below(4) << 3,
+                                 .vectors = round % (jit_vectors_best() + 1) };
+        unsigned count = MAX_OF(32 * (round / 3) + below(32), 150u);
+        random_overlapping_rules(&plan, rules, count);
+        struct jit_filter *filter = compile(&plan, rules, count);
+        struct jit_description description;
+        jit_filter_describe(filter, &description);
+        if (description.parts >= 100)
+            EXPECT_TEXT(description.shape, "rows");
+        expect_decodes(filter);
+        jit_filter_destroy(filter);
+        compare_random(&plan, rules, count, packets);
+    }
+}
+
 static struct jit_rule rule_of(struct jit_range a, struct jit_range b, uint32_t answer)
 {
     return (struct jit_rule){ .fields = { a, b }, .answer = answer };
@@ -332,6 +394,21 @@ TEST(filter_names_the_rules_that_no_packet_comes_to)
     jit_filter_destroy(filter);
 }
 
+TEST(filter_of_bits_alone_names_its_shadowed_rules)
+{
+    struct jit_plan plan = { .field_count = 2, .bits = 3 };
+    const struct jit_rule rules[] = {
+        rule_of((struct jit_range){ 1, 3 }, JIT_ANY_BITS, 0),
+        rule_of((struct jit_range){ 5, 7 }, JIT_ANY_BITS, 1), /* 5 & 3 is 1 */
+        rule_of((struct jit_range){ 2, 3 }, (struct jit_range){ 0, 1 }, 2),
+    };
+    struct jit_filter *filter = compile(&plan, rules, ARRAY_COUNT(rules));
+
+    for (unsigned i = 0; i < ARRAY_COUNT(rules); i++)
+        EXPECT_EQUAL(jit_filter_is_shadowed(filter, i), i == 1);
+    jit_filter_destroy(filter);
+}
+
 TEST(filter_makes_one_box_of_neighbours_with_one_answer)
 {
     struct jit_plan plan = { .field_count = 3, .bits = 4 };
@@ -355,26 +432,6 @@ TEST(filter_makes_one_box_of_neighbours_with_one_answer)
 }
 
 /* ---- The code -------------------------------------------------------------------------------- */
-
-/* A disassembler reads all of it: instruction by instruction, up to one return, which is the end.
- */
-static void expect_decodes(const struct jit_filter *filter)
-{
-    struct jit_description description;
-    ZydisDecoder decoder;
-    ZydisDecodedInstruction instruction;
-    unsigned at = 0;
-
-    jit_filter_describe(filter, &description);
-    EXPECT(
-        ZYAN_SUCCESS(ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64)));
-    while (at < description.code_bytes) {
-        EXPECT(ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(
-            &decoder, NULL, description.code + at, description.code_bytes - at, &instruction)));
-        at += instruction.length;
-        EXPECT_EQUAL(instruction.mnemonic == ZYDIS_MNEMONIC_RET, at == description.code_bytes);
-    }
-}
 
 TEST(filter_code_decodes_for_all_vectors)
 {
@@ -417,9 +474,9 @@ TEST(filter_refuses_what_contradicts_itself)
     expect_refused(&plan, &rule, JIT_RULE_MAX + 1, ERROR_FULL);
 }
 
-TEST(filter_refuses_more_rules_than_it_would_try)
+TEST(filter_refuses_more_rules_than_it_has_bits_for)
 {
-    static struct jit_rule rules[JIT_GENERAL_MAX + 2];
+    static struct jit_rule rules[JIT_GENERAL_MAX + 1];
     struct jit_plan plan = { .field_count = 2 };
 
     for (unsigned i = 0; i < ARRAY_COUNT(rules); i++) {
@@ -432,28 +489,58 @@ TEST(filter_refuses_more_rules_than_it_would_try)
     jit_filter_destroy(compile(&plan, rules, JIT_GENERAL_MAX + 1));
 }
 
+/* Bits that are too many for a table, or too far apart, are tried one by one, so fewer. */
+TEST(filter_of_scattered_bits_tries_its_rules)
+{
+    static struct jit_rule rules[JIT_LINEAR_MAX + 1];
+    struct jit_plan plan = { .field_count = 2, .bits = 2 };
+
+    for (unsigned scattered = 0; scattered < 2; scattered++) {
+        for (unsigned i = 0; i < ARRAY_COUNT(rules); i++) {
+            const struct jit_range range = { 2 * i, 2 * i };
+            const struct jit_range wide = { 1, 0x10001 }, many = { 0x7ff, 0x7ff };
+            rules[i] = rule_of(range, scattered ? wide : many, i);
+        }
+        struct jit_filter *filter = compile(&plan, rules, JIT_LINEAR_MAX);
+        struct jit_description description;
+        jit_filter_describe(filter, &description);
+        EXPECT_TEXT(description.shape, "linear");
+        jit_filter_destroy(filter);
+        compare_random(&plan, rules, JIT_LINEAR_MAX, 1000);
+        expect_refused(&plan, rules, JIT_LINEAR_MAX + 1, ERROR_FULL);
+    }
+}
+
 /* Whichever allocation fails, of memory or of code, nothing is left and an older filter works on.
  */
 TEST(filter_without_memory_is_an_error)
 {
-    struct jit_plan plan = { .field_count = 2 };
-    const struct jit_range range = { 1, 5 };
-    const struct jit_rule rules[] = { rule_of(range, range, 0) };
+    static struct jit_rule rules[100];
+    static const struct {
+        unsigned fields, rules;
+        const char *shape;
+    } cases[] = { { 1, 1, "intervals" }, { 2, 1, "linear" }, { 4, 100, "rows" } };
 
-    for (unsigned fields = 1; fields <= 2; fields++) {
-        unsigned failures = 0;
-        plan.field_count = fields;
+    for (unsigned i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct jit_plan plan = { .field_count = cases[i].fields, .bits = 8 };
+        struct jit_description description;
+        random_overlapping_rules(&plan, rules, cases[i].rules);
+        rules[0] = any_rule(&plan, 0);
+        rules[0].fields[0] = rules[0].fields[cases[i].fields / 2] = (struct jit_range){ 1, 5 };
         host_fail_allocation(UINT64_MAX);
-        struct jit_filter *filter = compile(&plan, rules, 1);
+        struct jit_filter *filter = compile(&plan, rules, cases[i].rules);
         const uint64_t allocations = host_allocation_count();
-        for (; failures < allocations; failures++) {
-            host_fail_allocation(failures);
-            expect_refused(&plan, rules, 1, ERROR_NO_MEMORY);
+        EXPECT(allocations >= 4);
+        for (uint64_t failing = 0; failing < allocations; failing++) {
+            host_fail_allocation(failing);
+            expect_refused(&plan, rules, cases[i].rules, ERROR_NO_MEMORY);
         }
         host_fail_allocation(UINT64_MAX);
-        EXPECT(failures >= 4);
-        struct batch batch = { .fields = { { 3 }, { 3 } } };
-        compare(&plan, rules, 1, filter, &batch, 1);
+        jit_filter_describe(filter, &description);
+        EXPECT_TEXT(description.shape, cases[i].shape);
+        struct batch batch;
+        random_batch(&plan, rules, cases[i].rules, &batch);
+        compare(&plan, rules, cases[i].rules, filter, &batch, BATCH_MAX);
         jit_filter_destroy(filter);
     }
 }
