@@ -43,7 +43,7 @@ static bool is_of_many(enum next_hop_kind kind)
 }
 
 /* RFC 1812 4.3.2.7, paragraph by paragraph. */
-static bool is_forbidden(const struct core *core, const struct packet *packet)
+bool icmp_is_forbidden(const struct core *core, const struct packet *packet)
 {
     const struct forwarding *view = core->forwarding;
     const struct ipv4_header *header = header_of(packet);
@@ -69,8 +69,12 @@ bool icmp_is_over_limit(struct core *core)
 {
     uint64_t full_ns = MAX_OF(core->icmp_bucket_full_ns, core->now_ns);
 
-    if (full_ns - core->now_ns > (uint64_t)(ICMP_ERROR_BURST - 1) * ERROR_INTERVAL_NS)
+    if (full_ns - core->now_ns > (uint64_t)(ICMP_ERROR_BURST - 1) * ERROR_INTERVAL_NS) {
+        struct port_counters *loopback = &core->ports[router_loopback(core->router)];
+        counter_add(&loopback->originated, 1);
+        counter_add(&loopback->dropped[DROP_ICMP_RATE_LIMIT], 1);
         return true;
+    }
     core->icmp_bucket_full_ns = full_ns + ERROR_INTERVAL_NS;
     return false;
 }
@@ -95,14 +99,8 @@ static void send_about(struct core *core, const struct packet *packet, struct ic
     uint16_t quote_bytes = MIN_OF(packet->network_length_bytes, (uint16_t)QUOTE_MAX_BYTES);
     uint32_t source_be = error_source(core, packet);
 
-    if (is_forbidden(core, packet) || source_be == 0)
+    if (icmp_is_forbidden(core, packet) || source_be == 0 || icmp_is_over_limit(core))
         return;
-    if (icmp_is_over_limit(core)) {
-        struct port_counters *loopback = &core->ports[router_loopback(core->router)];
-        loopback->originated++;
-        loopback->dropped[DROP_ICMP_RATE_LIMIT]++;
-        return;
-    }
     struct packet *message =
         datagram_create(core, &(struct datagram_setup){
                                   .source_be = source_be,

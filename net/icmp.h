@@ -21,8 +21,12 @@ enum {
     ICMP_ERROR_TOS = 0xc0, /* internetwork control: RFC 1812 4.3.2.5 */
 };
 
-/* Takes one error from the allowance of this core; true: it is used up. */
+/* Takes one error from the allowance of this core; true: it is used up, and counted is one that was
+ * not sent. */
 bool icmp_is_over_limit(struct core *core);
+
+/* RFC 1812 4.3.2.7: nothing may be sent about that packet, whole, its IP header checked. */
+bool icmp_is_forbidden(const struct core *core, const struct packet *packet);
 
 /* Borrows a packet that is being dropped, whole, its IP header checked, and sends its sender the
  * error that drop_reasons[] knows for this verdict, unless RFC 1812 4.3.2.7 forbids. Fragmentation

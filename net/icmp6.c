@@ -80,6 +80,13 @@ static bool is_forbidden(const struct core *core, const struct packet *packet,
             forwarding_is_own_on(core->forwarding, packet->port_in, &source));
 }
 
+bool icmp6_is_forbidden(const struct core *core, const struct packet *packet)
+{
+    const struct icmp6_header prohibited = { .type = ICMP6_UNREACHABLE, .code = ICMP6_PROHIBITED };
+
+    return is_forbidden(core, packet, &prohibited);
+}
+
 /* What is learned on the link by which it goes; where no link was told, the usual one. */
 static uint8_t hop_limit_on(const struct core *core, uint16_t link)
 {
@@ -118,14 +125,9 @@ static void send_about(struct core *core, const struct packet *packet,
     bool to_link_local = ipv6_is_link_local(header->source);
     bool is_redirect = icmp->type == ICMP6_REDIRECT;
 
-    if (source->family == FAMILY_NONE || is_forbidden(core, packet, icmp))
+    if (source->family == FAMILY_NONE || is_forbidden(core, packet, icmp) ||
+        icmp_is_over_limit(core))
         return;
-    if (icmp_is_over_limit(core)) {
-        struct port_counters *loopback = &core->ports[router_loopback(core->router)];
-        counter_add(&loopback->originated, 1);
-        counter_add(&loopback->dropped[DROP_ICMP_RATE_LIMIT], 1);
-        return;
-    }
     struct packet *message = datagram6_create(
         core,
         &(struct datagram6_setup){

@@ -16,6 +16,9 @@ enum { ICMP6_HOP_LIMIT = 64 }; /* unless another is learned on the link: net/aut
  * tells packet->mtu_bytes, a parameter problem error_code and error_offset. */
 void icmp6_send_error(struct core *core, const struct packet *packet, enum verdict verdict);
 
+/* RFC 4443 2.4 (e): nothing may be sent about that packet, as what is prohibited. */
+bool icmp6_is_forbidden(const struct core *core, const struct packet *packet);
+
 /* Borrows a packet that its sender could send to packet->next_hop itself, which is on the link it
  * came from: the caller has seen to that. */
 void icmp6_send_redirect(struct core *core, const struct packet *packet);
