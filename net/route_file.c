@@ -14,6 +14,7 @@ struct route_reader {
     struct file file;
     const struct pause *pause;
     enum family family;
+    bool prefixes_alone;
     uint64_t offset; /* of the file, behind what was read */
     size_t begin, end;
     uint64_t line; /* from 1 */
@@ -91,9 +92,10 @@ static const char *read_next_hop(enum family family, struct words word, struct a
 }
 
 /* NULL: a line with a route, or (*empty) without one. Else what is wrong, at *where. */
-static const char *read_line(enum family family, struct words line, struct route_line *out,
-                             bool *empty, const char **where)
+static const char *read_line(const struct route_reader *reader, struct words line,
+                             struct route_line *out, bool *empty, const char **where)
 {
+    enum family family = reader->family;
     struct words word = next_word(&line);
 
     *empty = word.at == word.end || *word.at == '#';
@@ -103,14 +105,17 @@ static const char *read_line(enum family family, struct words line, struct route
     const char *wrong = read_prefix(family, word, &out->prefix);
     if (wrong)
         return wrong;
+    out->next_hop = (struct address){ .family = FAMILY_NONE };
     word = next_word(&line);
     *where = word.at;
-    if (word.at == word.end)
-        return "the next hop is missing";
-    wrong = read_next_hop(family, word, &out->next_hop);
-    if (wrong)
-        return wrong;
-    word = next_word(&line);
+    if (!reader->prefixes_alone) {
+        if (word.at == word.end)
+            return "the next hop is missing";
+        wrong = read_next_hop(family, word, &out->next_hop);
+        if (wrong)
+            return wrong;
+        word = next_word(&line);
+    }
     *where = word.at;
     return word.at != word.end ? "that is one word too many" : NULL;
 }
@@ -157,7 +162,7 @@ static enum error visit_line(struct route_reader *reader, struct words line,
         pause_take(reader->pause);
     if (line.end - line.at > ROUTE_LINE_MAX)
         return blame_line(reader, "that line is too long", line.at, NULL, problem);
-    wrong = read_line(reader->family, line, &route, &empty, &where);
+    wrong = read_line(reader, line, &route, &empty, &where);
     if (wrong)
         return blame_line(reader, wrong, line.at, where, problem);
     if (empty)
@@ -189,8 +194,9 @@ static enum error visit_lines(struct route_reader *reader, bool ended, route_lin
     return error;
 }
 
-enum error route_file_read(const char *name, enum family family, route_line_visit *visit,
-                           void *context, const struct pause *pause, struct text *problem)
+static enum error read_file(const char *name, enum family family, bool prefixes_alone,
+                            route_line_visit *visit, void *context, const struct pause *pause,
+                            struct text *problem)
 {
     struct route_reader *reader = memory_alloc(sizeof(*reader), 0, MEMORY_ROUTE);
     bool ended = false;
@@ -201,6 +207,7 @@ enum error route_file_read(const char *name, enum family family, route_line_visi
     }
     reader->pause = pause;
     reader->family = family;
+    reader->prefixes_alone = prefixes_alone;
     enum error error = file_open(name, &reader->file);
     if (error != OK)
         text_print(problem, "%s",
@@ -214,4 +221,16 @@ enum error route_file_read(const char *name, enum family family, route_line_visi
     }
     memory_free(reader);
     return error;
+}
+
+enum error route_file_read(const char *name, enum family family, route_line_visit *visit,
+                           void *context, const struct pause *pause, struct text *problem)
+{
+    return read_file(name, family, false, visit, context, pause, problem);
+}
+
+enum error prefix_file_read(const char *name, enum family family, route_line_visit *visit,
+                            void *context, const struct pause *pause, struct text *problem)
+{
+    return read_file(name, family, true, visit, context, pause, problem);
 }

@@ -31,3 +31,8 @@ typedef enum error route_line_visit(void *context, const struct route_line *line
 enum error route_file_read(const char *name, enum family family, route_line_visit *visit,
                            void *context, const struct pause *pause,
                            struct text *problem) MUST_CHECK;
+
+/* The same of files that have nothing but a prefix in each line. */
+enum error prefix_file_read(const char *name, enum family family, route_line_visit *visit,
+                            void *context, const struct pause *pause,
+                            struct text *problem) MUST_CHECK;

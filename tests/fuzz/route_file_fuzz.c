@@ -42,6 +42,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     host_fail_read(data[0] % 4);
     error = route_file_read("table", FAMILY_IPV4, look_at, &left, NULL, &text);
     host_fail_read(UINT64_MAX);
+    error = prefix_file_read("table", FAMILY_IPV4, look_at, &left, NULL, &text);
     host_file_remove_all();
     error = route_file_read("absent", FAMILY_IPV4, look_at, &left, NULL, &text);
     CHECK(error == ERROR_NOT_FOUND);
