@@ -100,6 +100,11 @@ struct problem {
 void problem_set(struct problem *problem, const char *id, const struct argument *argument,
                  const char *format, ...) PRINTF_LIKE(4, 5);
 
+/* A value that the configuration's own checks refuse is said at its argument; answers the error, OK
+ * as well. */
+enum error problem_refused(enum error error, const struct argument *argument,
+                           struct problem *problem);
+
 enum command_result { COMMAND_DONE, COMMAND_AGAIN, COMMAND_FAILED };
 
 struct command_call {

@@ -73,6 +73,16 @@ void problem_set(struct problem *problem, const char *id, const struct argument 
     va_end(args);
 }
 
+enum error problem_refused(enum error error, const struct argument *argument,
+                           struct problem *problem)
+{
+    if (error == ERROR_FULL)
+        problem_set(problem, "full", argument, "there is no room for more of these");
+    else if (error)
+        problem_set(problem, error_id(error), argument, "%s", error_text(error));
+    return error;
+}
+
 /* Distance in letters put in, left out, changed or swapped (Damerau and Levenshtein). */
 static unsigned word_distance(struct span a, struct span b)
 {

@@ -19,17 +19,6 @@ const char *role_name(enum role role)
 
 static const char *const console_names[CONSOLE_KIND_COUNT] = { "com1", "vga" };
 
-/* A value that the configuration's own checks refuse, said at the argument. */
-static enum error refused(enum error error, const struct argument *argument,
-                          struct problem *problem)
-{
-    if (error == ERROR_FULL)
-        problem_set(problem, "full", argument, "there is no room for more of these");
-    else if (error)
-        problem_set(problem, error_id(error), argument, "%s", error_text(error));
-    return error;
-}
-
 /* ---- system ---------------------------------------------------------------------------------- */
 
 static enum error apply_name(struct config *config, const struct parsed_line *line,
@@ -66,7 +55,7 @@ static enum error apply_login(struct config *config, const struct parsed_line *l
         random_bytes(salt, sizeof(salt));
         secret_store(secret->text, salt, login.secret);
     }
-    return refused(config_set_login(config, &login), name, problem);
+    return problem_refused(config_set_login(config, &login), name, problem);
 }
 
 static enum error apply_console(struct config *config, const struct parsed_line *line,
@@ -112,7 +101,7 @@ static enum error set_interface(struct config *config, const struct config_inter
     if (interface->down || interface->mtu_bytes != 0 || interface->has_mac ||
         interface->ipv6_auto || interface->proxied_count > 0 ||
         memcmp(&interface->advertising, &nothing, sizeof(nothing)) != 0)
-        return refused(config_set_interface(config, interface), name, problem);
+        return problem_refused(config_set_interface(config, interface), name, problem);
     enum error error = config_remove_interface(config, interface->name);
     return error == ERROR_NOT_FOUND ? OK : error;
 }
@@ -169,7 +158,7 @@ static enum error apply_address(struct config *config, const struct parsed_line 
                     line_family(line) == FAMILY_IPV6 ? "special or" : "broadcast or");
         return error;
     }
-    return refused(error, address, problem);
+    return problem_refused(error, address, problem);
 }
 
 /* ADDR/LEN, or `auto`. */
@@ -219,7 +208,7 @@ static enum error apply_advertised_prefix(struct config *config, const struct pa
     struct config_advertising *advertising = &interface.advertising;
     if (!add_prefix(advertising->prefixes, &advertising->prefix_count, ADVERTISED_PREFIX_MAX,
                     &prefix->prefix))
-        return refused(ERROR_FULL, prefix, problem);
+        return problem_refused(ERROR_FULL, prefix, problem);
     return set_interface(config, &interface, prefix, problem);
 }
 
@@ -230,7 +219,7 @@ static enum error apply_proxy(struct config *config, const struct parsed_line *l
     const struct argument *name = line_argument(line, "interface");
     struct config_interface interface = interface_of(config, name);
     if (!add_prefix(interface.proxied, &interface.proxied_count, PROXIED_MAX, &prefix->prefix))
-        return refused(ERROR_FULL, prefix, problem);
+        return problem_refused(ERROR_FULL, prefix, problem);
     return set_interface(config, &interface, prefix, problem);
 }
 
@@ -245,7 +234,7 @@ static enum error apply_advertised_server(struct config *config, const struct pa
         if (address_equal(&advertising->servers[i], &server->prefix.address))
             return OK;
     if (advertising->server_count == ADVERTISED_SERVER_MAX)
-        return refused(ERROR_FULL, server, problem);
+        return problem_refused(ERROR_FULL, server, problem);
     advertising->servers[advertising->server_count++] = server->prefix.address;
     return set_interface(config, &interface, server, problem);
 }
@@ -315,7 +304,8 @@ static enum error apply_route(struct config *config, const struct parsed_line *l
     error = check_gateway_interface(config, line, &route, problem);
     if (error)
         return error;
-    return refused(config_set_route(config, &route), line_argument(line, "prefix"), problem);
+    return problem_refused(config_set_route(config, &route), line_argument(line, "prefix"),
+                           problem);
 }
 
 static bool has_gateway(const struct config_route *route, const struct address *gateway)
@@ -365,7 +355,7 @@ static enum error remove_route(struct config *config, const struct parsed_line *
             continue;
         error = take_gateways(config, *route, &named);
         if (error && error != ERROR_NOT_FOUND)
-            return refused(error, line_argument(line, "prefix"), problem);
+            return problem_refused(error, line_argument(line, "prefix"), problem);
         removed = removed || !error;
     }
     if (removed)
@@ -378,7 +368,8 @@ static enum error apply_route_file(struct config *config, const struct parsed_li
                                    struct problem *problem)
 {
     const struct argument *name = line_argument(line, "name");
-    return refused(config_set_route_file(config, line_family(line), name->text), name, problem);
+    return problem_refused(config_set_route_file(config, line_family(line), name->text), name,
+                           problem);
 }
 
 static enum error apply_arp(struct config *config, const struct parsed_line *line,
@@ -389,7 +380,7 @@ static enum error apply_arp(struct config *config, const struct parsed_line *lin
     struct config_arp entry = { .address_be = address_ipv4_be(&address->prefix.address) };
     memcpy(entry.mac, line_argument(line, "mac")->mac, sizeof(entry.mac));
     text_format(entry.interface, sizeof(entry.interface), "%s", name->text);
-    return refused(config_set_arp(config, &entry), address, problem);
+    return problem_refused(config_set_arp(config, &entry), address, problem);
 }
 
 /* ---- Printing ---------------------------------------------------------------------------------
