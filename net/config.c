@@ -226,6 +226,71 @@ static bool route_file_equal(const void *a, const void *b)
     return compare_route_files(a, b) == 0;
 }
 
+static int compare_filters(const void *a, const void *b)
+{
+    const struct config_filter *first = a, *second = b;
+
+    if (first->family != second->family)
+        return (int)first->family - (int)second->family;
+    return (int)first->number - (int)second->number;
+}
+
+static bool filter_end_equal(const struct config_filter_end *a, const struct config_filter_end *b)
+{
+    return prefix_equal(&a->prefix, &b->prefix) && strcmp(a->set, b->set) == 0 &&
+           a->has_ports == b->has_ports && a->first_port == b->first_port &&
+           a->last_port == b->last_port;
+}
+
+/* Whatever their numbers. */
+static bool filters_say_the_same(const struct config_filter *a, const struct config_filter *b)
+{
+    return a->family == b->family && a->action == b->action &&
+           filter_end_equal(&a->source, &b->source) &&
+           filter_end_equal(&a->destination, &b->destination) &&
+           a->has_protocol == b->has_protocol && a->protocol == b->protocol &&
+           a->has_type == b->has_type && a->type == b->type && a->flags_set == b->flags_set &&
+           a->flags_clear == b->flags_clear && a->fragment == b->fragment && a->log == b->log &&
+           strcmp(a->in, b->in) == 0 && strcmp(a->out, b->out) == 0;
+}
+
+const char *filter_action_name(enum filter_action action)
+{
+    static const char *const names[] = { "pass", "drop", "reject" };
+
+    return names[action];
+}
+
+bool config_filter_same(const struct config_filter *a, const struct config_filter *b)
+{
+    return a->number == b->number && filters_say_the_same(a, b);
+}
+
+static bool filter_equal(const void *a, const void *b)
+{
+    const struct config_filter *first = a, *second = b;
+
+    return config_filter_same(first, second) && strcmp(first->comment, second->comment) == 0;
+}
+
+/* Prefixes come before files. */
+static int compare_filter_sets(const void *a, const void *b)
+{
+    const struct config_filter_set *first = a, *second = b;
+
+    if (first->family != second->family)
+        return (int)first->family - (int)second->family;
+    int order = compare_names(first->name, second->name);
+    if (order == 0)
+        order = strcmp(first->file, second->file);
+    return order != 0 ? order : prefix_compare(&first->prefix, &second->prefix);
+}
+
+static bool filter_set_equal(const void *a, const void *b)
+{
+    return compare_filter_sets(a, b) == 0;
+}
+
 /* Those that are arrays need somewhere a pointer to themselves: *start. */
 static struct list logins_of(const struct config *config, const void **start)
 {
@@ -293,6 +358,28 @@ static struct list arps_of(const struct config *config)
                           .equal = arp_equal };
 }
 
+static struct list filters_of(const struct config *config)
+{
+    return (struct list){ .start = (void *)&config->filters,
+                          .count = (unsigned *)&config->filter_count,
+                          .room = (unsigned *)&config->filter_room,
+                          .maximum = CONFIG_FILTER_MAX,
+                          .size = sizeof(config->filters[0]),
+                          .compare = compare_filters,
+                          .equal = filter_equal };
+}
+
+static struct list filter_sets_of(const struct config *config)
+{
+    return (struct list){ .start = (void *)&config->filter_sets,
+                          .count = (unsigned *)&config->filter_set_count,
+                          .room = (unsigned *)&config->filter_set_room,
+                          .maximum = CONFIG_FILTER_SET_MAX,
+                          .size = sizeof(config->filter_sets[0]),
+                          .compare = compare_filter_sets,
+                          .equal = filter_set_equal };
+}
+
 /* ---- Whole configurations -----------------------------------------------------------------------
  */
 
@@ -334,7 +421,11 @@ struct config *config_copy(const struct config *config)
                              sizeof(config->routes[0]));
     bool arps = copy_items(&copy->arps, &copy->arp_room, config->arps, config->arp_count,
                            sizeof(config->arps[0]));
-    if (addresses && routes && arps)
+    bool filters = copy_items(&copy->filters, &copy->filter_room, config->filters,
+                              config->filter_count, sizeof(config->filters[0]));
+    bool filter_sets = copy_items(&copy->filter_sets, &copy->filter_set_room, config->filter_sets,
+                                  config->filter_set_count, sizeof(config->filter_sets[0]));
+    if (addresses && routes && arps && filters && filter_sets)
         return copy;
     config_destroy(copy);
     return NULL;
@@ -347,6 +438,8 @@ void config_destroy(struct config *config)
     memory_free(config->addresses);
     memory_free(config->routes);
     memory_free(config->arps);
+    memory_free(config->filters);
+    memory_free(config->filter_sets);
     memory_free(config);
 }
 
@@ -383,6 +476,12 @@ unsigned config_changes(const struct config *a, const struct config *b)
     changes += list_changes(&routes_a, &routes_b);
     struct list arps_a = arps_of(a), arps_b = arps_of(b);
     changes += list_changes(&arps_a, &arps_b);
+    struct list filters_a = filters_of(a), filters_b = filters_of(b);
+    changes += list_changes(&filters_a, &filters_b);
+    struct list sets_a = filter_sets_of(a), sets_b = filter_sets_of(b);
+    changes += list_changes(&sets_a, &sets_b);
+    for (unsigned family = FAMILY_IPV4; family < FAMILY_COUNT; family++)
+        changes += a->filter_default_drop[family] != b->filter_default_drop[family];
     changes += strcmp(a->name, b->name) != 0;
     changes += a->console_login[0] != b->console_login[0];
     changes += a->console_login[1] != b->console_login[1];
@@ -403,6 +502,16 @@ static enum family family_of_route(const void *route)
 static enum family family_of_route_file(const void *file)
 {
     return ((const struct config_route_file *)file)->family;
+}
+
+static enum family family_of_filter(const void *filter)
+{
+    return (enum family)((const struct config_filter *)filter)->family;
+}
+
+static enum family family_of_filter_set(const void *element)
+{
+    return (enum family)((const struct config_filter_set *)element)->family;
 }
 
 /* The items of that family are the same in both. */
@@ -433,6 +542,16 @@ bool config_same_routes(const struct config *a, const struct config *b, enum fam
     return same_of_family(&addresses_a, &addresses_b, family, family_of_address) &&
            same_of_family(&routes_a, &routes_b, family, family_of_route) &&
            same_of_family(&files_a, &files_b, family, family_of_route_file);
+}
+
+bool config_same_filters(const struct config *a, const struct config *b, enum family family)
+{
+    struct list filters_a = filters_of(a), filters_b = filters_of(b);
+    struct list sets_a = filter_sets_of(a), sets_b = filter_sets_of(b);
+
+    return a->filter_default_drop[family] == b->filter_default_drop[family] &&
+           same_of_family(&filters_a, &filters_b, family, family_of_filter) &&
+           same_of_family(&sets_a, &sets_b, family, family_of_filter_set);
 }
 
 bool config_first_route_change(const struct config *old, const struct config *next,
@@ -522,6 +641,37 @@ static bool route_is_good(const struct config_route *route)
             return false;
     }
     return true;
+}
+
+static bool network_is_good(const struct prefix *prefix, uint8_t family)
+{
+    struct prefix network = prefix_network(prefix);
+
+    return prefix->address.family == family && prefix->length <= address_bits(&prefix->address) &&
+           prefix_equal(&network, prefix);
+}
+
+static bool filter_end_is_good(const struct config_filter_end *end, uint8_t family)
+{
+    bool has_prefix = end->prefix.address.family != FAMILY_NONE;
+
+    if (memchr(end->set, '\0', sizeof(end->set)) == NULL || (has_prefix && end->set[0] != '\0'))
+        return false;
+    return (!has_prefix || network_is_good(&end->prefix, family)) &&
+           end->first_port <= end->last_port;
+}
+
+/* What a rule asks for is in packets of the protocol that it names; of any, where it names none. */
+static bool filter_is_good(const struct config_filter *filter)
+{
+    if (filter->family != FAMILY_IPV4 && filter->family != FAMILY_IPV6)
+        return false;
+    return filter->action <= FILTER_REJECT && filter_end_is_good(&filter->source, filter->family) &&
+           filter_end_is_good(&filter->destination, filter->family) &&
+           (filter->flags_set & filter->flags_clear) == 0 &&
+           memchr(filter->in, '\0', sizeof(filter->in)) != NULL &&
+           memchr(filter->out, '\0', sizeof(filter->out)) != NULL &&
+           memchr(filter->comment, '\0', sizeof(filter->comment)) != NULL;
 }
 
 /* ---- Setting
@@ -636,6 +786,60 @@ enum error config_set_arp(struct config *config, const struct config_arp *arp)
     return list_set(&list, arp);
 }
 
+/* Behind the last one; FILTER_NUMBER_MAX + 1: there is no room. */
+static unsigned next_filter_number(const struct config *config, uint8_t family)
+{
+    unsigned number = FILTER_NUMBER_FIRST;
+
+    for (unsigned i = 0; i < config->filter_count; i++)
+        if (config->filters[i].family == family)
+            number = MAX_OF(number, config->filters[i].number + 1u);
+    return number;
+}
+
+static const struct config_filter *find_same_filter(const struct config *config,
+                                                    const struct config_filter *filter)
+{
+    for (unsigned i = 0; i < config->filter_count; i++) {
+        const struct config_filter *known = &config->filters[i];
+        if ((filter->number == 0 || known->number == filter->number) &&
+            filters_say_the_same(known, filter))
+            return known;
+    }
+    return NULL;
+}
+
+enum error config_set_filter(struct config *config, const struct config_filter *filter)
+{
+    struct config_filter numbered = *filter;
+
+    if (!filter_is_good(filter))
+        return fail(ERROR_BAD_VALUE);
+    if (filter->number == 0) {
+        if (find_same_filter(config, filter))
+            return OK;
+        unsigned number = next_filter_number(config, filter->family);
+        if (number > FILTER_NUMBER_MAX)
+            return fail(ERROR_FULL);
+        numbered.number = (uint16_t)number;
+    }
+    struct list list = filters_of(config);
+    return list_set(&list, &numbered);
+}
+
+enum error config_set_filter_set(struct config *config, const struct config_filter_set *element)
+{
+    bool is_file = element->prefix.address.family == FAMILY_NONE;
+
+    if (!name_is_good(element->name, sizeof(element->name)))
+        return fail(ERROR_BAD_VALUE);
+    if (is_file ? !file_name_is_valid(element->file)
+                : element->file[0] != '\0' || !network_is_good(&element->prefix, element->family))
+        return fail(ERROR_BAD_VALUE);
+    struct list list = filter_sets_of(config);
+    return list_set(&list, element);
+}
+
 /* ---- Removing
  * ------------------------------------------------------------------------------------- */
 
@@ -735,6 +939,46 @@ enum error config_remove_arp(struct config *config, uint32_t address_be)
     struct list list = arps_of(config);
 
     return list_remove(&list, &key);
+}
+
+enum error config_remove_filter(struct config *config, const struct config_filter *filter)
+{
+    const struct config_filter *known = find_same_filter(config, filter);
+    struct list list = filters_of(config);
+
+    if (!known)
+        return fail(ERROR_NOT_FOUND);
+    list_remove_at(&list, (unsigned)(known - config->filters));
+    return OK;
+}
+
+const struct config_filter *config_find_filter(const struct config *config, enum family family,
+                                               uint16_t number)
+{
+    struct config_filter key = { .family = (uint8_t)family, .number = number };
+    struct list list = filters_of(config);
+    bool found;
+    unsigned index = list_find(&list, &key, &found);
+
+    return found ? &config->filters[index] : NULL;
+}
+
+const struct config_filter_set *config_find_filter_set(const struct config *config,
+                                                       enum family family, const char *name)
+{
+    struct config_filter_set key = { .family = (uint8_t)family };
+    struct list list = filter_sets_of(config);
+    bool found;
+
+    if (!name_is_good(name, sizeof(key.name)))
+        return NULL;
+    memcpy(key.name, name, strlen(name));
+    /* Nothing of that name comes before: neither a file nor a family. */
+    unsigned index = list_find(&list, &key, &found);
+    if (index == config->filter_set_count)
+        return NULL;
+    const struct config_filter_set *first = &config->filter_sets[index];
+    return first->family == family && strcmp(first->name, name) == 0 ? first : NULL;
 }
 
 const struct config_route *config_find_route(const struct config *config,

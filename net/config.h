@@ -27,6 +27,12 @@ enum {
     MTU_MAX = 9216,
     MTU_DEFAULT = 1500,
     DISTANCE_STATIC = 1,
+    CONFIG_FILTER_MAX = 65536, /* of both families; their numbers end at: */
+    FILTER_NUMBER_MAX = 65535,
+    FILTER_NUMBER_FIRST = 100,     /* of those that are given no number */
+    CONFIG_FILTER_SET_MAX = 65536, /* prefixes and files of all sets; long lists come from files */
+    FILTER_SET_NAME_BYTES = 32,
+    FILTER_COMMENT_BYTES = 64,
 };
 
 struct config_login {
@@ -84,6 +90,39 @@ struct config_arp {
     char interface[PORT_NAME_BYTES];
 };
 
+enum filter_action { FILTER_PASS, FILTER_DROP, FILTER_REJECT };
+
+/* Where a packet must come from, or go to. */
+struct config_filter_end {
+    struct prefix prefix;            /* FAMILY_NONE: not said */
+    char set[FILTER_SET_NAME_BYTES]; /* instead of a prefix; "": not said */
+    bool has_ports;                  /* of TCP or UDP: */
+    uint16_t first_port, last_port;
+};
+
+/* A rule about packets: what it says of one holds for all of it that is said. */
+struct config_filter {
+    uint8_t family; /* enum family */
+    uint8_t action; /* enum filter_action */
+    uint16_t number;
+    struct config_filter_end source, destination;
+    bool has_protocol, has_type, fragment, log;
+    uint8_t protocol;
+    uint8_t type;                   /* of ICMP */
+    uint8_t flags_set, flags_clear; /* of TCP */
+    char in[PORT_NAME_BYTES];       /* "": by whatever port */
+    char out[PORT_NAME_BYTES];
+    char comment[FILTER_COMMENT_BYTES];
+};
+
+/* An element of a named set of prefixes: one prefix, or a file with one in each line. */
+struct config_filter_set {
+    uint8_t family;
+    char name[FILTER_SET_NAME_BYTES];
+    struct prefix prefix;     /* FAMILY_NONE: a file */
+    char file[FILE_NAME_MAX]; /* "": a prefix */
+};
+
 struct config {
     char name[NAME_MAX_BYTES]; /* of the system; "tsuji" where not stated */
     bool console_login[2];     /* enum console_kind of shell: com1, vga */
@@ -102,6 +141,11 @@ struct config {
     struct config_route *routes;
     unsigned arp_count, arp_room;
     struct config_arp *arps;
+    unsigned filter_count, filter_room;
+    struct config_filter *filters; /* by family and number */
+    unsigned filter_set_count, filter_set_room;
+    struct config_filter_set *filter_sets; /* by family and name */
+    bool filter_default_drop[FAMILY_COUNT];
 };
 
 struct config *config_create(void) MUST_CHECK; /* the built-in default, or NULL */
@@ -118,6 +162,12 @@ bool config_same_routes(const struct config *a, const struct config *b, enum fam
 bool config_first_route_change(const struct config *old, const struct config *next,
                                const struct config_route **was, const struct config_route **is);
 
+/* Rules, sets and the default of that family are the same. */
+bool config_same_filters(const struct config *a, const struct config *b, enum family family);
+const char *filter_action_name(enum filter_action action); /* "drop" */
+/* The same packets are treated alike: all but the comment is the same. */
+bool config_filter_same(const struct config_filter *a, const struct config_filter *b);
+
 /* Each sets: replaces what has the same key (name; interface and address; prefix, kind and
  * distance; address), or inserts it in order. A second gateway statement for the same prefix and
  * distance adds its gateways. */
@@ -130,6 +180,12 @@ enum error config_set_route(struct config *config, const struct config_route *ro
 enum error config_set_route_file(struct config *config, enum family family,
                                  const char *name) MUST_CHECK;
 enum error config_set_arp(struct config *config, const struct config_arp *arp) MUST_CHECK;
+/* By family and number. A rule of number 0 gets the next free one behind all others of its family,
+ * unless there is one already that says the same. */
+enum error config_set_filter(struct config *config, const struct config_filter *filter) MUST_CHECK;
+/* Adds an element to the set of that name. */
+enum error config_set_filter_set(struct config *config,
+                                 const struct config_filter_set *element) MUST_CHECK;
 
 /* Each removes what has that key; ERROR_NOT_FOUND where there is none. */
 enum error config_remove_login(struct config *config, const char *name) MUST_CHECK;
@@ -138,9 +194,17 @@ enum error config_remove_address(struct config *config, const char *interface,
                                  const struct prefix *prefix) MUST_CHECK;
 enum error config_remove_route(struct config *config, const struct config_route *route) MUST_CHECK;
 enum error config_remove_arp(struct config *config, uint32_t address_be) MUST_CHECK;
+/* The rule that says the same, number (0: whatever), action and all. */
+enum error config_remove_filter(struct config *config,
+                                const struct config_filter *filter) MUST_CHECK;
 
 bool config_has_route_file(const struct config *config, enum family family, const char *name);
 /* With the same key; NULL. */
 const struct config_route *config_find_route(const struct config *config,
                                              const struct config_route *key);
 const struct config_interface *config_find_interface(const struct config *config, const char *name);
+const struct config_filter *config_find_filter(const struct config *config, enum family family,
+                                               uint16_t number); /* or NULL */
+/* The first element of that set, the others follow; NULL: there is no such set. */
+const struct config_filter_set *config_find_filter_set(const struct config *config,
+                                                       enum family family, const char *name);

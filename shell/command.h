@@ -45,6 +45,8 @@ enum token_type {
     TOKEN_MAC,     /* 52:54:00:12:34:56 */
     TOKEN_IFNAME,  /* an interface, whether it is there or not */
     TOKEN_NAME,    /* [A-Za-z0-9_.-]+ */
+    TOKEN_PORTS,   /* 80, or a range: 1024-65535 */
+    TOKEN_FLAGS,   /* of TCP: letters of those that are set, ! and those that are not */
     TOKEN_STRING,  /* any word, or "in quotes" with \" \\ \n \xHH; STR in a grammar */
     TOKEN_SECRET,  /* a string that is never shown again */
 };
@@ -61,7 +63,8 @@ struct argument {
     struct span name;     /* in the grammar: "gateway"; of a keyword the keyword itself */
     const char *text;     /* canonical: the whole keyword, the string without its quotes */
     unsigned column;      /* where it began, from 0 */
-    uint64_t number;      /* NUMBER, TIME */
+    uint64_t number;      /* NUMBER, TIME; PORTS: the first; FLAGS: those that are set */
+    uint64_t second;      /* PORTS: the last; FLAGS: those that are not */
     struct prefix prefix; /* ADDR (all bits), PREFIX, HOST */
     uint8_t mac[6];       /* MAC */
 };

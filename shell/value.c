@@ -76,6 +76,79 @@ static bool parse_time(const char *text, size_t length, struct argument *argumen
     return true;
 }
 
+void print_ports(struct text *out, unsigned first, unsigned last)
+{
+    text_print(out, "%u", first);
+    if (last != first)
+        text_print(out, "-%u", last);
+}
+
+static bool parse_ports(const char *text, size_t length, struct argument *argument,
+                        struct text *canonical, struct text *why)
+{
+    const char *dash = memchr(text, '-', length);
+    size_t before = dash ? (size_t)(dash - text) : length;
+
+    if (!text_to_u64(text, before, UINT16_MAX, &argument->number) ||
+        (dash && !text_to_u64(dash + 1, length - before - 1, UINT16_MAX, &argument->second))) {
+        text_print(why, "must be a port from 0 to 65535, or a range of them like 1024-65535");
+        return false;
+    }
+    if (!dash)
+        argument->second = argument->number;
+    if (argument->second < argument->number) {
+        text_print(why, "the range is the wrong way round, did you mean %llu-%llu",
+                   (unsigned long long)argument->second, (unsigned long long)argument->number);
+        return false;
+    }
+    print_ports(canonical, (unsigned)argument->number, (unsigned)argument->second);
+    return true;
+}
+
+static const char flag_letters[] = "FSRPAUEC"; /* from bit 0: TCP_FIN to TCP_CWR */
+
+static void print_letters(struct text *out, unsigned flags)
+{
+    for (unsigned i = 0; flag_letters[i]; i++)
+        if (flags >> i & 1)
+            text_put(out, &flag_letters[i], 1);
+}
+
+void print_flags(struct text *out, unsigned set, unsigned clear)
+{
+    print_letters(out, set);
+    if (clear)
+        text_print(out, "!");
+    print_letters(out, clear);
+}
+
+static bool parse_flags(const char *text, size_t length, struct argument *argument,
+                        struct text *canonical, struct text *why)
+{
+    uint64_t *flags = &argument->number;
+
+    argument->number = argument->second = 0;
+    for (size_t i = 0; i < length; i++) {
+        const char *letter = text[i] ? strchr(flag_letters, text[i]) : NULL;
+        if (text[i] == '!' && flags == &argument->number) {
+            flags = &argument->second;
+            continue;
+        }
+        if (!letter) {
+            text_print(why, "must be letters of %s, and behind a ! those that are not set",
+                       flag_letters);
+            return false;
+        }
+        *flags |= 1u << (letter - flag_letters);
+    }
+    if ((argument->number | argument->second) == 0 || argument->number & argument->second) {
+        text_print(why, "a flag is set or not, and one at least is told");
+        return false;
+    }
+    print_flags(canonical, (unsigned)argument->number, (unsigned)argument->second);
+    return true;
+}
+
 static bool address_parse(const char *text, size_t length, enum family family,
                           struct address *address)
 {
@@ -240,6 +313,10 @@ bool value_parse(const struct grammar_word *word, const char *text, size_t lengt
         return parse_mac(text, length, argument, canonical);
     case TOKEN_IFNAME: /* PORT_NAME_BYTES, with its final 0 */
         return parse_name(text, length, 15, canonical, why);
+    case TOKEN_PORTS:
+        return parse_ports(text, length, argument, canonical, why);
+    case TOKEN_FLAGS:
+        return parse_flags(text, length, argument, canonical, why);
     case TOKEN_NAME:
         return parse_name(text, length, NAME_BYTES_MAX, canonical, why);
     case TOKEN_STRING:

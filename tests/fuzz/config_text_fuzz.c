@@ -4,6 +4,8 @@
  * A line of "%%" divides the input: what stands behind is merged into what stood before. */
 /* covers: shell/config_text.c */
 /* covers: shell/statements.c */
+/* covers: shell/filter_statements.c */
+/* covers: shell/filter_text.c */
 /* covers: shell/parse.c */
 /* covers: shell/value.c */
 /* covers: shell/grammar.c */
@@ -18,8 +20,9 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const struct command_table *const tables[] = { &session_commands, &statement_commands };
-static const struct command_set all = { .tables = tables, .table_count = 2 };
+static const struct command_table *const tables[] = { &session_commands, &statement_commands,
+                                                      &filter_statements };
+static const struct command_set all = { .tables = tables, .table_count = ARRAY_COUNT(tables) };
 
 enum { PRINTED_BYTES = 1 << 18 };
 

@@ -10,8 +10,9 @@
 #include "shell/shell.h"
 #include "tests/unit/test.h"
 
-static const struct command_table *const tables[] = { &session_commands, &statement_commands };
-static const struct command_set all = { .tables = tables, .table_count = 2 };
+static const struct command_table *const tables[] = { &session_commands, &statement_commands,
+                                                      &filter_statements };
+static const struct command_set all = { .tables = tables, .table_count = ARRAY_COUNT(tables) };
 static struct problem problem;
 
 static bool append(void *context, const char *line)
@@ -82,7 +83,22 @@ static const char everything[] =
     "ipv6 route 2001:db8:9::/48 blackhole\n"
     "ip route file full\n"
     "ipv6 route file full\n"
-    "arp 192.0.2.7 02:00:00:00:00:07 eth0\n";
+    "arp 192.0.2.7 02:00:00:00:00:07 eth0\n"
+    "ip filter set bad 10.0.0.0/8\n"
+    "ip filter set bad 192.0.2.0/24\n"
+    "ip filter set bad file list\n"
+    "ipv6 filter set bad 2001:db8::/32\n"
+    "ip filter 10 pass src 10.0.0.0/8 dst set bad proto tcp sport 1024-65535 dport 22 flags S!A "
+    "in eth0 out eth1 log comment \"from the office\"\n"
+    "ip filter 20 reject src set bad proto udp dport 53\n"
+    "ip filter 30 drop proto icmp type 8\n"
+    "ip filter 40 drop fragment\n"
+    "ip filter 50 pass proto 47\n"
+    "ip filter 100 drop src 192.0.2.0/24\n"
+    "ipv6 filter 5 pass proto icmp type 128 comment x\n"
+    "ipv6 filter 100 drop src 2001:db8:bad::/48\n"
+    "ip filter default drop\n"
+    "ipv6 filter default drop\n";
 
 TEST(config_text_round_trips_every_statement)
 {
@@ -105,6 +121,21 @@ TEST(config_text_takes_any_order_and_defaults_away)
                 "ipv6 route default gateway 2001:db8::1\n"
                 "arp 192.0.2.7 02:00:00:00:00:07 eth0\n"
                 "arp 192.0.2.8 02:00:00:00:00:08 eth0\n");
+}
+
+TEST(config_text_gives_short_filters_the_next_number)
+{
+    EXPECT_TEXT(round_trip("ip filter 192.0.2.0/24\nip filter 133.27.0.0/16\n"
+                           "ip filter 192.0.2.0/24\nip filter 7 pass proto 6\n"
+                           "ip filter 300 drop comment a|b flags !A dport 5-5\n"
+                           "ip filter 10.0.0.0/8\nip filter default pass\n"
+                           "ipv6 filter 2001:db8::/32\n"),
+                "ip filter 7 pass proto tcp\n"
+                "ip filter 100 drop src 192.0.2.0/24\n"
+                "ip filter 101 drop src 133.27.0.0/16\n"
+                "ip filter 300 drop dport 5 flags !A comment \"a|b\"\n"
+                "ip filter 301 drop src 10.0.0.0/8\n"
+                "ipv6 filter 100 drop src 2001:db8::/32\n");
 }
 
 static const char *after(const char *text, const char *change)
@@ -138,6 +169,16 @@ TEST(config_text_no_takes_back_what_it_names)
                 "1:12 not-found");
     EXPECT_TEXT(after(routes, "no ip route 10.1.0.0/16 reject"), "1:12 not-found");
     EXPECT_TEXT(after(routes, "no ip route"), "1:-1 incomplete");
+    static const char filters[] = "ip filter 10 drop src 10.0.0.0/8 dport 5\n"
+                                  "ip filter 20 pass proto tcp\nip filter set a 10.0.0.0/8\n"
+                                  "ip filter set a 11.0.0.0/8\nip filter 11.0.0.0/8\n"
+                                  "ip filter default drop\n";
+    EXPECT_TEXT(after(filters, "no ip filter 10\nno ip filter 11.0.0.0/8\nno ip filter set a\n"),
+                "ip filter 20 pass proto tcp\nip filter default drop\n");
+    EXPECT_TEXT(after(filters, "no ip filter 10 drop dport 5 src 10.0.0.0/8\n"
+                               "no ip filter 20 pass proto 6\nno ip filter set a 10.0.0.0/8\n"
+                               "no ip filter default"),
+                "ip filter set a 11.0.0.0/8\nip filter 100 drop src 11.0.0.0/8\n");
     EXPECT_TEXT(after("system name x\n", "no system"), "");
     EXPECT_TEXT(after("ip eth1 address 10.0.0.1/8\nip eth10 address 11.0.0.1/8\n", "no ip eth1"),
                 "ip eth10 address 11.0.0.1/8\n");
@@ -151,7 +192,13 @@ TEST(config_text_no_takes_back_what_it_names)
                                   "no ipv6 route default gateway fe80::2\n"
                                   "no ipv6 route 2001:db8:8::/48\n"
                                   "no ipv6 route 2001:db8:9::/48\n"
-                                  "no system watchdog 10s\n"),
+                                  "no system watchdog 10s\n"
+                                  "no ip filter set bad\nno ipv6 filter set bad\n"
+                                  "no ip filter 10\nno ip filter 20\nno ip filter 30\n"
+                                  "no ip filter 40\nno ip filter 50\n"
+                                  "no ip filter 192.0.2.0/24\nno ipv6 filter 5\n"
+                                  "no ipv6 filter 2001:db8:bad::/48\n"
+                                  "no ip filter default\nno ipv6 filter default drop\n"),
                 "system name r1\ninterface eth1 mtu 9000\n"
                 "ipv6 route default gateway fe80::1 interface eth0\n");
     EXPECT_TEXT(after("ipv6 eth0 address auto\nipv6 eth0 proxy 2001:db8::/64\n",
@@ -190,6 +237,35 @@ TEST(config_text_names_the_bad_line)
           "ipv6 route default gateway fe80::2 interface eth1",
           "bad-value", 2, 45 },
         { "no system name", "not-found", 1, -1 },
+        { "ip filter 192.0.2.1/24", "bad-value", 1, 10 },
+        { "ip filter 0 drop", "bad-value", 1, 10 },
+        { "ip filter 65536 drop", "bad-value", 1, 10 },
+        { "ip filter 10 drop src 10.0.0.1/8", "bad-value", 1, 22 },
+        { "ip filter 10 drop dport 80-79", "bad-value", 1, 24 },
+        { "ip filter 10 drop dport 65536", "bad-value", 1, 24 },
+        { "ip filter 10 drop dport http", "bad-value", 1, 24 },
+        { "ip filter 10 drop proto 256", "bad-value", 1, 24 },
+        { "ip filter 10 drop flags X", "bad-value", 1, 24 },
+        { "ip filter 10 drop flags !", "bad-value", 1, 24 },
+        { "ip filter 10 drop flags S!S", "bad-value", 1, 24 },
+        { "ip filter 10 drop flags S!A!F", "bad-value", 1, 24 },
+        { "ip filter 10 drop proto udp flags S", "bad-value", 1, 34 },
+        { "ip filter 10 drop proto icmp dport 5", "bad-value", 1, 35 },
+        { "ip filter 10 drop proto 58 type 8", "bad-value", 1, 32 },
+        { "ip filter 10 drop dport 5 type 8", "bad-value", 1, 31 },
+        { "ip filter 10 drop src 10.0.0.0/8 src 11.0.0.0/8", "bad-value", 1, 33 },
+        { "ip filter 10 drop log log", "bad-value", 1, 22 },
+        { "ip filter 10 drop src set aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "bad-value", 1, 26 },
+        { "ip filter set aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa 10.0.0.0/8", "bad-value", 1, 14 },
+        { "ip filter set a file ..", "bad-value", 1, 21 },
+        { "ip filter 10 drop comment "
+          "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+          "bad-value", 1, 26 },
+        { "ip filter 65535 pass\nip filter 10.0.0.0/8", "full", 2, 10 },
+        { "ipv6 filter 10 drop proto 1 type 8", "bad-value", 1, 33 },
+        { "no ip filter 10.0.0.0/8", "not-found", 1, 13 },
+        { "ip filter 10 drop\nno ip filter 10 drop log", "not-found", 2, 13 },
+        { "ip filter 10 drop\nip filter 20 drop\nno ip filter", "incomplete", 3, -1 },
         { "ip route default gateway 1.1.1.1 gateway 1.1.1.2 gateway 1.1.1.3 gateway 1.1.1.4 "
           "gateway 1.1.1.5 gateway 1.1.1.6 gateway 1.1.1.7 gateway 1.1.1.8 gateway 1.1.1.9",
           "full", 1, 153 },

@@ -9,15 +9,16 @@
 #include "shell/session.h"
 #include "tests/unit/test.h"
 
-static const struct command_table *const tables[] = { &session_commands, &statement_commands };
-static const struct command_set all = { .tables = tables, .table_count = 2 };
+static const struct command_table *const tables[] = { &session_commands, &statement_commands,
+                                                      &filter_statements };
+static const struct command_set all = { .tables = tables, .table_count = ARRAY_COUNT(tables) };
 
 static const struct command_table *const hosted_tables[] = {
-    &session_commands, &statement_commands,   &show_net_commands,
+    &session_commands, &statement_commands, &filter_statements,    &show_net_commands,
     &route_commands,   &show_memory_commands, &action_commands
 };
 static const struct command_set hosted = { .tables = hosted_tables,
-                                           .table_count = 5,
+                                           .table_count = 6,
                                            .test = true };
 
 static struct parsed_line line;
@@ -200,11 +201,11 @@ TEST(parse_tells_what_may_come_next)
 {
     expect_words("i", "interface ip ipv6");
     expect_words("interface eth0 ", "down mac mtu up");
-    expect_words("ip ", "route <interface>");
+    expect_words("ip ", "filter route <interface>");
     expect_words("ip route ", "default file <prefix>");
     expect_words("ip route default gateway 1.2.3.4", "<gateway>");
     expect_words("ip route default gateway 1.2.3.4 ", "distance gateway <enter>");
-    expect_words("ipv6 ", "route <interface>");
+    expect_words("ipv6 ", "filter route <interface>");
     expect_words("ipv6 route default gateway fe80::1 ", "distance gateway interface <enter>");
     expect_words("no interface eth0 ", "down mac mtu up");
     expect_words("system console com1 login o", "off on");
@@ -268,6 +269,8 @@ static void expect_help(const char *line_so_far, unsigned depth)
                          { TOKEN_ADDR6, "2001:db8::1" },
                          { TOKEN_PREFIX6, "2001:db8::/32" },
                          { TOKEN_HOST6, "2001:db8::1/64" },
+                         { TOKEN_PORTS, "80" },
+                         { TOKEN_FLAGS, "S!A" },
                          { TOKEN_SECRET, "x" } };
         for (unsigned k = 0; k < ARRAY_COUNT(examples) && depth < 4; k++) {
             if (item->type != examples[k].type)

@@ -84,8 +84,10 @@ static inline enum error fixture_commit(struct router *router, struct config *ne
 }
 
 static const struct command_table *const fixture_tables[] = { &session_commands,
-                                                              &statement_commands };
-static const struct command_set fixture_commands = { .tables = fixture_tables, .table_count = 2 };
+                                                              &statement_commands,
+                                                              &filter_statements };
+static const struct command_set fixture_commands = { .tables = fixture_tables,
+                                                     .table_count = ARRAY_COUNT(fixture_tables) };
 
 /* NULL: there was no memory for it. */
 static inline struct shell_fixture *fixture_try_create(const struct command_set *commands)

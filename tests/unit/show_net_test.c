@@ -8,8 +8,8 @@
 #include "tests/unit/lab6.h"
 
 static const struct command_table *const tables[] = { &session_commands,     &statement_commands,
-                                                      &show_net_commands,    &route_commands,
-                                                      &show_memory_commands, &action_commands };
+                                                      &filter_statements,    &show_net_commands,
+                                                      &route_commands,       &show_memory_commands, &action_commands };
 
 static struct lab lab;
 static struct shell *shell;

@@ -150,7 +150,7 @@ static void say_ready(const struct options *options)
 int main(int argc, char **argv)
 {
     static const struct command_table *const tables[] = {
-        &session_commands, &statement_commands,   &show_net_commands,
+        &session_commands, &statement_commands, &filter_statements,    &show_net_commands,
         &route_commands,   &show_memory_commands, &action_commands
     };
     static struct options options;
