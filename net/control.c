@@ -24,6 +24,7 @@
 #include "net/datapath.h"
 #include "net/fib4.h"
 #include "net/fib6.h"
+#include "net/filter.h"
 #include "net/forwarding.h"
 #include "net/ipv6_addresses.h"
 #include "net/mld.h"
@@ -227,6 +228,45 @@ static enum error check_arps(struct router *router, const struct config *next,
     return OK;
 }
 
+static enum error check_filter_interface(struct router *router, const struct config_filter *filter,
+                                         const char *word, const char *name,
+                                         struct commit_report *report)
+{
+    if (name[0] == '\0' || router_port(router, name))
+        return OK;
+    return problem(report, "%s filter %u %s %s: there is no such interface",
+                   family_keyword(filter->family), (unsigned)filter->number, word, name);
+}
+
+static enum error check_filter_set(const struct config *next, const struct config_filter *filter,
+                                   const struct config_filter_end *end, const char *word,
+                                   struct commit_report *report)
+{
+    if (end->set[0] == '\0' ||
+        config_find_filter_set(next, (enum family)filter->family, end->set) != NULL)
+        return OK;
+    return problem(report, "%s filter %u %s set %s: there is no such set",
+                   family_keyword(filter->family), (unsigned)filter->number, word, end->set);
+}
+
+static enum error check_filters(struct router *router, const struct config *next,
+                                struct commit_report *report)
+{
+    enum { FILTERS_PER_SLICE = 256 };
+    enum error error = OK;
+
+    for (unsigned i = 0; i < next->filter_count && error == OK; i++) {
+        const struct config_filter *filter = &next->filters[i];
+        if ((error = check_filter_interface(router, filter, "in", filter->in, report)) == OK &&
+            (error = check_filter_interface(router, filter, "out", filter->out, report)) == OK &&
+            (error = check_filter_set(next, filter, &filter->source, "src", report)) == OK)
+            error = check_filter_set(next, filter, &filter->destination, "dst", report);
+        if (i % FILTERS_PER_SLICE == 0)
+            control_yield(router);
+    }
+    return error;
+}
+
 enum error control_check(struct router *router, const struct config *next,
                          struct commit_report *report)
 {
@@ -236,7 +276,8 @@ enum error control_check(struct router *router, const struct config *next,
     if ((error = check_interfaces(router, next, report)) != OK ||
         (error = check_addresses(router, next, report)) != OK ||
         (error = check_routes(router, next, report)) != OK ||
-        (error = check_arps(router, next, report)) != OK)
+        (error = check_arps(router, next, report)) != OK ||
+        (error = check_filters(router, next, report)) != OK)
         return fail(error);
     return OK;
 }
@@ -244,14 +285,15 @@ enum error control_check(struct router *router, const struct config *next,
 /* ---- Prepare ----------------------------------------------------------------------------------
  */
 
-/* Routes that nobody uses any more, on their way to be freed. */
-struct old_routes {
-    struct old_routes *next; /* once every core has let go of them */
+/* Routes and filters that nobody uses any more, on their way to be freed. */
+struct old_tables {
+    struct old_tables *next; /* once every core has let go of them */
     struct router *router;
     /* NULL: they stay in force. */
     struct rib *ribs[FAMILY_COUNT];
     struct fib4 *fib4;
     struct fib6 *fib6;
+    struct filter *filters[FAMILY_COUNT];
 };
 
 /* All that a commit will put in place. */
@@ -262,8 +304,10 @@ struct plan {
     struct fib4 *fib4;
     struct fib6 *fib6;
     struct route_files files[FAMILY_COUNT]; /* of the RIBs that are new */
+    struct filter *filters[FAMILY_COUNT];   /* in force from now on; NULL: none */
+    bool filters_are_new[FAMILY_COUNT];     /* else they are those of before */
     struct forwarding *view;
-    struct old_routes *old; /* takes what is replaced; NULL: RIBs and FIBs stay */
+    struct old_tables *old; /* takes what is replaced; NULL: all tables stay */
 };
 
 static void apply_interface(struct port *port, const struct config_interface *wish)
@@ -293,8 +337,11 @@ static void plan_drop(struct router *router, struct plan *plan)
     forwarding_destroy(plan->view);
     fib4_destroy(plan->fib4, &pause);
     fib6_destroy(plan->fib6);
-    for (unsigned family = FAMILY_IPV4; family < FAMILY_COUNT; family++)
+    for (unsigned family = FAMILY_IPV4; family < FAMILY_COUNT; family++) {
         rib_destroy(plan->ribs[family], &pause);
+        if (plan->filters_are_new[family])
+            filter_destroy(plan->filters[family], &pause);
+    }
 }
 
 static enum error plan_ports(struct router *router, const struct config *config, struct plan *plan)
@@ -310,14 +357,15 @@ static enum error plan_ports(struct router *router, const struct config *config,
     return OK;
 }
 
-/* What is to be read again though its statement is the same. */
-struct reading {
+/* What is to be made anew though its statements are the same. */
+struct renewal {
     enum family family;
-    const char *name;
+    const char *route_file; /* of that family; NULL: none */
+    bool filters;           /* of both */
 };
 
 static enum error plan_rib(struct router *router, enum family family, const struct config *config,
-                           const struct reading *again, struct plan *plan, struct text *problem)
+                           const struct renewal *again, struct plan *plan, struct text *problem)
 {
     const struct pause pause = pause_of(router);
     struct config_routes_plan routes = {
@@ -327,7 +375,7 @@ static enum error plan_rib(struct router *router, enum family family, const stru
         .port_count = router->port_count,
         .rib = router->ribs[family],
         .files = router->route_files[family],
-        .read_again = again && again->family == family ? again->name : NULL,
+        .read_again = again && again->family == family ? again->route_file : NULL,
         .pause = &pause,
     };
 
@@ -338,7 +386,7 @@ static enum error plan_rib(struct router *router, enum family family, const stru
 }
 
 static enum error plan_ribs(struct router *router, const struct config *config,
-                            const struct reading *again, struct plan *plan, struct text *problem)
+                            const struct renewal *again, struct plan *plan, struct text *problem)
 {
     enum error error = OK;
 
@@ -365,10 +413,7 @@ static enum error plan_fibs(struct router *router, const struct rib *const *ribs
         if (!plan->fib6)
             return fail(ERROR_NO_MEMORY);
     }
-    if (!plan->fib4 && !plan->fib6)
-        return OK;
-    plan->old = memory_alloc(sizeof(*plan->old), 0, MEMORY_ROUTE);
-    return plan->old ? OK : fail(ERROR_NO_MEMORY);
+    return OK;
 }
 
 static enum error plan_view(struct router *router, const struct config *config, struct plan *plan,
@@ -395,10 +440,50 @@ static enum error plan_view(struct router *router, const struct config *config, 
     return error;
 }
 
+static enum error plan_filters(struct router *router, const struct config *config,
+                               const struct renewal *again, struct plan *plan, struct text *problem)
+{
+    const struct pause pause = pause_of(router);
+    bool renew = again && again->filters;
+    enum error error = OK;
+
+    for (unsigned family = FAMILY_IPV4; family < FAMILY_COUNT && error == OK; family++) {
+        plan->filters[family] = router->filters[family];
+        if (!renew && config_same_filters(router->config, config, (enum family)family))
+            continue;
+        plan->filters_are_new[family] = true;
+        error = filter_create(&(struct filter_plan){ .config = config,
+                                                     .family = (enum family)family,
+                                                     .ports = plan->ports,
+                                                     .port_count = router->port_count,
+                                                     .core_count = router->core_count,
+                                                     .old = router->filters[family],
+                                                     .pause = &pause },
+                              &plan->filters[family], problem);
+    }
+    if (error == ERROR_NO_MEMORY)
+        text_print(problem, "out of memory for %u filters", config->filter_count);
+    for (unsigned family = FAMILY_IPV4; family < FAMILY_COUNT && error == OK; family++)
+        plan->view->filters[family] = plan->filters[family];
+    return error;
+}
+
+/* For what is replaced. */
+static enum error plan_old(struct plan *plan)
+{
+    bool replaces = plan->fib4 || plan->fib6 || plan->filters_are_new[FAMILY_IPV4] ||
+                    plan->filters_are_new[FAMILY_IPV6];
+
+    if (!replaces)
+        return OK;
+    plan->old = memory_alloc(sizeof(*plan->old), 0, MEMORY_ROUTE);
+    return plan->old ? OK : fail(ERROR_NO_MEMORY);
+}
+
 /* While it is being made, packets go on; neighbors come and go, but no port changes, as only this
  * coroutine looks at them. */
 static enum error plan_make(struct router *router, const struct config *config,
-                            const struct reading *again, struct plan *plan, struct text *problem)
+                            const struct renewal *again, struct plan *plan, struct text *problem)
 {
     *plan = (struct plan){ .ports = NULL };
     enum error error = plan_ports(router, config, plan);
@@ -406,6 +491,10 @@ static enum error plan_make(struct router *router, const struct config *config,
         error = plan_ribs(router, config, again, plan, problem);
     if (error == OK)
         error = plan_view(router, config, plan, problem);
+    if (error == OK)
+        error = plan_filters(router, config, again, plan, problem);
+    if (error == OK)
+        error = plan_old(plan);
     if (error != OK)
         plan_drop(router, plan);
     return error;
@@ -465,23 +554,25 @@ static void announce_new_addresses(struct router *router, const struct config *o
 /* Nobody looks at them any more; the coroutine takes them apart, piece by piece. */
 static void let_go(void *object)
 {
-    struct old_routes *old = object;
+    struct old_tables *old = object;
 
-    old->next = old->router->old_routes;
-    old->router->old_routes = old;
+    old->next = old->router->old_tables;
+    old->router->old_tables = old;
 }
 
-void control_free_old_routes(struct router *router)
+void control_free_old_tables(struct router *router)
 {
     const struct pause pause = pause_of(router);
-    struct old_routes *old = router->old_routes;
+    struct old_tables *old = router->old_tables;
 
-    while ((old = router->old_routes) != NULL) {
-        router->old_routes = old->next;
+    while ((old = router->old_tables) != NULL) {
+        router->old_tables = old->next;
         fib4_destroy(old->fib4, &pause);
         fib6_destroy(old->fib6);
         for (unsigned family = FAMILY_IPV4; family < FAMILY_COUNT; family++)
             rib_destroy(old->ribs[family], &pause);
+        for (unsigned family = FAMILY_IPV4; family < FAMILY_COUNT; family++)
+            filter_destroy(old->filters[family], &pause);
         memory_free(old);
     }
 }
@@ -494,7 +585,7 @@ static void retire(struct router *router, void *object, void (*destroy)(void *ob
 }
 
 /* What the plan has takes the place of what the router has; that goes into *old. */
-static void swap_routes(struct router *router, struct plan *plan, struct old_routes *old)
+static void swap_routes(struct router *router, struct plan *plan, struct old_tables *old)
 {
     const struct pause pause = pause_of(router);
 
@@ -514,6 +605,16 @@ static void swap_routes(struct router *router, struct plan *plan, struct old_rou
         old->ribs[family] = router->ribs[family];
         router->ribs[family] = plan->ribs[family];
         *router->route_files[family] = plan->files[family];
+    }
+}
+
+static void swap_filters(struct router *router, const struct plan *plan, struct old_tables *old)
+{
+    for (unsigned family = FAMILY_IPV4; family < FAMILY_COUNT; family++) {
+        if (!plan->filters_are_new[family])
+            continue;
+        old->filters[family] = router->filters[family];
+        router->filters[family] = plan->filters[family];
     }
 }
 
@@ -542,6 +643,7 @@ static void publish(struct router *router, struct plan *plan)
     if (plan->old) {
         plan->old->router = router;
         swap_routes(router, plan, plan->old);
+        swap_filters(router, plan, plan->old);
     }
     forwarding_find_gateways(plan->view, router->neighbors);
     atomic_store_explicit(&router->forwarding, plan->view, memory_order_release);
@@ -596,7 +698,7 @@ static void take_config(struct router *router, struct config *next)
 
 /* From `prepare` on; next may be the configuration that is in force. */
 static enum error apply(struct router *router, const struct config *next,
-                        const struct reading *again, struct commit_report *report)
+                        const struct renewal *again, struct commit_report *report)
 {
     struct text problem_text = text_of(report->problem, sizeof(report->problem));
     uint64_t start_ns = clock_ns();
@@ -657,7 +759,15 @@ enum error control_commit(struct router *router, struct config *next, struct com
 enum error control_read_routes(struct router *router, enum family family, const char *name,
                                struct commit_report *report)
 {
-    const struct reading again = { family, name };
+    const struct renewal again = { .family = family, .route_file = name };
+
+    *report = (struct commit_report){ .changes = 0 };
+    return apply(router, router->config, &again, report);
+}
+
+enum error control_renew_filters(struct router *router, struct commit_report *report)
+{
+    const struct renewal again = { .filters = true };
 
     *report = (struct commit_report){ .changes = 0 };
     return apply(router, router->config, &again, report);
@@ -715,7 +825,7 @@ static void control_main(void *arg)
         uint64_t now_ns = router->cores[CONTROL_CORE]->now_ns;
         check_links(router, now_ns);
         autoconf_follow(router->autoconf, now_ns);
-        control_free_old_routes(router);
+        control_free_old_tables(router);
         if (router->control_work)
             router->control_work(router->control_context, now_ns);
         coroutine_yield(router->control);
@@ -755,7 +865,7 @@ enum error control_create(struct router *router)
 {
     char why[64];
     struct text problem_text = text_of(why, sizeof(why));
-    struct old_routes none = { .next = NULL };
+    struct old_tables none = { .next = NULL };
     struct plan plan;
 
     for (unsigned family = FAMILY_IPV4; family < FAMILY_COUNT; family++) {
@@ -796,6 +906,7 @@ void control_destroy(struct router *router)
     fib6_destroy(router->fib6);
     for (unsigned family = FAMILY_IPV4; family < FAMILY_COUNT; family++) {
         rib_destroy(router->ribs[family], NULL);
+        filter_destroy(router->filters[family], NULL);
         memory_free(router->route_files[family]);
     }
     config_destroy(router->config);

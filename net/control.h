@@ -26,6 +26,10 @@ enum error control_commit(struct router *router, struct config *next,
 enum error control_read_routes(struct router *router, enum family family, const char *name,
                                struct commit_report *report) MUST_CHECK;
 
+/* Makes all filters anew, and swaps them in: files of sets are read again. On failure the old ones
+ * stay. */
+enum error control_renew_filters(struct router *router, struct commit_report *report) MUST_CHECK;
+
 /* The control core's: creates the state that commits change, with the built-in configuration, and
  * the coroutine; and undoes that. */
 struct core;
@@ -34,8 +38,8 @@ enum error control_create(struct router *router) MUST_CHECK;
  */
 void control_finish(struct router *router);
 void control_destroy(struct router *router);
-/* Frees routes that were replaced and that no core uses any more. */
-void control_free_old_routes(struct router *router);
+/* Frees routes and filters that were replaced and that no core uses any more. */
+void control_free_old_tables(struct router *router);
 /* Once per step: lets the coroutine run until it yields, and frees retired views. */
 void control_resume(struct core *core);
 

@@ -5,11 +5,13 @@
 
 #include "kernel/base/bytes.h"
 #include "net/arp.h"
+#include "net/filter.h"
 #include "net/forwarding.h"
 #include "net/icmp.h"
 #include "net/icmp6.h"
 #include "net/local.h"
 #include "net/neighbor.h"
+#include "net/refuse.h"
 #include "net/wire/ethernet.h"
 #include "net/wire/ipv4.h"
 #include "net/wire/ipv6.h"
@@ -27,22 +29,32 @@ static void handle_taken(struct core *core);
 
 static void run_ipv4(struct core *core, uint16_t port_in, struct batch *batch)
 {
+    const struct filter *filter = core->forwarding->filters[FAMILY_IPV4];
     struct findings findings;
 
     findings_begin(&findings);
     classify_batch(core, port_in, batch, &findings);
+    if (UNLIKELY(filter != NULL)) /* a flood dies here, at the cheapest place */
+        filter_in_batch(core, filter, batch, &findings);
     route_batch(core, batch, &findings);
+    if (UNLIKELY(filter != NULL && filter->names_out))
+        filter_out_batch(core, filter, batch, &findings);
     rewrite_batch(core, batch, &findings);
     enqueue_batch(core, batch, &findings);
 }
 
 static void run_ipv6(struct core *core, uint16_t port_in, struct batch *batch)
 {
+    const struct filter *filter = core->forwarding->filters[FAMILY_IPV6];
     struct findings findings;
 
     findings_begin(&findings);
     classify6_batch(core, port_in, batch, &findings);
+    if (UNLIKELY(filter != NULL))
+        filter_in_batch(core, filter, batch, &findings);
     route6_batch(core, batch, &findings);
+    if (UNLIKELY(filter != NULL && filter->names_out))
+        filter_out_batch(core, filter, batch, &findings);
     rewrite6_batch(core, batch, &findings);
     enqueue_batch(core, batch, &findings);
 }
@@ -92,6 +104,7 @@ void datapath_poll(struct core *core, const struct port *port)
 /* Packets of ours, of one family. */
 static void run_originated(struct core *core, struct batch *batch, bool ipv6)
 {
+    const struct filter *filter = core->forwarding->filters[ipv6 ? FAMILY_IPV6 : FAMILY_IPV4];
     struct findings findings;
 
     if (batch->count == 0)
@@ -105,13 +118,16 @@ static void run_originated(struct core *core, struct batch *batch, bool ipv6)
         else
             findings.destinations_be[i] = batch->packets[i]->next_hop_be;
     }
-    if (ipv6) {
+    if (ipv6)
         route6_originated(core, batch, &findings);
-        rewrite6_batch(core, batch, &findings);
-    } else {
+    else
         route_batch(core, batch, &findings);
+    if (UNLIKELY(filter != NULL && filter->names_out))
+        filter_out_batch(core, filter, batch, &findings);
+    if (ipv6)
+        rewrite6_batch(core, batch, &findings);
+    else
         rewrite_batch(core, batch, &findings);
-    }
     enqueue_batch(core, batch, &findings);
 }
 
@@ -205,6 +221,22 @@ void batch_close_gaps(struct batch *batch, struct findings *findings)
     findings->fallen = 0;
 }
 
+/* Takes. To our own stack. */
+static void deliver(struct core *core, struct packet *packet)
+{
+    if (UNLIKELY(packet->flags & PACKET_UNDECIDED)) {
+        enum verdict verdict = filter_staying(core, packet);
+        if (verdict != PASS) {
+            datapath_drop(core, packet, verdict);
+            return;
+        }
+    }
+    if (packet->network_protocol == PACKET_IPV6)
+        local6_input(core, packet);
+    else
+        local_input(core, packet);
+}
+
 /* Takes. To whom its purpose says, where this core may do that; else to the control core. */
 static void dispatch(struct core *core, struct packet *packet)
 {
@@ -225,10 +257,7 @@ static void dispatch(struct core *core, struct packet *packet)
         neighbor_resolve(router->neighbors, packet, core->now_ns);
         break;
     case MAIL_LOCAL:
-        if (packet->network_protocol == PACKET_IPV6)
-            local6_input(core, packet);
-        else
-            local_input(core, packet);
+        deliver(core, packet);
         break;
     case MAIL_ARP:
         arp_input(router->arp, packet, core->now_ns);
@@ -258,15 +287,21 @@ static void handle_taken(struct core *core)
     }
 }
 
+static void send_error(struct core *core, const struct packet *packet, enum verdict why)
+{
+    if (why == DROP_FILTER_REJECT && refuse_tcp(core, packet))
+        return;
+    if (packet->network_protocol == PACKET_IPV6)
+        icmp6_send_error(core, packet, why);
+    else
+        icmp_send_error(core, packet, why);
+}
+
 void datapath_drop(struct core *core, struct packet *packet, enum verdict why)
 {
     counter_add(&core->ports[packet->port_in].dropped[why], 1);
-    if (drop_is_owed_error(packet, why)) {
-        if (packet->network_protocol == PACKET_IPV6)
-            icmp6_send_error(core, packet, why);
-        else
-            icmp_send_error(core, packet, why);
-    }
+    if (drop_is_owed_error(packet, why))
+        send_error(core, packet, why);
     packet_free(core->pool, packet);
 }
 

@@ -1,10 +1,10 @@
 /* The path of a packet through the router, from one card to another, and the doors into it.
  *
- *   port_receive -> classify -> route -> rewrite -> enqueue
- *                      |   |      |  ^      | ^
- *                     ARP drops  to us      | neighbor answered: datapath_resume
- *                                    |      unresolved
- *                          datapath_originate: what we send ourselves
+ *   port_receive -> classify -> filter_in -> route -> filter_out -> rewrite -> enqueue
+ *                      |   |                  |  ^                     | ^
+ *                     ARP drops             to us                      | neighbor answered:
+ *                                                |                     | datapath_resume
+ *                     datapath_originate: what we send ourselves       unresolved
  *
  * Inside the stages `data` is the Ethernet header and network_offset the way to the IP header; in a
  * packet of ours (PACKET_LOCAL) there is none yet: network_offset is 0.

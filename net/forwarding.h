@@ -29,6 +29,7 @@ struct adjacency;
 struct autoconf;
 struct fib4;
 struct fib6;
+struct filter;
 struct ipv6_addresses;
 struct neighbor_table;
 struct path;
@@ -71,6 +72,7 @@ struct next_hop_table {
 struct forwarding {
     const struct fib4 *fib4;
     const struct fib6 *fib6;
+    const struct filter *filters[FAMILY_COUNT]; /* by family; NULL: nothing is filtered */
     struct next_hop_table ipv4, ipv6;
     unsigned address_count;
     const struct own_address *addresses; /* by port, primary first */
@@ -169,9 +171,9 @@ struct forwarding_plan {
     const struct autoconf *autoconf;             /* NULL: nothing is learned */
 };
 
-/* Control: without FIBs. NULL: no memory. */
+/* Control: without FIBs and filters. NULL: no memory. */
 struct forwarding *forwarding_create(const struct forwarding_plan *plan) MUST_CHECK;
-void forwarding_destroy(void *forwarding); /* the FIBs stay */
+void forwarding_destroy(void *forwarding); /* FIBs and filters stay */
 
 static inline struct next_hop_table *forwarding_table(struct forwarding *view, enum family family)
 {

@@ -59,9 +59,10 @@ bool icmp_is_forbidden(const struct core *core, const struct packet *packet)
         return true;
     if (is_of_many(source_kind))
         return true;
-    /* The error about a packet of our own comes back to us; nobody else speaks in our name. */
-    return (source_kind == NEXT_HOP_LOCAL || source_kind == NEXT_HOP_LOOPBACK) &&
-           !(packet->flags & PACKET_LOCAL);
+    /* The error about a packet of our own comes back to us; nobody else speaks in our name, and
+     * nobody is told of what we send in his (net/refuse.h). */
+    bool is_our_name = source_kind == NEXT_HOP_LOCAL || source_kind == NEXT_HOP_LOOPBACK;
+    return is_our_name != ((packet->flags & PACKET_LOCAL) != 0);
 }
 
 /* A bucket of ICMP_ERROR_BURST tokens, kept as the time at which it will be full again. */

@@ -74,10 +74,11 @@ static bool is_forbidden(const struct core *core, const struct packet *packet,
         return true;
     if (!ipv6_is_station(header->source)) /* (e.6) */
         return true;
-    /* The error about a packet of our own comes back to us; nobody else speaks in our name. */
-    return !(packet->flags & PACKET_LOCAL) &&
-           (forwarding_kind(core->forwarding, &source) == NEXT_HOP_LOCAL ||
-            forwarding_is_own_on(core->forwarding, packet->port_in, &source));
+    /* The error about a packet of our own comes back to us; nobody else speaks in our name, and
+     * nobody is told of what we send in his (net/refuse.h). */
+    bool is_our_name = forwarding_kind(core->forwarding, &source) == NEXT_HOP_LOCAL ||
+                       forwarding_is_own_on(core->forwarding, link_of(packet), &source);
+    return is_our_name != ((packet->flags & PACKET_LOCAL) != 0);
 }
 
 bool icmp6_is_forbidden(const struct core *core, const struct packet *packet)

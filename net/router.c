@@ -144,6 +144,7 @@ static enum error create_cores(struct router *router, const struct router_setup 
         core->pool = packet_pool(router->pools, i);
         core->now_ns = core->stepped_ns = setup->now_ns;
         timer_wheel_init(&core->timers, setup->now_ns);
+        filter_log_init(&core->filter_log, setup->now_ns);
         random_bytes(&core->random_state, sizeof(core->random_state));
         for (unsigned from = 0; from < setup->core_count; from++) {
             enum error error = ring_init(&core->inbox[from], MAILBOX_SLOTS, MEMORY_CORE);
@@ -264,7 +265,7 @@ void router_destroy(struct router *router)
     for (unsigned i = 0; i < router->core_count; i++)
         snapshot_offline(&router->snapshots, i);
     snapshot_reclaim(&router->snapshots);
-    control_free_old_routes(router);
+    control_free_old_tables(router);
     control_destroy(router);
     for (unsigned i = 0; i < router->core_count; i++)
         destroy_core(router->cores[i], router->core_count);
@@ -388,6 +389,8 @@ void core_step(struct core *core)
     datapath_flush(core); /* what timers and control have sent */
     ports_flush(core);
     mailbox_notify(core);
+    if (UNLIKELY(core->filter_log.count > 0))
+        filter_log_write(core);
     packet_pool_collect(core->pool);
     core_rest(core);
 }
@@ -445,12 +448,20 @@ void router_port_counters(const struct router *router, unsigned port, struct por
     add_counters(sum, &router->counters_base[port], true);
 }
 
+void router_clear_filter_hits(struct router *router)
+{
+    for (unsigned family = FAMILY_IPV4; family < FAMILY_COUNT; family++)
+        if (router->filters[family])
+            filter_clear_hits(router->filters[family]);
+}
+
 void router_clear_counters(struct router *router, uint64_t now_ns)
 {
     for (unsigned port = 0; port < router->port_count; port++) {
         sum_counters(router, port, &router->counters_base[port]);
         router->counters_base[port].held = 0; /* what is held now is not forgotten */
     }
+    router_clear_filter_hits(router);
     router->counters_cleared_ns = now_ns;
 }
 

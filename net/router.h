@@ -14,6 +14,7 @@
 #include "kernel/base/timer_wheel.h"
 #include "kernel/base/types.h"
 #include "net/config.h"
+#include "net/filter_log.h"
 #include "net/port.h"
 
 struct arp;
@@ -28,7 +29,7 @@ struct ra;
 struct local;
 struct neighbor_table;
 struct nic;
-struct old_routes;
+struct old_tables;
 struct path_mtus;
 struct rib;
 struct route_files;
@@ -90,6 +91,7 @@ struct core {
     struct port_counters ports[PORT_MAX + 1]; /* the last: loopback, what we originate */
     struct core_stats stats;
     uint64_t icmp_bucket_full_ns; /* limits ICMP errors: icmp.c */
+    struct filter_log filter_log; /* what rules want to be told */
     bool worked;                  /* something was done in this step */
     uint64_t random_state;
     /* Written by this core, read by those who send it mail. */
@@ -116,8 +118,9 @@ struct router {
     struct rib *ribs[FAMILY_COUNT]; /* of each family */
     struct fib4 *fib4;              /* follow the RIBs; the view leads the cores to them */
     struct fib6 *fib6;
+    struct filter *filters[FAMILY_COUNT];          /* likewise; NULL: there is none */
     struct route_files *route_files[FAMILY_COUNT]; /* whose routes are in the RIBs */
-    struct old_routes *old_routes;                 /* to be freed */
+    struct old_tables *old_tables;                 /* to be freed */
     struct neighbor_table *neighbors;
     struct arp *arp;
     struct autoconf *autoconf;
@@ -169,7 +172,8 @@ struct port *router_port(struct router *router, const char *name); /* NULL: no s
 
 /* All cores' counters of a port, less what `clear counters` set aside. */
 void router_port_counters(const struct router *router, unsigned port, struct port_counters *sum);
-void router_clear_counters(struct router *router, uint64_t now_ns);
+void router_clear_counters(struct router *router, uint64_t now_ns); /* those of filters, too */
+void router_clear_filter_hits(struct router *router);
 
 /* The books of a port since it was created, all cores added up; they balance exactly whenever no
  * core is inside a step. */

@@ -95,6 +95,16 @@ void rewrite_batch(struct core *core, struct batch *batch, struct findings *find
 void rewrite6_batch(struct core *core, struct batch *batch, struct findings *findings);
 void enqueue_batch(struct core *core, struct batch *batch, const struct findings *findings);
 
+/* The stages before and behind `route`, where there are rules (filter.h): what they say of packets
+ * that arrive, and then of those about which they wait for the way out, and of ours. */
+struct filter;
+void filter_in_batch(struct core *core, const struct filter *filter, struct batch *batch,
+                     struct findings *findings);
+void filter_out_batch(struct core *core, const struct filter *filter, struct batch *batch,
+                      struct findings *findings);
+/* And of one of PACKET_UNDECIDED that turns out to be for us. */
+enum verdict filter_staying(struct core *core, struct packet *packet);
+
 /* Takes. Cuts a packet of MAIL_FRAGMENT and sends the pieces. */
 void fragment_packet(struct core *core, struct packet *packet);
 /* Likewise: only what is ours is ever cut (RFC 8200 5). */

@@ -18,6 +18,7 @@ enum {
 
     UNREACHABLE6 = 1, /* ICMPv6 type, with its codes */
     ROUTE6 = 0,
+    PROHIBITED6 = 1,
     SCOPE6 = 2,
     ADDRESS6 = 3,
     PORT6 = 4,
@@ -77,6 +78,9 @@ const struct drop_reason drop_reasons[VERDICT_COUNT] = {
     [DROP_NO_ROUTE]             = { "no-route", "no route to the destination", UNREACHABLE, NET, UNREACHABLE6, ROUTE6 },
     [DROP_BLACKHOLE]            = { "blackhole", "a blackhole route", SILENT },
     [DROP_REJECT]               = { "reject", "a reject route", UNREACHABLE, PROHIBITED, UNREACHABLE6, REJECT6 },
+    [DROP_FILTER]               = { "filter", "a filter drops it", SILENT },
+    [DROP_FILTER_REJECT]        = { "filter-reject", "a filter rejects it", UNREACHABLE, PROHIBITED, UNREACHABLE6, PROHIBITED6 },
+    [DROP_FILTER_OPAQUE]        = { "filter-opaque", "cut or wrapped so that no filter can judge it", SILENT },
     [DROP_TTL_EXPIRED]          = { "ttl-expired", "TTL or hop limit reached zero", TIME_EXCEEDED, IN_TRANSIT, TIME_EXCEEDED6, IN_TRANSIT },
     [DROP_FRAGMENT_NEEDED]      = { "fragment-needed", "too long, and must not be fragmented", UNREACHABLE, FRAGMENTATION, TOO_BIG6, 0 },
     [DROP_TX_RING_FULL]         = { "tx-ring-full", "the card did not keep up", SILENT },

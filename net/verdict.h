@@ -49,7 +49,10 @@ enum verdict {
     /* Forwarding */
     DROP_NO_ROUTE, /* net unreachable */
     DROP_BLACKHOLE,
-    DROP_REJECT, /* administratively prohibited */
+    DROP_REJECT,        /* administratively prohibited */
+    DROP_FILTER,        /* a rule says so */
+    DROP_FILTER_REJECT, /* likewise: administratively prohibited, or a reset */
+    DROP_FILTER_OPAQUE, /* there are rules, and it hides from them */
     DROP_TTL_EXPIRED,
     DROP_FRAGMENT_NEEDED, /* DF set and too long for the way out */
     DROP_TX_RING_FULL,

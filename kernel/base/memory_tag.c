@@ -7,7 +7,7 @@ static const char *const names[] = {
     [MEMORY_CORE] = "core",     [MEMORY_CONFIG] = "config",     [MEMORY_ROUTE] = "route",
     [MEMORY_FIB] = "fib",       [MEMORY_NEIGHBOR] = "neighbor", [MEMORY_FRAGMENT] = "fragment",
     [MEMORY_SOCKET] = "socket", [MEMORY_SHELL] = "shell",       [MEMORY_LOG] = "log",
-    [MEMORY_CODE] = "code",     [MEMORY_TEST] = "test",
+    [MEMORY_FILTER] = "filter", [MEMORY_CODE] = "code",         [MEMORY_TEST] = "test",
 };
 _Static_assert(ARRAY_COUNT(names) == MEMORY_TAG_COUNT, "every tag has a name");
 

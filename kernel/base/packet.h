@@ -84,6 +84,7 @@ enum packet_flag {
     PACKET_CHECKSUM_WANTED = 1 << 4,
     PACKET_DONT_FRAGMENT = 1 << 5, /* ours, IPv6: rather drop it than send it in pieces */
     PACKET_REASSEMBLED = 1 << 6,   /* to us: put together of fragments */
+    PACKET_UNDECIDED = 1 << 7,     /* the filter waits for its way out: net/filter.h */
 };
 
 /* Packets on their way through the stages, or from and to a driver. */

@@ -204,6 +204,28 @@ static void commit(struct config *config)
     }
 }
 
+/* Of packets that nothing else here is about; the second one waits for the way out. */
+static void configure_filters(struct config *config)
+{
+    for (unsigned family = FAMILY_IPV4; family < FAMILY_COUNT; family++) {
+        struct config_filter tcp = { .family = (uint8_t)family,
+                                     .action = FILTER_REJECT,
+                                     .number = 10,
+                                     .has_protocol = true,
+                                     .protocol = PROTOCOL_TCP };
+        struct config_filter discard = {
+            .family = (uint8_t)family,
+            .action = FILTER_DROP,
+            .number = 20,
+            .log = true,
+            .destination = { .has_ports = true, .first_port = 9, .last_port = 9 },
+            .out = "eth1"
+        };
+        CHECK(config_set_filter(config, &tcp) == OK);
+        CHECK(config_set_filter(config, &discard) == OK);
+    }
+}
+
 static void create(void)
 {
     struct nic *nics[PORTS];
@@ -249,6 +271,7 @@ static void create(void)
         memcpy(own.interface, i ? "eth1" : "eth0", 5);
         CHECK(config_set_address(config, &own) == OK);
     }
+    configure_filters(config);
     /* Of IPv6, eth0 alone: eth1 carries less than that wants. */
     configure_ipv6(config);
     struct config_interface eth1 = { .name = "eth1", .mtu_bytes = MTU_MIN };

@@ -1,0 +1,33 @@
+/* Sets of prefixes that rules name: of prefixes in the configuration and in files, kept as the
+ * ranges of addresses that they are together, in ascending order, none touching another. */
+#pragma once
+
+#include "kernel/base/types.h"
+#include "net/config.h"
+
+struct pause;
+struct text;
+
+struct filter_set {
+    char name[FILTER_SET_NAME_BYTES];
+    unsigned words;         /* of an address: 1 of IPv4, 4 of IPv6 */
+    unsigned count;         /* of ranges; 0: nothing is in it */
+    uint32_t *first, *last; /* of range i the addresses at [i * words], most significant word
+                             * first, in host order; both are in it */
+    uint64_t prefix_count;  /* from which it was made, each once */
+};
+
+/* Into *set, which is all zero: the elements of that name. ERROR_NO_MEMORY, or what is wrong with a
+ * file, which *problem says; filter_set_clear() is due all the same. */
+enum error filter_set_make(struct filter_set *set, const struct config *config, enum family family,
+                           const char *name, const struct pause *pause,
+                           struct text *problem) MUST_CHECK;
+void filter_set_clear(struct filter_set *set);
+
+/* Is the address, of four words in host order, in it? Any core. */
+bool filter_set_has(const struct filter_set *set, const uint32_t *address);
+
+/* The words of an address: what is not there is 0. */
+void filter_address_words(const struct address *address, uint32_t words[4]);
+/* The first and the last address of a prefix, likewise. */
+void filter_prefix_words(const struct prefix *prefix, uint32_t first[4], uint32_t last[4]);
