@@ -11,7 +11,10 @@
 
 static enum command_result run_clear_counters(struct command_call *call)
 {
-    router_clear_counters(call->router, call->now_ns);
+    if (line_has(call->line, "filter"))
+        router_clear_filter_hits(call->router);
+    else
+        router_clear_counters(call->router, call->now_ns);
     return COMMAND_DONE;
 }
 
@@ -352,8 +355,8 @@ static const struct command commands[] = {
                  "[{from {<source:ADDR4>|<source:ADDR6>}|interface <interface:IFNAME>}]*",
       .kind = COMMAND_ACTION, .run = run_traceroute,
       .help = "find the routers on the way to a host" },
-    { .grammar = "clear counters", .kind = COMMAND_ACTION, .role = ROLE_OPERATOR,
-      .run = run_clear_counters, .help = "count from zero" },
+    { .grammar = "clear counters [filter]", .kind = COMMAND_ACTION, .role = ROLE_OPERATOR,
+      .run = run_clear_counters, .help = "count from zero: everything, or filters alone" },
     { .grammar = "clear arp [<address:ADDR4>]", .kind = COMMAND_ACTION, .role = ROLE_OPERATOR,
       .run = run_clear_neighbors, .help = "forget learned neighbors" },
     { .grammar = "clear ipv6 neighbors [<address:ADDR6>]", .kind = COMMAND_ACTION, .role = ROLE_OPERATOR,

@@ -15,10 +15,10 @@ static const struct command_set all = { .tables = tables, .table_count = ARRAY_C
 
 static const struct command_table *const hosted_tables[] = {
     &session_commands, &statement_commands, &filter_statements,    &show_net_commands,
-    &route_commands,   &show_memory_commands, &action_commands
+    &route_commands,   &filter_commands,    &show_memory_commands, &action_commands
 };
 static const struct command_set hosted = { .tables = hosted_tables,
-                                           .table_count = 6,
+                                           .table_count = 7,
                                            .test = true };
 
 static struct parsed_line line;

@@ -151,7 +151,7 @@ int main(int argc, char **argv)
 {
     static const struct command_table *const tables[] = {
         &session_commands, &statement_commands, &filter_statements,    &show_net_commands,
-        &route_commands,   &show_memory_commands, &action_commands
+        &route_commands,   &filter_commands,    &show_memory_commands, &action_commands
     };
     static struct options options;
     static struct nic *nics[PORT_MAX];
