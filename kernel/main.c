@@ -37,9 +37,9 @@ static struct router *router;
 static struct shell *shell;
 
 static const struct command_table *const command_tables[] = {
-    &session_commands,     &statement_commands, &filter_statements,
-    &show_net_commands,    &route_commands,     &filter_commands,
-    &show_memory_commands, &action_commands,    &machine_commands,
+    &session_commands, &statement_commands, &filter_statements, &show_net_commands,
+    &route_commands,   &filter_commands,    &explain_commands,  &show_memory_commands,
+    &action_commands,  &machine_commands,
 };
 
 static void start_machine(unsigned protocol, uint64_t information)

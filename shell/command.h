@@ -33,23 +33,26 @@ enum role { ROLE_VIEW, ROLE_OPERATOR, ROLE_ADMIN };
 const char *role_name(enum role role);
 
 enum token_type {
-    TOKEN_WORD,    /* a keyword of the grammar */
-    TOKEN_NUMBER,  /* from a range, 0x... as well */
-    TOKEN_ADDR4,   /* 192.0.2.1 */
-    TOKEN_PREFIX4, /* 192.0.2.0/24: host bits are an error */
-    TOKEN_HOST4,   /* 192.0.2.1/24: an address in its network; ADDRLEN4 in a grammar */
-    TOKEN_ADDR6,   /* 2001:db8::1 */
-    TOKEN_PREFIX6, /* 2001:db8::/32 */
-    TOKEN_HOST6,   /* 2001:db8::1/64; ADDRLEN6 */
-    TOKEN_TIME,    /* 10s 5m 2h 1d, or seconds: `number` is in seconds */
-    TOKEN_MAC,     /* 52:54:00:12:34:56 */
-    TOKEN_IFNAME,  /* an interface, whether it is there or not */
-    TOKEN_NAME,    /* [A-Za-z0-9_.-]+ */
-    TOKEN_PORTS,   /* 80, or a range: 1024-65535 */
-    TOKEN_FLAGS,   /* of TCP: letters of those that are set, ! and those that are not */
-    TOKEN_STRING,  /* any word, or "in quotes" with \" \\ \n \xHH; STR in a grammar */
-    TOKEN_SECRET,  /* a string that is never shown again */
+    TOKEN_WORD,     /* a keyword of the grammar */
+    TOKEN_NUMBER,   /* from a range, 0x... as well */
+    TOKEN_ADDR4,    /* 192.0.2.1 */
+    TOKEN_PREFIX4,  /* 192.0.2.0/24: host bits are an error */
+    TOKEN_HOST4,    /* 192.0.2.1/24: an address in its network; ADDRLEN4 in a grammar */
+    TOKEN_ADDR6,    /* 2001:db8::1 */
+    TOKEN_PREFIX6,  /* 2001:db8::/32 */
+    TOKEN_HOST6,    /* 2001:db8::1/64; ADDRLEN6 */
+    TOKEN_TIME,     /* 10s 5m 2h 1d, or seconds: `number` is in seconds */
+    TOKEN_MAC,      /* 52:54:00:12:34:56 */
+    TOKEN_IFNAME,   /* an interface, whether it is there or not */
+    TOKEN_NAME,     /* [A-Za-z0-9_.-]+ */
+    TOKEN_PORTS,    /* 80, or a range: 1024-65535 */
+    TOKEN_FLAGS,    /* of TCP: letters of those that are set, ! and those that are not */
+    TOKEN_ENDPOINT, /* an address of either family, with a port or without: [2001:db8::1]:80 */
+    TOKEN_STRING,   /* any word, or "in quotes" with \" \\ \n \xHH; STR in a grammar */
+    TOKEN_SECRET,   /* a string that is never shown again */
 };
+
+#define ENDPOINT_NO_PORT UINT64_MAX
 
 /* A stretch of somebody else's text. */
 struct span {
@@ -63,7 +66,8 @@ struct argument {
     struct span name;     /* in the grammar: "gateway"; of a keyword the keyword itself */
     const char *text;     /* canonical: the whole keyword, the string without its quotes */
     unsigned column;      /* where it began, from 0 */
-    uint64_t number;      /* NUMBER, TIME; PORTS: the first; FLAGS: those that are set */
+    uint64_t number;      /* NUMBER, TIME; PORTS: the first; FLAGS: those that are set; ENDPOINT:
+                           * the port, or ENDPOINT_NO_PORT */
     uint64_t second;      /* PORTS: the last; FLAGS: those that are not */
     struct prefix prefix; /* ADDR (all bits), PREFIX, HOST */
     uint8_t mac[6];       /* MAC */

@@ -132,6 +132,8 @@ static const struct {
     { "PORTS", TOKEN_PORTS, "a port, or a range of them, like 80 or 1024-65535" },
     { "FLAGS", TOKEN_FLAGS,
       "TCP flags, like S, SA, S!A or !A: set, and behind ! not set; of FSRPAUEC" },
+    { "ENDPOINT", TOKEN_ENDPOINT,
+      "an address, with a port: 192.0.2.1:80, [2001:db8::1]:80; without one for ICMP" },
     { "STR", TOKEN_STRING, "a word, or text \"in quotes\"" },
     { "SECRET", TOKEN_SECRET, "a secret, or its stored form $s$..." },
     { "", TOKEN_NUMBER, "a number" },

@@ -216,6 +216,7 @@ const char *word_help(const char *word)
         { "drop", "drop in silence" },
         { "dst", "to whom" },
         { "exit", "leave configure, or log out" },
+        { "explain", "what would become of a packet" },
         { "file", "a file with one in each line" },
         { "filter", "rules about packets" },
         { "flags", "flags of TCP" },

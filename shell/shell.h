@@ -56,4 +56,5 @@ enum error shell_load(struct shell *shell, const char *text, size_t length,
 
 /* The tables of this folder, in the order of the command reference. */
 extern const struct command_table session_commands, statement_commands, filter_statements,
-    show_net_commands, route_commands, filter_commands, show_memory_commands, action_commands;
+    show_net_commands, route_commands, filter_commands, explain_commands, show_memory_commands,
+    action_commands;

@@ -211,6 +211,38 @@ static bool parse_prefix(const char *text, size_t length, enum family family, bo
     return true;
 }
 
+/* 192.0.2.1, 192.0.2.1:80, 2001:db8::1, [2001:db8::1], [2001:db8::1]:80. */
+static bool parse_endpoint(const char *text, size_t length, struct argument *argument,
+                           struct text *canonical, struct text *why)
+{
+    bool bracketed = length > 0 && text[0] == '[';
+    const char *end = memchr(text, bracketed ? ']' : ':', length);
+    const char *colon = bracketed && end ? end + 1 : end;
+    struct address *address = &argument->prefix.address;
+    bool bare_ipv6 = !bracketed && address_parse(text, length, FAMILY_IPV6, address);
+    size_t before = end ? (size_t)(end - text) - bracketed : length;
+
+    if (bare_ipv6 || !colon || colon == text + length)
+        colon = NULL;
+    argument->number = ENDPOINT_NO_PORT;
+    if ((bracketed && !end) ||
+        (!bare_ipv6 &&
+         !address_parse(text + bracketed, before, bracketed ? FAMILY_IPV6 : FAMILY_IPV4, address)))
+        return false;
+    if (colon && (*colon != ':' || !text_to_u64(colon + 1, length - (size_t)(colon + 1 - text),
+                                                UINT16_MAX, &argument->number))) {
+        text_print(why, "behind the address stands a port from 0 to 65535, like :80");
+        return false;
+    }
+    char shown[ADDRESS_TEXT_MAX];
+    bool brackets = colon && address->family == FAMILY_IPV6;
+    argument->prefix.length = (uint8_t)address_bits(address);
+    text_print(canonical, brackets ? "[%s]" : "%s", address_text(address, shown));
+    if (colon)
+        text_print(canonical, ":%llu", (unsigned long long)argument->number);
+    return true;
+}
+
 static bool parse_mac(const char *text, size_t length, struct argument *argument,
                       struct text *canonical)
 {
@@ -317,6 +349,8 @@ bool value_parse(const struct grammar_word *word, const char *text, size_t lengt
         return parse_ports(text, length, argument, canonical, why);
     case TOKEN_FLAGS:
         return parse_flags(text, length, argument, canonical, why);
+    case TOKEN_ENDPOINT:
+        return parse_endpoint(text, length, argument, canonical, why);
     case TOKEN_NAME:
         return parse_name(text, length, NAME_BYTES_MAX, canonical, why);
     case TOKEN_STRING:

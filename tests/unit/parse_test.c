@@ -14,11 +14,12 @@ static const struct command_table *const tables[] = { &session_commands, &statem
 static const struct command_set all = { .tables = tables, .table_count = ARRAY_COUNT(tables) };
 
 static const struct command_table *const hosted_tables[] = {
-    &session_commands, &statement_commands, &filter_statements,    &show_net_commands,
-    &route_commands,   &filter_commands,    &show_memory_commands, &action_commands
+    &session_commands,  &statement_commands,   &filter_statements,
+    &show_net_commands, &route_commands,       &filter_commands,
+    &explain_commands,  &show_memory_commands, &action_commands
 };
 static const struct command_set hosted = { .tables = hosted_tables,
-                                           .table_count = 7,
+                                           .table_count = 8,
                                            .test = true };
 
 static struct parsed_line line;
@@ -271,6 +272,7 @@ static void expect_help(const char *line_so_far, unsigned depth)
                          { TOKEN_HOST6, "2001:db8::1/64" },
                          { TOKEN_PORTS, "80" },
                          { TOKEN_FLAGS, "S!A" },
+                         { TOKEN_ENDPOINT, "192.0.2.1:80" },
                          { TOKEN_SECRET, "x" } };
         for (unsigned k = 0; k < ARRAY_COUNT(examples) && depth < 4; k++) {
             if (item->type != examples[k].type)

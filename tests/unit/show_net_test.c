@@ -7,10 +7,11 @@
 #include "shell/shell.h"
 #include "tests/unit/lab6.h"
 
-static const struct command_table *const tables[] = { &session_commands,     &statement_commands,
-                                                      &filter_statements,    &show_net_commands,
-                                                      &route_commands,       &filter_commands,
-                                                      &show_memory_commands, &action_commands };
+static const struct command_table *const tables[] = { &session_commands,  &statement_commands,
+                                                      &filter_statements, &show_net_commands,
+                                                      &route_commands,    &filter_commands,
+                                                      &explain_commands,  &show_memory_commands,
+                                                      &action_commands };
 
 static struct lab lab;
 static struct shell *shell;
@@ -435,5 +436,177 @@ TEST(what_show_configuration_prints_is_the_same_configuration)
     text_format(load, sizeof(load), "load replace terminal\n%send", shown_first);
     expect_in(ask(load), "commit complete: 0 lines changed");
     EXPECT_TEXT(ask("show configuration"), shown_first);
+    stop();
+}
+
+/* ---- Filters --------------------------------------------------------------------------------- */
+
+static void send_udp(const char *from, const char *to, unsigned count)
+{
+    struct lab_frame frame = lab_frame(0, &(struct lab_packet){ .source = from,
+                                                                .destination = to,
+                                                                .payload_bytes = 20,
+                                                                .source_port = 5,
+                                                                .destination_port = 53 });
+    while (count-- > 0)
+        lab_put(&lab, 0, &frame);
+    lab_step(&lab, 4);
+}
+
+TEST(show_ip_filter_has_its_shape)
+{
+    start();
+    expect_in(ask("show ip filter | json"),
+              "{\"filters\":[],\"default\":\"pass\",\"default_packets\":0,\"default_bytes\":0,"
+              "\"jit\":{\"state\":\"interpreter\",\"code_bytes\":0,\"table_bytes\":0,"
+              "\"compile_us\":0,\"generation\":0,\"kind\":\"linear\"}}");
+    EXPECT_TEXT(ask("ip filter 192.0.2.0/24"), "");
+    EXPECT_TEXT(ask("ip filter 7 reject dst 10.0.1.0/24 proto udp dport 53 log comment \"a b\""),
+                "");
+    EXPECT_TEXT(ask("ip filter 8 pass proto icmp type 8 in eth0"), "");
+    send_udp("192.0.2.9", "10.0.0.1", 3);
+    send_udp("10.0.0.2", "10.0.1.2", 2);
+    send_udp("10.0.0.2", "10.0.0.1", 1);
+    const char *answer = ask("show ip filter | json");
+    expect_in(answer, "{\"filters\":[{\"number\":7,\"action\":\"reject\",\"source\":\"any\","
+                      "\"destination\":\"10.0.1.0/24\",\"match\":\"proto udp dport 53\","
+                      "\"packets\":2,\"bytes\":80,\"last_s\":");
+    expect_in(answer, "\"log\":true,\"comment\":\"a b\"},{\"number\":8,\"action\":\"pass\",");
+    expect_in(answer, "\"match\":\"proto icmp type 8 in eth0\",\"packets\":0,\"bytes\":0,"
+                      "\"last_s\":null,\"log\":false,\"comment\":null},{\"number\":100,");
+    expect_in(answer, "\"default\":\"pass\",\"default_packets\":1,\"default_bytes\":40,");
+    expect_in(answer, "\"generation\":3,");
+    answer = ask("show ip filter sort hits | json");
+    EXPECT(strstr(answer, "\"number\":100") < strstr(answer, "\"number\":7"));
+    EXPECT(strstr(answer, "\"number\":7") < strstr(answer, "\"number\":8"));
+    answer = ask("show ip filter unused | json");
+    expect_in(answer, "{\"filters\":[{\"number\":8,");
+    EXPECT(strstr(answer, "\"number\":7") == NULL);
+    expect_in(ask("show ip filter"), "reject  any");
+    EXPECT_TEXT(ask("clear counters filter"), "");
+    expect_in(ask("show ip filter unused | json"), "{\"filters\":[{\"number\":7,");
+    expect_in(ask("show ipv6 filter | json"), "{\"filters\":[],\"default\":\"pass\",");
+    stop();
+}
+
+TEST(show_ip_filter_of_many_comes_whole_and_in_order)
+{
+    start();
+    for (unsigned i = 0; i < 100; i++) {
+        char line[64];
+        text_format(line, sizeof(line), "ip filter %u drop src 192.0.2.%u/32", 1 + i * 7 % 100, i);
+        EXPECT_TEXT(ask(line), "");
+    }
+    send_udp("192.0.2.30", "10.0.0.1", 2); /* filter 11 */
+    const char *at = ask("show ip filter | json");
+    for (unsigned i = 1; i <= 100; i++) {
+        char part[32];
+        text_format(part, sizeof(part), "\"number\":%u,", i);
+        at = strstr(at, part);
+        EXPECT(at != NULL);
+    }
+    expect_in(ask("show ip filter sort hits | json"), "{\"filters\":[{\"number\":11,");
+    EXPECT(strstr(ask("show ip filter unused | json"), "\"number\":11,") == NULL);
+    stop();
+}
+
+TEST(flash_makes_filters_anew_and_says_so)
+{
+    start();
+    EXPECT_TEXT(ask("ip filter 192.0.2.0/24"), "");
+    send_udp("192.0.2.9", "10.0.0.1", 3);
+    expect_in(ask("ip filter jit flash"), "1 filter for the interpreter, which is in force: ");
+    const char *answer = ask("show ip filter | json");
+    expect_in(answer, "\"packets\":3,");
+    expect_in(answer, "\"generation\":2,");
+    stop();
+}
+
+/* What each stage says, "stage verdict by" line by line. */
+static void expect_explained(const char *line, const char *wish)
+{
+    char stages[1024], question[256];
+    struct text out = text_of(stages, sizeof(stages));
+    text_format(question, sizeof(question), "%s | json", line);
+    const char *at = ask(question);
+    while ((at = strstr(at, "{\"stage\":\"")) != NULL) {
+        static const char *const marks[] = { "\"stage\":\"", "\"verdict\":\"", "\"by\":\"" };
+        for (unsigned i = 0; i < ARRAY_COUNT(marks); i++) {
+            at = strstr(at, marks[i]) + strlen(marks[i]);
+            text_print(&out, "%.*s%s", (int)(strchr(at, '"') - at), at, i == 2 ? "\n" : " ");
+        }
+    }
+    EXPECT_TEXT(stages, wish);
+}
+
+TEST(explain_names_what_decides)
+{
+    start();
+    EXPECT_TEXT(ask("ip route 10.7.0.0/16 gateway 10.0.1.2"), "");
+    EXPECT_TEXT(ask("ip route 10.8.0.0/16 blackhole"), "");
+    expect_explained("explain in eth0 udp 10.0.0.2:5 10.7.1.1:53",
+                     "route pass ip route 10.7.0.0/16, gateway\n"
+                     "neighbor known 10.0.1.2 on eth1, 02:00:00:aa:01:02\n");
+    EXPECT_TEXT(ask("ip filter 10 reject proto tcp dport 22 flags S!A"), "");
+    EXPECT_TEXT(ask("ip filter 20 drop proto udp out eth1"), "");
+    EXPECT_TEXT(ask("ip filter 30 pass proto icmp type 8"), "");
+    expect_explained("explain in eth0 tcp 10.0.0.2 10.7.1.1:22",
+                     "filter-in reject ip filter 10 reject proto tcp dport 22 flags S!A\n");
+    expect_explained("explain in eth0 tcp 10.0.0.2 10.7.1.1:22 flags A",
+                     "filter-in pass ip filter default pass\n"
+                     "route pass ip route 10.7.0.0/16, gateway\n"
+                     "neighbor known 10.0.1.2 on eth1, 02:00:00:aa:01:02\n");
+    expect_explained("explain in eth0 udp 10.0.0.2 10.7.1.1:53",
+                     "filter-in undecided ip filter 20 drop proto udp out eth1\n"
+                     "route pass ip route 10.7.0.0/16, gateway\n"
+                     "filter-out drop ip filter 20 drop proto udp out eth1\n");
+    expect_explained("explain in eth0 udp 10.0.0.2 10.0.0.1:53",
+                     "filter-in undecided ip filter 20 drop proto udp out eth1\n"
+                     "route to-us ip route 10.0.0.1/32, local\n"
+                     "filter-out pass ip filter default pass\n"
+                     "local delivered our own stack\n");
+    expect_explained("explain in eth0 icmp 10.0.0.2 10.8.1.1",
+                     "filter-in pass ip filter 30 pass proto icmp type 8\n"
+                     "route blackhole ip route 10.8.0.0/16, blackhole\n");
+    expect_explained("explain in eth0 icmp 10.0.0.2 10.0.1.77 type 0",
+                     "filter-in pass ip filter default pass\n"
+                     "route pass ip route 10.0.1.0/24, connected\n"
+                     "neighbor to-be-asked 10.0.1.77 on eth1\n");
+    expect_explained("explain in eth0 icmp 10.0.0.1 10.0.1.77",
+                     "filter-in pass ip filter 30 pass proto icmp type 8\n"
+                     "route martian-source impossible source address\n");
+    expect_explained("explain in eth0 icmp 10.0.0.2 172.16.0.1",
+                     "filter-in pass ip filter 30 pass proto icmp type 8\n"
+                     "route no-route no route\n");
+    EXPECT_TEXT(ask("ipv6 filter default drop"), "");
+    expect_explained("explain in eth0 udp 2001:db8::2 [2001:db8:1::2]:53",
+                     "filter-in drop ipv6 filter default drop\n");
+    expect_explained("explain in eth0 icmp 2001:db8::2 2001:db8:1::2 type 135",
+                     "filter-in pass ipv6 filter default drop, which spares neighbor discovery\n"
+                     "route no-route no route\n");
+    /* Nothing was sent, nothing counted. */
+    for (unsigned number = 10; number <= 30; number += 10) {
+        char part[32];
+        text_format(part, sizeof(part), "\"number\":%u,", number);
+        expect_in(ask("show ip filter unused | json"), part);
+    }
+    lab6_expect_silence(&lab);
+    stop();
+}
+
+TEST(explain_says_what_makes_no_packet)
+{
+    start();
+    expect_in(ask("explain in eth7 icmp 10.0.0.2 10.0.1.2"), "error: there is no interface eth7");
+    expect_in(ask("explain in lo icmp 10.0.0.2 10.0.1.2"), "error: there is no interface lo");
+    expect_in(ask("explain in eth0 udp 10.0.0.2 10.0.1.2"),
+              "error: the port is missing, like 192.0.2.1:80");
+    expect_in(ask("explain in eth0 udp 10.0.0.2 [2001:db8::1]:5"), "error: both are of the same");
+    expect_in(ask("explain in eth0 icmp 10.0.0.2:5 10.0.1.2"), "error: ICMP has no ports");
+    expect_in(ask("explain in eth0 udp 10.0.0.2 10.0.1.2:65536"), "a port from 0 to 65535");
+    expect_in(ask("explain in eth0 udp 10.0.0.2 [10.0.1.2]:80"), "error: ");
+    expect_in(ask("explain in eth0 udp [2001:db8::1]:1 [2001:db8::2:80"), "error: ");
+    expect_in(ask("explain in eth0 udp 2001:db8::1 [2001:db8::2]:80"), "no-route");
+    expect_in(ask("explain in eth0 udp [2001:db8::1] [2001:db8::2]x80"), "error: ");
     stop();
 }

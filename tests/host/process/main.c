@@ -149,10 +149,11 @@ static void say_ready(const struct options *options)
 
 int main(int argc, char **argv)
 {
-    static const struct command_table *const tables[] = {
-        &session_commands, &statement_commands, &filter_statements,    &show_net_commands,
-        &route_commands,   &filter_commands,    &show_memory_commands, &action_commands
-    };
+    static const struct command_table *const tables[] = { &session_commands,  &statement_commands,
+                                                          &filter_statements, &show_net_commands,
+                                                          &route_commands,    &filter_commands,
+                                                          &explain_commands,  &show_memory_commands,
+                                                          &action_commands };
     static struct options options;
     static struct nic *nics[PORT_MAX];
 
