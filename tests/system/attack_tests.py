@@ -18,6 +18,13 @@ CASES = ["10.1.0.1 virtio-net debug", "10.1.0.1 e1000 release", "10.2.0.2 virtio
          "10.2.0.2 e1000 debug", "fd01::1 virtio-net release", "fd01::1 e1000 debug", "fd02::2 virtio-net debug",
          "fd02::2 e1000 release"]
 CONFIG = forwarding_tests.CONFIG + "ipv6 eth0 address fd01::1/64\nipv6 eth1 address fd02::1/64\n"
+# Each kind of answer, the decision that waits for the way out, and all that is left dropped.
+FILTERS = "".join(f"""{family} filter 10 reject proto tcp
+{family} filter 20 drop proto udp out eth1 log
+{family} filter 30 reject fragment in eth0 dst {net}
+{family} filter 40 pass proto icmp
+{family} filter default drop
+""" for family, net in (("ip", "10.1.0.0/16"), ("ipv6", "fd01::/64")))
 SEND_S = 100
 LOST_PERCENT = 1    # at most, of what the host's tap has not dropped
 SETTLE_S = 60    # neighbors that never answer are given up
@@ -40,9 +47,9 @@ def wait_for_packets(router):
         wait_until(lambda: router.packets_out() == 0, REASSEMBLY_S, "all packets to be back")
 
 
-def two_sided(lab, nic, kernel):
+def two_sided(lab, nic, kernel, config):
     """h1 10.1.0.2, fd01::2 - eth0 router eth1 - h2 10.2.0.2, fd02::2, links up, addresses valid."""
-    h1, router, h2 = forwarding_tests.two_sided(lab, nic, 2, CONFIG, kernel=kernel, memory_mib=256)
+    h1, router, h2 = forwarding_tests.two_sided(lab, nic, 2, config, kernel=kernel, memory_mib=256)
     for host, net in ((h1, "fd01::"), (h2, "fd02::")):
         host.run("sh", "-c", "echo 0 > /proc/sys/net/ipv6/conf/all/disable_ipv6")
         host.ip("address", "add", f"{net}2/64", "dev", "eth0", "nodad")
@@ -51,10 +58,10 @@ def two_sided(lab, nic, kernel):
     return h1, router, h2
 
 
-def survives(nic, attack, kernel=KERNEL):
+def survives(nic, attack, kernel=KERNEL, config=CONFIG):
     """attack(h1, MAC address of the router) sends from the namespace of h1 and answers what it sent."""
     with Lab() as lab:
-        h1, router, h2 = two_sided(lab, nic, kernel)
+        h1, router, h2 = two_sided(lab, nic, kernel, config)
         h1.expect_ping("10.2.0.2")
         h1.expect_ping("fd02::2")
         heap, before = heap_in_use(router), router.interface("eth0")["rx_packets"]
@@ -72,20 +79,34 @@ def survives(nic, attack, kernel=KERNEL):
         wait_until(lambda: heap_in_use(router) == heap, SETTLE_S, f"the heap to be back at {heap}")
         heap = router.show("memory")["heap"]
         expect_equal((heap["double_frees"], heap["corruptions"]), (0, 0), "double frees, corruptions")
+        return router.drops()
+
+
+def random_packets(target, seed):
+    """The attack."""
+    program = "attack6.py" if ":" in target else "attack.py"
+    return lambda host, mac: host.run("/usr/bin/python3", str(FOLDER / program), "eth0", mac, target, str(PACKETS),
+                                      str(seed), limit_s=SEND_S)
 
 
 @matrix(case=CASES, seed=SEEDS)
 def test_survives_random_packets(case, seed):
     target, nic, kernel = case.split()
-    program = "attack6.py" if ":" in target else "attack.py"
-
-    def attack(host, mac):
-        return host.run("/usr/bin/python3", str(FOLDER / program), "eth0", mac, target, str(PACKETS), str(seed),
-                        limit_s=SEND_S)
-    survives(nic, attack, DEBUG_KERNEL if kernel == "debug" else KERNEL)
+    survives(nic, random_packets(target, seed), DEBUG_KERNEL if kernel == "debug" else KERNEL)
 
 
 test_survives_random_packets.limit_s = 240
+
+
+@matrix(case=["10.2.0.2 virtio-net debug", "10.1.0.1 e1000 release", "fd01::1 virtio-net release"], seed=SEEDS)
+def test_filters_survive_random_packets(case, seed):
+    target, nic, kernel = case.split()
+    drops = survives(nic, random_packets(target, seed), DEBUG_KERNEL if kernel == "debug" else KERNEL, CONFIG + FILTERS)
+    for reason in ("filter", "filter-reject", "filter-opaque"):
+        expect(drops.get(reason, 0) > 100, f"few dropped for {reason}:", drops)
+
+
+test_filters_survive_random_packets.limit_s = 240
 
 
 @matrix(nic=["virtio-net", "e1000"])
