@@ -15,8 +15,10 @@ QUESTIONS = ("arp", "cores", "drops", "interfaces", "interfaces queues", "interf
 CHANGES6 = (f"ipv6 route 2001:db8:9::/48 gateway {H2}", "clear ipv6 neighbors", "interface eth1 mtu 1400",
             "clear counters", "ipv6 route file table", f"ipv6 route 2001:db8:9:8000::/49 gateway {H2}",
             "ipv6 eth1 address 2001:db8:3::1/64", "ipv6 eth0 ra on", f"ipv6 route ::/0 gateway {H2}",
+            "ipv6 eth0 address auto", "ipv6 eth1 proxy 2001:db8:4::/64",
             "no interface eth1 mtu", "load ipv6 routes table", "clear ipv6 neighbors",
             "no ipv6 eth1 address 2001:db8:3::1/64", "no ipv6 eth0 ra on",
+            "no ipv6 eth0 address auto", "no ipv6 eth1 proxy 2001:db8:4::/64",
             f"no ipv6 route 2001:db8:9:8000::/49 gateway {H2}", "no ipv6 route file table",
             f"no ipv6 route 2001:db8:9::/48 gateway {H2}", f"no ipv6 route ::/0 gateway {H2}")
 QUESTIONS6 = ("ipv6 neighbors", "ipv6 interfaces", "ipv6 route", "ipv6 route summary", "cores", "drops", "interfaces books",

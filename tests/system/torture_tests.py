@@ -14,6 +14,7 @@ CONFIG = """system name lab
 ipv6 eth0 address 2001:db8:1::1/64
 ipv6 eth1 address 2001:db8:2::1/64
 ipv6 eth2 address 2001:db8:3::1/64
+ipv6 eth2 proxy 2001:db8:2::/64
 """
 FAR, NEAR, ALL_NODES = "2001:db8:2::2", "2001:db8:3::1", "ff02::1"
 SOAK = bool(os.environ.get("SOAK"))
