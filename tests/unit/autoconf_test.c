@@ -1119,16 +1119,24 @@ TEST(autoconf_statement_that_goes_takes_all_that_was_learned)
     finish(&lab);
 }
 
+/* The usual router is heard, and the address that is learned is in a statement then. */
+static struct prefix learn_and_state(struct lab *lab)
+{
+    char text[PREFIX_TEXT_MAX];
+
+    hear_usual(lab);
+    lab_wait(lab, 2500);
+    const struct prefix own = { learned_in(lab, LEARNED)->address, 64 };
+    lab_address(lab, "eth0", prefix_text(&own, text));
+    lab_commit(lab);
+    return own;
+}
+
 TEST(autoconf_address_that_a_statement_has_as_well_is_the_statements)
 {
     struct lab lab = start();
-    char text[PREFIX_TEXT_MAX];
+    const struct prefix own = learn_and_state(&lab);
 
-    hear_usual(&lab);
-    lab_wait(&lab, 2500);
-    const struct prefix own = { learned_in(&lab, LEARNED)->address, 64 };
-    lab_address(&lab, "eth0", prefix_text(&own, text));
-    lab_commit(&lab);
     lab_wait(&lab, 300);
     struct nd_router_advertisement told = advertisement_of(0);
     const struct nd_prefix prefix = prefix_told(LEARNED, 0, 0);
@@ -1164,13 +1172,8 @@ TEST(autoconf_advertisement_with_nothing_new_makes_no_view)
 TEST(autoconf_address_is_still_learned_when_its_statement_goes)
 {
     struct lab lab = start();
-    char text[PREFIX_TEXT_MAX];
+    const struct prefix own = learn_and_state(&lab);
 
-    hear_usual(&lab);
-    lab_wait(&lab, 2500);
-    const struct prefix own = { learned_in(&lab, LEARNED)->address, 64 };
-    lab_address(&lab, "eth0", prefix_text(&own, text));
-    lab_commit(&lab);
     EXPECT_EQUAL(config_remove_address(lab.config, "eth0", &own), OK);
     lab_commit(&lab);
     lab_wait(&lab, 300);
