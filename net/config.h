@@ -146,6 +146,7 @@ struct config {
     unsigned filter_set_count, filter_set_room;
     struct config_filter_set *filter_sets; /* by family and name */
     bool filter_default_drop[FAMILY_COUNT];
+    bool filter_jit_off[FAMILY_COUNT]; /* rules are interpreted */
 };
 
 struct config *config_create(void) MUST_CHECK; /* the built-in default, or NULL */

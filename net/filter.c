@@ -1,4 +1,5 @@
-/* How filters are made of statements. See filter.h; filter_interpreter.c tells what they mean. */
+/* How filters are made of statements. See filter.h; filter_interpreter.c tells what they mean,
+ * filter_compiled.c has machine code made of them. */
 #include "net/filter.h"
 
 #include <string.h>
@@ -340,6 +341,8 @@ enum error filter_create(const struct filter_plan *plan, struct filter **out, st
         filter_destroy(filter, plan->pause);
         return error;
     }
+    if (!plan->config->filter_jit_off[plan->family])
+        filter_compile(filter, plan->pause);
     filter->made_ns = clock_ns() - start_ns;
     *out = filter;
     return OK;
@@ -356,6 +359,7 @@ void filter_destroy(struct filter *filter, const struct pause *pause)
     }
     for (unsigned i = 0; i < filter->set_count; i++)
         filter_set_clear(&filter->sets[i]);
+    filter_clear_compiled(filter);
     memory_free(filter->rules);
     memory_free(filter->sets);
     memory_free(filter);

@@ -36,6 +36,7 @@
 #include "net/config.h"
 
 struct filter_set;
+struct jit_filter;
 struct pause;
 struct port;
 struct text;
@@ -84,6 +85,9 @@ struct filter_hits {
     struct filter_hit cores[];
 };
 
+/* When it is judged. */
+enum filter_moment { FILTER_ARRIVING, FILTER_LEAVING, FILTER_MOMENT_COUNT };
+
 struct filter_rule {
     struct filter_range ranges[FILTER_WORD_COUNT]; /* but of FILTER_FLAGS */
     uint16_t constrained;                          /* bit per word that not every packet fits */
@@ -106,15 +110,17 @@ struct filter {
     uint64_t bytes;      /* of memory, hits not counted */
     uint64_t made_ns;    /* it took so long to make it */
     unsigned core_count;
+    struct jit_filter *compiled[FILTER_MOMENT_COUNT]; /* NULL: interpreted */
 };
 
-/* When it is judged. */
-enum filter_moment { FILTER_ARRIVING, FILTER_LEAVING };
-
 /* For each of `count` packets, at most BATCH_MAX, the index of the rule that decides: the first
- * whose box it is in, PORT_OUT counting only of what is leaving. Any core. */
+ * whose box it is in, PORT_OUT counting only of what is leaving. Of packets behind those anything.
+ * Any core. */
 void filter_decide(const struct filter *filter, enum filter_moment moment,
-                   const struct filter_keys *keys, unsigned count, uint32_t *rules);
+                   const struct filter_keys *keys, unsigned count, uint32_t rules[BATCH_MAX]);
+/* The same by the rules as they stand: what machine code is measured by. */
+void filter_interpret(const struct filter *filter, enum filter_moment moment,
+                      const struct filter_keys *keys, unsigned count, uint32_t *rules);
 
 /* What a filter is made of. */
 struct filter_plan {
@@ -132,6 +138,24 @@ struct filter_plan {
 enum error filter_create(const struct filter_plan *plan, struct filter **out,
                          struct text *problem) MUST_CHECK;
 void filter_destroy(struct filter *filter, const struct pause *pause); /* NULL is allowed */
+
+/* Control, of one that nobody uses yet: makes machine code of its rules, where they are of a kind
+ * and number that allow it. */
+void filter_compile(struct filter *filter, const struct pause *pause);
+void filter_clear_compiled(struct filter *filter);
+
+struct filter_description {
+    const char *kind; /* of what decides when a packet arrives: jit.h's shape, or "interpreter" */
+    unsigned code_bytes;
+    size_t table_bytes;
+};
+/* NULL is allowed. */
+void filter_describe(const struct filter *filter, struct filter_description *description);
+
+/* How many of BATCH_MAX made-up packets, most of them at the edges of rules, filter_decide() and
+ * filter_interpret() judge otherwise. */
+unsigned filter_verify(const struct filter *filter, enum filter_moment moment,
+                       uint64_t *random_state);
 
 /* Does this configuration filter anything? */
 bool filter_is_wanted(const struct config *config, enum family family);

@@ -36,8 +36,8 @@ static bool rule_fits(const struct filter_rule *rule, unsigned words,
            set_fits(rule->destination_set, keys, FILTER_DESTINATION, packet);
 }
 
-void filter_decide(const struct filter *filter, enum filter_moment moment,
-                   const struct filter_keys *keys, unsigned count, uint32_t *rules)
+void filter_interpret(const struct filter *filter, enum filter_moment moment,
+                      const struct filter_keys *keys, unsigned count, uint32_t *rules)
 {
     const unsigned all = (1u << FILTER_WORD_COUNT) - 1;
     const unsigned words = moment == FILTER_ARRIVING ? all & ~(1u << FILTER_PORT_OUT) : all;

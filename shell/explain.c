@@ -155,12 +155,12 @@ static bool walk_filter(struct walk *walk, const char *stage, enum filter_moment
     const struct filter *filter = walk->view->filters[walk->family];
     char by[LINE_BYTES_MAX];
     struct text text = text_of(by, sizeof(by));
-    uint32_t index;
+    uint32_t rules[BATCH_MAX];
 
     if (!filter || (moment == FILTER_LEAVING && !walk->undecided))
         return true;
-    filter_decide(filter, moment, &walk->keys, 1, &index);
-    const struct filter_rule *rule = &filter->rules[index];
+    filter_decide(filter, moment, &walk->keys, 1, rules);
+    const struct filter_rule *rule = &filter->rules[rules[0]];
     print_rule(walk, rule, &text);
     walk->undecided = moment == FILTER_ARRIVING && rule->names_out;
     if (walk->undecided) {

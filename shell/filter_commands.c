@@ -10,7 +10,7 @@
 #include "shell/filter_text.h"
 #include "shell/shell.h"
 
-enum { FILTERS_PER_CALL = 32 };
+enum { FILTERS_PER_CALL = 32, BATCHES_PER_CALL = 16, VERIFY_PACKETS = 1000000 };
 
 static const struct record_column filter_columns[] = {
     { "number", RECORD_PLAIN },      { "action", RECORD_PLAIN }, { "source", RECORD_PLAIN },
@@ -164,16 +164,22 @@ static struct filter_hit default_hits(const struct filter *filter)
     return sum;
 }
 
-/* Nothing is compiled yet, and the document says so. */
-static void write_engine(struct record *record, const struct filter *filter)
+/* "off" by a statement; "interpreter" where there is nothing to compile, or too much. */
+static void write_engine(struct record *record, const struct filter *filter, bool is_off)
 {
+    struct filter_description description;
+
+    filter_describe(filter, &description);
     record_object(record, "jit");
-    record_text(record, "state", "interpreter");
-    record_u64(record, "code_bytes", 0);
-    record_u64(record, "table_bytes", filter ? filter->bytes : 0);
+    record_text(record, "state",
+                is_off                       ? "off"
+                : description.code_bytes > 0 ? "on"
+                                             : "interpreter");
+    record_u64(record, "code_bytes", description.code_bytes);
+    record_u64(record, "table_bytes", description.table_bytes);
     record_u64(record, "compile_us", filter ? filter->made_ns / NS_PER_US : 0);
     record_u64(record, "generation", filter ? filter->generation : 0);
-    record_text(record, "kind", "linear");
+    record_text(record, "kind", description.kind);
     record_end(record);
 }
 
@@ -185,7 +191,7 @@ static void write_rest(struct command_call *call, const struct filter *filter, e
     record_text(call->record, "default", drops ? "drop" : "pass");
     record_u64(call->record, "default_packets", hit.packets);
     record_u64(call->record, "default_bytes", hit.bytes);
-    write_engine(call->record, filter);
+    write_engine(call->record, filter, call->router->config->filter_jit_off[family]);
 }
 
 /* A few at once, as the reader may be behind. A commit may come between: what it has taken away is
@@ -219,7 +225,7 @@ static enum command_result show_filters(struct command_call *call)
     return COMMAND_DONE;
 }
 
-/* ---- ip filter jit flash --------------------------------------------------------------------- */
+/* ---- ip filter jit --------------------------------------------------------------------- */
 
 static unsigned rule_count_of(const struct config *config, enum family family)
 {
@@ -240,12 +246,55 @@ static enum command_result run_flash(struct command_call *call)
                               "%s", report.problem);
     const struct filter *filter = call->router->filters[family];
     unsigned count = rule_count_of(call->router->config, family);
-    uint64_t us = filter ? filter->made_ns / NS_PER_US : 0;
-    record_message(call->record,
-                   "%u %s for the interpreter, which is in force: %llu bytes in %llu us, no "
-                   "machine code",
-                   count, count == 1 ? "filter" : "filters",
-                   (unsigned long long)(filter ? filter->bytes : 0), (unsigned long long)us);
+    unsigned long long us = filter ? filter->made_ns / NS_PER_US : 0;
+    const char *filters = count == 1 ? "filter" : "filters";
+    struct filter_description description;
+    filter_describe(filter, &description);
+    if (description.code_bytes == 0)
+        record_message(call->record, "%u %s for the interpreter, which is in force, in %llu us",
+                       count, filters, us);
+    else
+        record_message(call->record, "%u %s: %u bytes of code and %zu of tables (%s) in %llu us",
+                       count, filters, description.code_bytes, description.table_bytes,
+                       description.kind, us);
+    return COMMAND_DONE;
+}
+
+struct verification {
+    uint64_t packets_left, packets, differences;
+    uint64_t random_state;
+};
+
+/* A few batches at once. A commit that comes between only changes what is looked at. */
+static enum command_result run_verify(struct command_call *call)
+{
+    const struct filter *filter = call->router->filters[line_family(call->line)];
+    const struct argument *wanted = line_argument(call->line, "packets");
+    struct verification *state = call->memory;
+    struct filter_description description;
+
+    filter_describe(filter, &description);
+    if (description.code_bytes == 0)
+        return command_failed(call, "not-found", NULL,
+                              "the interpreter is in force: there is no code to verify");
+    if (!state) {
+        state = call->memory = memory_alloc(sizeof(*state), 0, MEMORY_SHELL);
+        if (!state)
+            return command_failed(call, "no-memory", NULL, "out of memory");
+        state->packets_left = wanted ? wanted->number : VERIFY_PACKETS;
+        state->random_state = clock_ns();
+    }
+    for (unsigned i = 0; i < BATCHES_PER_CALL && state->packets_left > 0; i++) {
+        for (unsigned moment = FILTER_ARRIVING; moment <= FILTER_LEAVING; moment++)
+            state->differences +=
+                filter_verify(filter, (enum filter_moment)moment, &state->random_state);
+        state->packets += BATCH_MAX;
+        state->packets_left -= MIN_OF(state->packets_left, (uint64_t)BATCH_MAX);
+    }
+    if (state->packets_left > 0 && !call->interrupted)
+        return COMMAND_AGAIN;
+    record_message(call->record, "%llu packets, %llu judged otherwise than by the interpreter",
+                   (unsigned long long)state->packets, (unsigned long long)state->differences);
     return COMMAND_DONE;
 }
 
@@ -256,9 +305,13 @@ static const struct command commands[] = {
     { .grammar = "show ipv6 filter [{unused|sort hits}]", .kind = COMMAND_SHOW, .run = show_filters,
       .help = "filters and how often each has decided; all, those that never did, or by their hits" },
     { .grammar = "ip filter jit flash", .kind = COMMAND_ACTION, .role = ROLE_ADMIN, .run = run_flash,
-      .help = "make all filters anew and put them into the receive path" },
+      .help = "compile all filters anew and put them into the receive path" },
     { .grammar = "ipv6 filter jit flash", .kind = COMMAND_ACTION, .role = ROLE_ADMIN, .run = run_flash,
-      .help = "make all filters anew and put them into the receive path" },
+      .help = "compile all filters anew and put them into the receive path" },
+    { .grammar = "ip filter jit verify [<packets:1-1000000000>]", .kind = COMMAND_ACTION, .role = ROLE_ADMIN,
+      .run = run_verify, .help = "compare what the code decides of made-up packets with the interpreter" },
+    { .grammar = "ipv6 filter jit verify [<packets:1-1000000000>]", .kind = COMMAND_ACTION, .role = ROLE_ADMIN,
+      .run = run_verify, .help = "compare what the code decides of made-up packets with the interpreter" },
 };
 /* clang-format on */
 

@@ -236,6 +236,14 @@ static enum error apply_filter_default(struct config *config, const struct parse
     return OK;
 }
 
+static enum error apply_filter_jit(struct config *config, const struct parsed_line *line,
+                                   struct problem *problem)
+{
+    (void)problem;
+    config->filter_jit_off[line_family(line)] = line_has(line, "off");
+    return OK;
+}
+
 static enum error apply_filter_set(struct config *config, const struct parsed_line *line,
                                    struct problem *problem)
 {
@@ -296,6 +304,9 @@ static bool print_statements(const struct config *config, struct line_sink *sink
                     filter_keyword((enum family)family));
         if (config->filter_default_drop[family] && !sink->put(sink->context, line))
             return false;
+        text_format(line, sizeof(line), "%s filter jit off", filter_keyword((enum family)family));
+        if (config->filter_jit_off[family] && !sink->put(sink->context, line))
+            return false;
     }
     return true;
 }
@@ -317,6 +328,8 @@ static const struct command statements[] = {
       .help = "a filter; of those that a packet matches the one with the lowest number decides" },
     { STATEMENT, .grammar = "ip filter default {pass|drop}", .apply = apply_filter_default,
       .help = "what becomes of arriving packets that no filter matches" },
+    { STATEMENT, .grammar = "ip filter jit {on|off}", .apply = apply_filter_jit,
+      .help = "whether filters are compiled to machine code, or interpreted" },
     { STATEMENT, .grammar = "ip filter set <name:NAME> {<prefix:PREFIX4>|file <file_name:NAME>}",
       .apply = apply_filter_set, .help = "one more prefix of a set that filters may name, or a file with one in each line" },
     { STATEMENT, .grammar = "ipv6 filter <prefix:PREFIX6>", .apply = apply_short_filter,
@@ -325,6 +338,8 @@ static const struct command statements[] = {
       .help = "a filter; of those that a packet matches the one with the lowest number decides" },
     { STATEMENT, .grammar = "ipv6 filter default {pass|drop}", .apply = apply_filter_default,
       .help = "what becomes of arriving packets that no filter matches, neighbor discovery excepted" },
+    { STATEMENT, .grammar = "ipv6 filter jit {on|off}", .apply = apply_filter_jit,
+      .help = "whether filters are compiled to machine code, or interpreted" },
     { STATEMENT, .grammar = "ipv6 filter set <name:NAME> {<prefix:PREFIX6>|file <file_name:NAME>}",
       .apply = apply_filter_set, .help = "one more prefix of a set that filters may name, or a file with one in each line" },
 };

@@ -2,17 +2,18 @@
 # Guest instructions per forwarded packet, beside Linux and DPDK's testpmd in the same QEMU, by the packet rig (a generator and a
 # QEMU plugin that counts instructions). The count hardly jitters, so it can be compared on a busy machine.
 #
-#   tests/bench/forward_bench.sh [nic=virtio|e1000|e1000e|igb] [attach=stream] [runs=5] [table=0] [peers=1]
-#   tests/bench/forward_bench.sh family=6 [nic=...] [runs=5] [peers=1] [flows=256]
+#   tests/bench/forward_bench.sh [nic=virtio|e1000|e1000e|igb] [attach=stream] [runs=5] [table=0] [peers=1] [filters=0]
+#   tests/bench/forward_bench.sh family=6 [nic=...] [runs=5] [peers=1] [flows=256] [filters=0]
 #
 # TSUJI_RIG names the folder of the rig (default ../shared/rig); it is copied to the cache and built there.
 # table=1: with the full table of TSUJI_DATA (default ../shared/data) in force, less 16/8 and 48/8, where the
 # generator sends to.
+# filters=N: with as many filters, each of which drops another net's packets.
 # family=6: with the full IPv6 table, by packet_generator.c, to addresses of that table; family=4 flows=N: likewise IPv4, in place
 # of the rig's own generator.
 set -eu
 cd "$(dirname "$0")/../.."
-nic=virtio attach=stream runs=5 peers=1 table=0 family=4 flows=
+nic=virtio attach=stream runs=5 peers=1 table=0 family=4 flows= filters=0
 for word in "$@"; do declare "${word%%=*}=${word#*=}"; done
 [ "$family" = 4 ] || flows=${flows:-256}
 [ -z "$flows" ] || table=1
@@ -62,6 +63,14 @@ CONFIG
         routes "10.0.0. 10.0.1." '^(16|48)[.]' > "$work/full"
     fi
 fi
+# Both nets have room for 16,384 of them.
+for number in $(seq "$filters"); do
+    if [ "$family" = 6 ]; then
+        printf 'ipv6 filter %d drop src 3fff:%x:%x::/48\n' "$number" $((number / 256)) $((number % 256))
+    else
+        echo "ip filter $number drop src 100.$((64 + number / 256)).$((number % 256)).0/24"
+    fi
+done >> "$config"
 [ "$table" = 0 ] || extra="-fw_cfg name=opt/tsuji/full,file=$work/full"
 least=60
 if [ -n "$flows" ]; then

@@ -54,7 +54,8 @@ def test_short_filters_drop_their_sources(nic, cores):
             h1.ip("address", "add", address, "dev", "eth0")
         router.configure("ip filter 192.0.2.0/24", "ip filter 133.27.0.0/16")
         answer = router.command("ip filter jit flash")
-        expect("2 filters" in answer and "interpreter" in answer and " us" in answer, answer)
+        expect("2 filters" in answer and "bytes of code" in answer and " us" in answer, answer)
+        expect(" 0 judged otherwise" in router.command("ip filter jit verify 20000"), "the code decides otherwise")
         expect_dropped(router, h1, "192.0.2.9", "10.2.0.2", 100)
         expect_dropped(router, h1, "133.27.4.9", "10.2.0.2", 101)
         expect_dropped(router, h1, "133.27.4.9", "10.1.0.1", 101)   # to the router itself
@@ -70,7 +71,10 @@ def test_short_filters_drop_their_sources(nic, cores):
         router.command("clear counters filter")
         expect_equal(filters(router)[101]["packets"], 0)
         document = router.show("ip filter")
-        expect_equal((document["default"], document["jit"]["state"]), ("pass", "interpreter"))
+        expect_equal((document["default"], document["jit"]["state"]), ("pass", "on"))
+        router.configure("ip filter jit off")
+        expect_dropped(router, h1, "198.51.100.9", "10.2.0.2", 102)
+        expect_equal(router.show("ip filter")["jit"]["state"], "off")
 
 
 @matrix(nic=["virtio-net", "e1000"])

@@ -280,16 +280,22 @@ static struct decision read_naively(const struct config *config, enum family fam
 static void compare(const struct config *config, const struct filter *filter, enum family family)
 {
     static struct filter_keys keys;
-    uint32_t rules[BATCH_MAX];
+    uint32_t rules[BATCH_MAX], interpreted[BATCH_MAX];
 
     for (unsigned done = 0; done < PACKETS; done += BATCH_MAX) {
         enum filter_moment moment = below(2) ? FILTER_ARRIVING : FILTER_LEAVING;
         for (unsigned i = 0; i < BATCH_MAX; i++)
             random_packet(config, family, &keys, i);
+        /* What arrives has come by a port. */
+        for (unsigned i = 0; moment == FILTER_ARRIVING && i < BATCH_MAX; i++)
+            if (keys.words[FILTER_PORT_IN][i] == FILTER_ABSENT)
+                keys.words[FILTER_PORT_IN][i] = 0;
         filter_decide(filter, moment, &keys, BATCH_MAX, rules);
+        filter_interpret(filter, moment, &keys, BATCH_MAX, interpreted);
         for (unsigned i = 0; i < BATCH_MAX; i++) {
             struct decision wish = read_naively(config, family, moment, &keys, i);
             EXPECT(rules[i] < filter->rule_count);
+            EXPECT_EQUAL(interpreted[i], rules[i]);
             EXPECT_EQUAL(filter->rules[rules[i]].number, wish.number);
             EXPECT_EQUAL(filter->rules[rules[i]].action, wish.action);
         }

@@ -459,7 +459,7 @@ TEST(show_ip_filter_has_its_shape)
     expect_in(ask("show ip filter | json"),
               "{\"filters\":[],\"default\":\"pass\",\"default_packets\":0,\"default_bytes\":0,"
               "\"jit\":{\"state\":\"interpreter\",\"code_bytes\":0,\"table_bytes\":0,"
-              "\"compile_us\":0,\"generation\":0,\"kind\":\"linear\"}}");
+              "\"compile_us\":0,\"generation\":0,\"kind\":\"interpreter\"}}");
     EXPECT_TEXT(ask("ip filter 192.0.2.0/24"), "");
     EXPECT_TEXT(ask("ip filter 7 reject dst 10.0.1.0/24 proto udp dport 53 log comment \"a b\""),
                 "");
@@ -495,7 +495,7 @@ TEST(show_ip_filter_of_many_comes_whole_and_in_order)
     for (unsigned i = 0; i < 100; i++) {
         char line[64];
         text_format(line, sizeof(line), "ip filter %u drop src 192.0.2.%u/32", 1 + i * 7 % 100, i);
-        EXPECT_TEXT(ask(line), "");
+        EXPECT_TEXT(ask_for(line, 200), ""); /* compiling has pauses */
     }
     send_udp("192.0.2.30", "10.0.0.1", 2); /* filter 11 */
     const char *at = ask("show ip filter | json");
@@ -515,10 +515,33 @@ TEST(flash_makes_filters_anew_and_says_so)
     start();
     EXPECT_TEXT(ask("ip filter 192.0.2.0/24"), "");
     send_udp("192.0.2.9", "10.0.0.1", 3);
-    expect_in(ask("ip filter jit flash"), "1 filter for the interpreter, which is in force: ");
+    expect_in(ask("ip filter jit flash"), "1 filter: ");
+    expect_in(ask("ip filter jit flash"), " of tables (intervals) in ");
     const char *answer = ask("show ip filter | json");
     expect_in(answer, "\"packets\":3,");
-    expect_in(answer, "\"generation\":2,");
+    expect_in(answer, "\"jit\":{\"state\":\"on\",\"code_bytes\":");
+    expect_in(answer, "\"generation\":3,\"kind\":\"intervals\"}");
+    stop();
+}
+
+TEST(filters_are_interpreted_where_told)
+{
+    start();
+    EXPECT_TEXT(ask("ip filter 192.0.2.0/24"), "");
+    EXPECT_TEXT(ask("ip filter 7 drop proto tcp flags S!A"), "");
+    expect_in(ask("show ip filter | json"), "\"kind\":\"linear\"}");
+    expect_in(ask_for("ip filter jit verify 1000", 5),
+              "1024 packets, 0 judged otherwise than by the interpreter");
+    EXPECT_TEXT(ask("ip filter jit off"), "");
+    expect_in(ask("show configuration"), "ip filter jit off");
+    expect_in(ask("show ip filter | json"), "\"jit\":{\"state\":\"off\",\"code_bytes\":0,");
+    expect_in(ask("ip filter jit flash"), "2 filters for the interpreter, which is in force, in ");
+    expect_in(ask("ip filter jit verify"), "there is no code to verify");
+    send_udp("192.0.2.9", "10.0.0.1", 3);
+    expect_in(ask("show ip filter | json"), "\"packets\":3,");
+    EXPECT_TEXT(ask("ip filter jit on"), "");
+    expect_in(ask("show ip filter | json"), "\"jit\":{\"state\":\"on\",");
+    EXPECT(strstr(ask("show configuration"), "filter jit") == NULL);
     stop();
 }
 
