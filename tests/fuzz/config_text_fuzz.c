@@ -20,8 +20,9 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* Beside the statements a command that takes what none of them does. */
 static const struct command_table *const tables[] = { &session_commands, &statement_commands,
-                                                      &filter_statements };
+                                                      &filter_statements, &explain_commands };
 static const struct command_set all = { .tables = tables, .table_count = ARRAY_COUNT(tables) };
 
 enum { PRINTED_BYTES = 1 << 18 };
