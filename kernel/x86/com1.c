@@ -23,8 +23,12 @@ enum {
     LINE_STATUS_CAN_SEND = 0x20,
     LINE_STATUS_ABSENT = 0xff,
     DIVISOR_115200 = 1,
-    PATIENCE = 200 * 1000, /* reads of the status, each about a microsecond on real hardware */
+    /* Reads of the status in a row, each about a microsecond on real hardware and a quarter of that
+     * in QEMU, whose other end may be busy for a while. */
+    PATIENCE = 4 * 1000 * 1000,
 };
+
+static unsigned patience_left = PATIENCE; /* a port that has used it up is not waited for again */
 
 void com1_init(void)
 {
@@ -39,16 +43,19 @@ void com1_init(void)
 
 static bool send(char byte)
 {
-    for (unsigned i = 0; i < PATIENCE; i++) {
+    for (;;) {
         uint8_t status = port_read8(COM1_LINE_STATUS);
         if (status == LINE_STATUS_ABSENT)
             return false;
-        if (status & LINE_STATUS_CAN_SEND) {
-            port_write8(COM1_DATA, (uint8_t)byte);
-            return true;
-        }
+        if (status & LINE_STATUS_CAN_SEND)
+            break;
+        if (patience_left == 0)
+            return false;
+        patience_left--;
     }
-    return false;
+    patience_left = PATIENCE;
+    port_write8(COM1_DATA, (uint8_t)byte);
+    return true;
 }
 
 void com1_write(const char *text, size_t length)
