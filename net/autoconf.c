@@ -75,6 +75,8 @@ struct autoconf {
     uint64_t next_log_ns; /* likewise */
     bool has_default;
     struct path default_path; /* in the RIB */
+    bool has_old_default;
+    struct path old_default_path; /* still to be withdrawn */
     struct autoconf_port ports[PORT_MAX + 1];
 };
 
@@ -765,33 +767,45 @@ static bool find_default(const struct autoconf *autoconf, struct path *best)
     return highest > RANK_NONE;
 }
 
+static const struct prefix all = { .address.family = FAMILY_IPV6 };
+
+static bool withdraw_old_default(struct autoconf *autoconf)
+{
+    if (autoconf->has_old_default &&
+        !routes_withdraw(autoconf->core->router, &all, &autoconf->old_default_path))
+        return false;
+    autoconf->has_old_default = false;
+    return true;
+}
+
 /* The new one before the old one goes, so that there is one all the time. */
 static bool follow_default(struct autoconf *autoconf)
 {
-    static const struct prefix all = { .address.family = FAMILY_IPV6 };
     struct router *router = autoconf->core->router;
     struct path path;
     bool wanted = find_default(autoconf, &path);
 
+    if (!withdraw_old_default(autoconf))
+        return false;
     if (wanted == autoconf->has_default &&
         (!wanted || memcmp(&path, &autoconf->default_path, sizeof(path)) == 0))
         return true;
     if (wanted && !routes_announce(router, &all, &path))
         return false;
     bool replaced = wanted && path.distance == autoconf->default_path.distance;
-    if (autoconf->has_default && !replaced &&
-        !routes_withdraw(router, &all, &autoconf->default_path))
-        return false;
+    autoconf->has_old_default = autoconf->has_default && !replaced;
+    autoconf->old_default_path = autoconf->default_path;
     autoconf->has_default = wanted;
     if (wanted)
         autoconf->default_path = path;
-    return true;
+    return withdraw_old_default(autoconf);
 }
 
 void autoconf_follow(struct autoconf *autoconf, uint64_t now_ns)
 {
     if (!autoconf->routes_changed || now_ns < autoconf->follow_ns)
         return;
+    autoconf->routes_changed = false; /* before that yields, and more may change */
     bool done = follow_default(autoconf);
 
     for (unsigned i = 0; i < ARRAY_COUNT(autoconf->ports); i++) {
@@ -802,7 +816,7 @@ void autoconf_follow(struct autoconf *autoconf, uint64_t now_ns)
             release_prefix(prefix);
         }
     }
-    autoconf->routes_changed = !done;
+    autoconf->routes_changed |= !done;
     autoconf->follow_ns = now_ns + (uint64_t)AUTOCONF_FOLLOW_MS * NS_PER_MS;
 }
 
