@@ -50,6 +50,7 @@ struct learned_prefix {
     /* What the RIB has of it. */
     bool net_announced;
     struct prefix announced; /* the address in its net; family none: nothing */
+    bool announced_whole;    /* with the anycast address beside it */
 };
 
 struct autoconf_port {
@@ -713,16 +714,17 @@ static bool follow_address(struct autoconf_port *port, struct learned_prefix *pr
 
     if (has_address(prefix) && !prefix->net_announced)
         wanted.length = SINGLE;
-    if (prefix_equal(&wanted, &prefix->announced))
+    if (!prefix_equal(&wanted, &prefix->announced)) {
+        if (prefix->announced.address.family != FAMILY_NONE &&
+            !announce_address(port, &prefix->announced, false))
+            return false;
+        prefix->announced = wanted; /* to be withdrawn from now on, be it done or half done */
+        prefix->announced_whole = false;
+    }
+    if (wanted.address.family == FAMILY_NONE || prefix->announced_whole)
         return true;
-    if (prefix->announced.address.family != FAMILY_NONE &&
-        !announce_address(port, &prefix->announced, false))
-        return false;
-    prefix->announced = nothing;
-    if (wanted.address.family != FAMILY_NONE && !announce_address(port, &wanted, true))
-        return false;
-    prefix->announced = wanted;
-    return true;
+    prefix->announced_whole = announce_address(port, &wanted, true);
+    return prefix->announced_whole;
 }
 
 /* RFC 4191 3.2: who may be there before who is not, then by preference. */
