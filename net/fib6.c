@@ -119,7 +119,7 @@ static uint32_t take(struct fib6 *fib, enum piece piece)
 
     if (fib->free.count[piece] > 0)
         return pop(fib, &fib->free, piece) * CACHE_LINE_BYTES;
-    CHECK(PIECE_LINES[piece] <= fib->line_count - line); /* has_room() */
+    CHECK(PIECE_LINES[piece] <= fib->line_count - line); /* make_room() */
     fib->line_end += PIECE_LINES[piece];
     return line * CACHE_LINE_BYTES;
 }
