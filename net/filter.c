@@ -337,12 +337,12 @@ enum error filter_create(const struct filter_plan *plan, struct filter **out, st
     filter->generation = plan->old ? plan->old->generation + 1 : 1;
     maker.filter = filter;
     enum error error = make(&maker);
+    if (error == OK && !plan->config->filter_jit_off[plan->family])
+        error = filter_compile(filter, plan->pause);
     if (error != OK) {
         filter_destroy(filter, plan->pause);
         return error;
     }
-    if (!plan->config->filter_jit_off[plan->family])
-        filter_compile(filter, plan->pause);
     filter->made_ns = clock_ns() - start_ns;
     *out = filter;
     return OK;

@@ -140,8 +140,8 @@ enum error filter_create(const struct filter_plan *plan, struct filter **out,
 void filter_destroy(struct filter *filter, const struct pause *pause); /* NULL is allowed */
 
 /* Control, of one that nobody uses yet: makes machine code of its rules, where they are of a kind
- * and number that allow it. */
-void filter_compile(struct filter *filter, const struct pause *pause);
+ * and number that allow it. ERROR_NO_MEMORY, for code or for making it. */
+enum error filter_compile(struct filter *filter, const struct pause *pause) MUST_CHECK;
 void filter_clear_compiled(struct filter *filter);
 
 struct filter_description {
@@ -152,9 +152,10 @@ struct filter_description {
 /* NULL is allowed. */
 void filter_describe(const struct filter *filter, struct filter_description *description);
 
-/* How many of BATCH_MAX made-up packets, most of them at the edges of rules, filter_decide() and
- * filter_interpret() judge otherwise. */
-unsigned filter_verify(const struct filter *filter, enum filter_moment moment,
+/* How many of `count` made-up packets, at most BATCH_MAX, most of them at the edges of rules,
+ * filter_decide() and filter_interpret() judge otherwise. The latter looks at every rule for each.
+ */
+unsigned filter_verify(const struct filter *filter, enum filter_moment moment, unsigned count,
                        uint64_t *random_state);
 
 /* Does this configuration filter anything? */

@@ -14,8 +14,6 @@
 enum {
     BOXES_MAX = 1 << 17, /* 17 MB of them, while they are compiled */
     NO_TCP = 0x100,      /* FILTER_ABSENT has this bit, flags have not */
-    SEARCHED_MAX = 4096, /* rules whose edges a verification may draw from */
-    WORD_CHOICES = 4,
 };
 _Static_assert(FILTER_WORD_COUNT <= (int)JIT_FIELD_MAX, "a word is a field");
 
@@ -82,39 +80,42 @@ static bool add_boxes(struct jit_rule *boxes, unsigned *count, const struct filt
     return true;
 }
 
-static struct jit_filter *compile(const struct filter *filter, enum filter_moment moment,
-                                  const struct pause *pause)
+/* *compiled stays NULL where the rules are not for the compiler. */
+static enum error compile(const struct filter *filter, enum filter_moment moment,
+                          const struct pause *pause, struct jit_filter **compiled)
 {
     const struct jit_plan plan = { .field_count = FILTER_WORD_COUNT,
                                    .bits = 1u << FILTER_FLAGS,
                                    .vectors = jit_vectors_best(),
                                    .pause = pause };
-    struct jit_filter *compiled = NULL;
     uint64_t room = 0;
     unsigned count = 0;
     bool are_boxes = true;
+    enum error error = OK;
 
     for (unsigned i = 0; i < filter->rule_count && room <= BOXES_MAX; i++)
         room += boxes_of(&filter->rules[i]);
     if (room > BOXES_MAX)
-        return NULL;
+        return OK;
     struct jit_rule *boxes =
         memory_alloc_uncleared(room * sizeof(*boxes), alignof(struct jit_rule), MEMORY_FILTER);
     if (!boxes)
-        return NULL;
+        return fail(ERROR_NO_MEMORY);
     for (unsigned i = 0; i < filter->rule_count && are_boxes; i++)
         are_boxes = add_boxes(boxes, &count, &filter->rules[i], moment, i);
-    if (are_boxes && jit_filter_compile(&plan, boxes, count, &compiled) != OK)
-        compiled = NULL;
+    if (are_boxes)
+        error = jit_filter_compile(&plan, boxes, count, compiled);
     memory_free(boxes);
-    return compiled;
+    return error == ERROR_FULL ? OK : error;
 }
 
-void filter_compile(struct filter *filter, const struct pause *pause)
+enum error filter_compile(struct filter *filter, const struct pause *pause)
 {
-    filter->compiled[FILTER_ARRIVING] = compile(filter, FILTER_ARRIVING, pause);
-    if (filter->names_out) /* else nothing is judged then */
-        filter->compiled[FILTER_LEAVING] = compile(filter, FILTER_LEAVING, pause);
+    enum error error = compile(filter, FILTER_ARRIVING, pause, &filter->compiled[FILTER_ARRIVING]);
+
+    if (error == OK && filter->names_out) /* else nothing is judged then */
+        error = compile(filter, FILTER_LEAVING, pause, &filter->compiled[FILTER_LEAVING]);
+    return error;
 }
 
 void filter_clear_compiled(struct filter *filter)
@@ -150,55 +151,80 @@ void filter_describe(const struct filter *filter, struct filter_description *des
 
 /* ---- Verification --------------------------------------------------------------------------- */
 
-/* A value at the edge of what some rule wants, or any. */
-static uint32_t draw_word(const struct filter *filter, unsigned word, uint64_t *random_state)
+static const struct filter_rule *draw_rule(const struct filter *filter, uint64_t *random_state)
 {
-    unsigned rules = MIN_OF(filter->rule_count, (unsigned)SEARCHED_MAX);
-    const struct filter_range *range =
-        &filter->rules[random_below(random_state, rules)].ranges[word];
+    return &filter->rules[random_below(random_state, filter->rule_count)];
+}
+
+/* At an edge of the range, beside one, or anywhere in it. */
+static uint32_t draw_in(uint32_t first, uint32_t last, uint64_t *random_state)
+{
     uint32_t any = (uint32_t)random_next(random_state);
 
-    switch (random_below(random_state, WORD_CHOICES)) {
+    switch (random_below(random_state, 4)) {
     case 0:
-        return range->first - random_below(random_state, 2);
+        return first - random_below(random_state, 2);
     case 1:
-        return range->last + random_below(random_state, 2);
-    case 2:
-        return range->first + (uint32_t)((uint64_t)any * (range->last - range->first) >> 32);
+        return last + random_below(random_state, 2);
     default:
-        return any;
+        return first + (uint32_t)((uint64_t)any * (last - first) >> 32);
     }
 }
 
-/* Words that a packet can have. */
+/* An end of a packet that may fit the rule: its set decides, if it names one. */
+static void draw_address(const struct filter_rule *rule, const struct filter_set *set,
+                         enum filter_word first_word, struct filter_keys *keys, unsigned i,
+                         uint64_t *random_state)
+{
+    const struct filter_range *ranges = &rule->ranges[first_word];
+    unsigned at = set && set->count > 0 ? random_below(random_state, set->count) * set->words : 0;
+
+    for (unsigned word = 0; word < FILTER_ADDRESS_WORDS; word++) {
+        bool is_in_set = set && set->count > 0 && word < set->words;
+        keys->words[first_word + word][i] =
+            is_in_set ? draw_in(set->first[at + word], set->last[at + word], random_state)
+                      : draw_in(ranges[word].first, ranges[word].last, random_state);
+    }
+}
+
+/* A packet as one rule wants it, but for a word in eight, which is of another one. */
 static void draw_packet(const struct filter *filter, enum filter_moment moment,
                         struct filter_keys *keys, unsigned i, uint64_t *random_state)
 {
+    const struct filter_rule *rule = draw_rule(filter, random_state);
     bool ours = moment == FILTER_LEAVING && random_below(random_state, 8) == 0;
 
-    for (unsigned word = 0; word < FILTER_WORD_COUNT; word++)
-        keys->words[word][i] = draw_word(filter, word, random_state);
+    draw_address(rule, rule->source_set, FILTER_SOURCE, keys, i, random_state);
+    draw_address(rule, rule->destination_set, FILTER_DESTINATION, keys, i, random_state);
+    for (unsigned word = FILTER_PROTOCOL; word < FILTER_WORD_COUNT; word++) {
+        const struct filter_rule *other =
+            random_below(random_state, 8) == 0 ? draw_rule(filter, random_state) : rule;
+        keys->words[word][i] =
+            draw_in(other->ranges[word].first, other->ranges[word].last, random_state);
+    }
     keys->words[FILTER_PROTOCOL][i] &= 0xff;
-    keys->words[FILTER_FLAGS][i] = random_below(random_state, 8) == 0
-                                       ? FILTER_ABSENT
-                                       : (uint32_t)random_below(random_state, 256);
+    keys->words[FILTER_FLAGS][i] =
+        random_below(random_state, 8) == 0
+            ? FILTER_ABSENT
+            : rule->flags_set | (random_below(random_state, 256) & ~rule->flags_clear);
     keys->words[FILTER_FRAGMENT][i] = random_below(random_state, FILTER_LATER_PIECE + 1);
     keys->words[FILTER_PORT_IN][i] =
         ours ? FILTER_ABSENT : keys->words[FILTER_PORT_IN][i] % (PORT_MAX + 1);
 }
 
-unsigned filter_verify(const struct filter *filter, enum filter_moment moment,
+unsigned filter_verify(const struct filter *filter, enum filter_moment moment, unsigned count,
                        uint64_t *random_state)
 {
     uint32_t decided[BATCH_MAX], interpreted[BATCH_MAX];
-    struct filter_keys keys;
+    struct filter_keys keys = { 0 };
     unsigned differences = 0;
 
-    for (unsigned i = 0; i < BATCH_MAX; i++)
+    CHECK(count <= BATCH_MAX);
+    for (unsigned i = 0; i < count; i++)
         draw_packet(filter, moment, &keys, i, random_state);
-    filter_decide(filter, moment, &keys, BATCH_MAX, decided);
-    filter_interpret(filter, moment, &keys, BATCH_MAX, interpreted);
-    for (unsigned i = 0; i < BATCH_MAX; i++)
+    filter_decide(filter, moment, &keys, count, decided);
+    filter_interpret(filter, moment, &keys, count, interpreted);
+    for (unsigned i = 0; i < count; i++)
         differences += decided[i] != interpreted[i];
     return differences;
 }

@@ -517,6 +517,45 @@ TEST(filter_create_fails_cleanly_without_memory)
         EXPECT(error == OK || filter == NULL);
     }
     EXPECT_EQUAL(error, OK);
+    EXPECT(filter->compiled[FILTER_ARRIVING] != NULL); /* what is lacking is never left out */
     filter_destroy(filter, NULL);
     config_destroy(config);
+}
+
+static unsigned verify(const struct filter *filter, enum filter_moment moment)
+{
+    uint64_t seed = 1;
+    unsigned differences = 0;
+
+    for (unsigned i = 0; i < 50; i++)
+        differences += filter_verify(filter, moment, BATCH_MAX, &seed);
+    return differences;
+}
+
+/* Goal: a verification finds what differs, and only that. Method: a rule that changes behind the
+ * compiler's back. */
+TEST(filter_verify_finds_what_code_decides_otherwise)
+{
+    struct config_filter wish = { .number = 5, .family = FAMILY_IPV4, .action = FILTER_DROP };
+    struct config *config = config_create();
+
+    name_ports();
+    EXPECT(config != NULL);
+    wish.source.prefix = prefix_of_ipv4(0x000200c0, 24); /* 192.0.2.0 */
+    EXPECT_EQUAL(config_set_filter(config, &wish), OK);
+    struct filter *filter = create(config, FAMILY_IPV4, NULL);
+    EXPECT_EQUAL(verify(filter, FILTER_ARRIVING), 0);
+    filter->rules[0].ranges[FILTER_SOURCE].last++;
+    EXPECT(verify(filter, FILTER_ARRIVING) > 0);
+    filter_destroy(filter, NULL);
+    config_destroy(config);
+
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        config = random_config(round % 2 ? FAMILY_IPV6 : FAMILY_IPV4);
+        filter = create(config, round % 2 ? FAMILY_IPV6 : FAMILY_IPV4, NULL);
+        for (unsigned moment = 0; filter && moment < FILTER_MOMENT_COUNT; moment++)
+            EXPECT_EQUAL(verify(filter, (enum filter_moment)moment), 0);
+        filter_destroy(filter, NULL);
+        config_destroy(config);
+    }
 }

@@ -531,7 +531,7 @@ TEST(filters_are_interpreted_where_told)
     EXPECT_TEXT(ask("ip filter 7 drop proto tcp flags S!A"), "");
     expect_in(ask("show ip filter | json"), "\"kind\":\"linear\"}");
     expect_in(ask_for("ip filter jit verify 1000", 5),
-              "1024 packets, 0 judged otherwise than by the interpreter");
+              "1000 packets, 0 judged otherwise than by the interpreter");
     EXPECT_TEXT(ask("ip filter jit off"), "");
     expect_in(ask("show configuration"), "ip filter jit off");
     expect_in(ask("show ip filter | json"), "\"jit\":{\"state\":\"off\",\"code_bytes\":0,");
