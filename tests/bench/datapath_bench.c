@@ -546,7 +546,7 @@ static uint64_t register_accesses(const struct bench *bench)
  */
 
 /* Packets per microsecond of processor time of every core, added up. */
-static double rate_of(const struct job jobs[], unsigned count)
+static double packets_per_second(const struct job jobs[], unsigned count)
 {
     double rate = 0;
 
@@ -571,7 +571,7 @@ static void forward(struct bench *bench, unsigned ms)
     settle(bench);
     lost = lost_packets(bench->router) - lost;
 
-    double rate = rate_of(jobs, bench->core_count);
+    double rate = packets_per_second(jobs, bench->core_count);
     double wall_ns = (double)(jobs[0].end.wall_ns - jobs[0].begin.wall_ns);
     double cpu_ns = (double)(jobs[0].end.cpu_ns - jobs[0].begin.cpu_ns);
     printf("cycles=%.2f mpps=%.3f accesses=%.4f lost=%llu cpu_share=%.2f tsc_ghz=%.4f\n",
