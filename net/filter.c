@@ -82,9 +82,6 @@ static void box_of(const struct filter_plan *plan, const struct config_filter *w
 
     *rule = (struct filter_rule){
         .number = wish->number,
-        .action = wish->action,
-        .log = wish->log,
-        .names_out = names_out,
         .flags_set = wish->flags_set,
         .flags_clear = wish->flags_clear,
     };
@@ -125,11 +122,12 @@ static void hits_let_go(struct filter_hits *hits)
 
 struct filter_hit filter_hits_of(const struct filter *filter, const struct filter_rule *rule)
 {
-    struct filter_hit sum = { .packets = 0 - rule->hits->cleared_packets,
-                              .bytes = 0 - rule->hits->cleared_bytes };
+    const struct filter_hits *hits = filter_outcome_of(filter, rule)->hits;
+    struct filter_hit sum = { .packets = 0 - hits->cleared_packets,
+                              .bytes = 0 - hits->cleared_bytes };
 
     for (unsigned i = 0; i < filter->core_count; i++) {
-        const struct filter_hit *hit = &rule->hits->cores[i];
+        const struct filter_hit *hit = &hits->cores[i];
         sum.packets += counter_read(&hit->packets);
         sum.bytes += counter_read(&hit->bytes);
         sum.last_ns = MAX_OF(sum.last_ns, counter_read(&hit->last_ns));
@@ -140,7 +138,7 @@ struct filter_hit filter_hits_of(const struct filter *filter, const struct filte
 void filter_clear_hits(const struct filter *filter)
 {
     for (unsigned i = 0; i < filter->rule_count; i++) {
-        struct filter_hits *hits = filter->rules[i].hits;
+        struct filter_hits *hits = filter->outcomes[i].hits;
         struct filter_hit sum = filter_hits_of(filter, &filter->rules[i]);
         hits->cleared_packets += sum.packets;
         hits->cleared_bytes += sum.bytes;
@@ -201,19 +199,20 @@ static bool same_set(const struct filter_set *a, const struct filter_set *b)
     return a && b ? strcmp(a->name, b->name) == 0 : a == b;
 }
 
-/* The same packets are treated alike, in the same place: it is the same rule, then. */
+/* The same packets in the same place. */
 static bool same_rule(const struct filter_rule *a, const struct filter_rule *b)
 {
-    return a->number == b->number && a->action == b->action && a->constrained == b->constrained &&
+    return a->number == b->number && a->constrained == b->constrained &&
            a->flags_set == b->flags_set && a->flags_clear == b->flags_clear &&
            memcmp(a->ranges, b->ranges, sizeof(a->ranges)) == 0 &&
            same_set(a->source_set, b->source_set) &&
            same_set(a->destination_set, b->destination_set);
 }
 
-/* Those of the same rule of before, or new ones. Rules at the end, of which there are few, all have
- * number 0. */
-static enum error find_hits(struct maker *maker, struct filter_rule *rule)
+/* Those of the same rule of before with the same action, or new ones. Rules at the end, of which
+ * there are few, all have number 0. */
+static enum error find_hits(struct maker *maker, const struct filter_rule *rule,
+                            struct filter_outcome *outcome)
 {
     const struct filter *old = maker->plan->old;
     unsigned count = old ? old->rule_count : 0;
@@ -222,13 +221,33 @@ static enum error find_hits(struct maker *maker, struct filter_rule *rule)
            (rule->number == 0 || old->rules[maker->old_at].number < rule->number))
         maker->old_at++;
     for (unsigned i = maker->old_at; i < count && old->rules[i].number == rule->number; i++)
-        if (same_rule(&old->rules[i], rule)) {
-            rule->hits = old->rules[i].hits;
-            rule->hits->users++;
+        if (same_rule(&old->rules[i], rule) && old->outcomes[i].action == outcome->action) {
+            outcome->hits = old->outcomes[i].hits;
+            outcome->hits->users++;
             return OK;
         }
-    rule->hits = hits_create(maker->plan->core_count);
-    return rule->hits ? OK : fail(ERROR_NO_MEMORY);
+    outcome->hits = hits_create(maker->plan->core_count);
+    return outcome->hits ? OK : fail(ERROR_NO_MEMORY);
+}
+
+/* The rule is there; what becomes of its packets follows. */
+static enum error add_outcome(struct maker *maker, enum filter_action action, bool log,
+                              bool names_out)
+{
+    struct filter *filter = maker->filter;
+    const struct filter_rule *rule = &filter->rules[filter->rule_count];
+    struct filter_outcome *outcome = &filter->outcomes[filter->rule_count];
+
+    *outcome = (struct filter_outcome){ .action = (uint8_t)action,
+                                        .log = log,
+                                        .names_out = names_out,
+                                        .quiet = action == FILTER_PASS && !log && !names_out };
+    enum error error = find_hits(maker, rule, outcome);
+    if (error != OK)
+        return error;
+    filter->names_out = filter->names_out || names_out;
+    filter->rule_count++;
+    return OK;
 }
 
 static enum error add_rule(struct maker *maker, const struct config_filter *wish)
@@ -240,13 +259,7 @@ static enum error add_rule(struct maker *maker, const struct config_filter *wish
     enum error error = find_set(maker, wish->source.set, &rule->source_set);
     if (error == OK)
         error = find_set(maker, wish->destination.set, &rule->destination_set);
-    if (error == OK)
-        error = find_hits(maker, rule);
-    if (error != OK)
-        return error;
-    filter->names_out = filter->names_out || rule->names_out;
-    filter->rule_count++;
-    return OK;
+    return error == OK ? add_outcome(maker, wish->action, wish->log, wish->out[0] != '\0') : error;
 }
 
 static enum error add_rules(struct maker *maker)
@@ -269,16 +282,13 @@ static enum error add_ending(struct maker *maker, enum filter_action action, boo
     struct filter *filter = maker->filter;
     struct filter_rule *rule = &filter->rules[filter->rule_count];
 
-    *rule = (struct filter_rule){ .action = (uint8_t)action };
+    *rule = (struct filter_rule){ .number = 0 };
     box_of_all(rule, ours);
     if (last_type != UINT32_MAX) {
         constrain(rule, FILTER_PROTOCOL, PROTOCOL_ICMP6, PROTOCOL_ICMP6);
         constrain(rule, FILTER_TYPE, first_type, last_type);
     }
-    enum error error = find_hits(maker, rule);
-    if (error == OK)
-        filter->rule_count++;
-    return error;
+    return add_outcome(maker, action, false, false);
 }
 
 /* What no rule has said. RFC 4890 4.4.1: without neighbor and listener discovery there is no link,
@@ -302,21 +312,53 @@ static enum error add_endings(struct maker *maker)
     return error;
 }
 
+/* Bit per word that the rule asks for: PORT_IN of what arrives only where it names one, as all of
+ * that has come by a port. */
+static uint16_t asked_by(const struct filter_rule *rule, enum filter_moment moment)
+{
+    const struct filter_range *in = &rule->ranges[FILTER_PORT_IN];
+    uint32_t asked = rule->constrained;
+
+    if (moment == FILTER_ARRIVING && in->first == 0 && in->last >= PORT_MAX)
+        asked &= ~(1u << FILTER_PORT_IN);
+    if (moment == FILTER_ARRIVING)
+        asked &= ~(1u << FILTER_PORT_OUT);
+    if (rule->source_set)
+        asked |= ((1u << rule->source_set->words) - 1) << FILTER_SOURCE;
+    if (rule->destination_set)
+        asked |= ((1u << rule->destination_set->words) - 1) << FILTER_DESTINATION;
+    return (uint16_t)asked;
+}
+
+static void find_asked(struct filter *filter)
+{
+    for (unsigned i = 0; i < filter->rule_count; i++)
+        for (unsigned moment = 0; moment < FILTER_MOMENT_COUNT; moment++)
+            filter->asked[moment] |= asked_by(&filter->rules[i], (enum filter_moment)moment);
+}
+
 static enum error make(struct maker *maker)
 {
     const struct filter_plan *plan = maker->plan;
     struct filter *filter = maker->filter;
-    size_t rules_bytes = (plan->config->filter_count + ENDING_MAX) * sizeof(*filter->rules);
+    size_t room = plan->config->filter_count + ENDING_MAX;
+    size_t rules_bytes = room * sizeof(*filter->rules);
+    size_t outcomes_bytes = (room + 1) * sizeof(*filter->outcomes);
     size_t sets_bytes = maker->set_room * sizeof(*filter->sets);
 
     filter->rules = memory_alloc(rules_bytes, 0, MEMORY_FILTER);
+    filter->outcomes = memory_alloc(outcomes_bytes, 0, MEMORY_FILTER);
     if (sets_bytes > 0)
         filter->sets = memory_alloc(sets_bytes, 0, MEMORY_FILTER);
-    if (!filter->rules || (sets_bytes > 0 && !filter->sets))
+    if (!filter->rules || !filter->outcomes || (sets_bytes > 0 && !filter->sets))
         return fail(ERROR_NO_MEMORY);
-    filter->bytes = sizeof(*filter) + rules_bytes + sets_bytes;
+    filter->bytes = sizeof(*filter) + rules_bytes + outcomes_bytes + sets_bytes;
     enum error error = add_rules(maker);
-    return error == OK ? add_endings(maker) : error;
+    if (error == OK)
+        error = add_endings(maker);
+    if (error == OK)
+        find_asked(filter);
+    return error;
 }
 
 enum error filter_create(const struct filter_plan *plan, struct filter **out, struct text *problem)
@@ -353,7 +395,7 @@ void filter_destroy(struct filter *filter, const struct pause *pause)
     if (!filter)
         return;
     for (unsigned i = 0; i < filter->rule_count; i++) {
-        hits_let_go(filter->rules[i].hits);
+        hits_let_go(filter->outcomes[i].hits);
         if (i % RULES_PER_PAUSE == 0)
             pause_take(pause);
     }
@@ -361,6 +403,7 @@ void filter_destroy(struct filter *filter, const struct pause *pause)
         filter_set_clear(&filter->sets[i]);
     filter_clear_compiled(filter);
     memory_free(filter->rules);
+    memory_free(filter->outcomes);
     memory_free(filter->sets);
     memory_free(filter);
 }

@@ -92,30 +92,38 @@ struct filter_rule {
     struct filter_range ranges[FILTER_WORD_COUNT]; /* but of FILTER_FLAGS */
     uint16_t constrained;                          /* bit per word that not every packet fits */
     uint8_t flags_set, flags_clear; /* both 0: not said; else only what has TCP flags fits */
-    uint8_t action;                 /* enum filter_action */
-    bool log, names_out;
-    uint16_t number;                                       /* 0: at the end, by nobody */
+    uint16_t number;                /* 0: at the end, by nobody */
     const struct filter_set *source_set, *destination_set; /* NULL: any */
+};
+
+/* What becomes of the packets that a rule decides about: all that the cores read of it where it is
+ * compiled. */
+struct filter_outcome {
     struct filter_hits *hits;
+    uint8_t action; /* enum filter_action */
+    bool log, names_out;
+    bool quiet; /* they pass, and nothing else but counting is to be done */
 };
 
 struct filter {
     enum family family;
     unsigned rule_count;
-    struct filter_rule *rules; /* by number; then those that stand at the end */
+    struct filter_rule *rules;       /* by number; then those that stand at the end */
+    struct filter_outcome *outcomes; /* of each; and one more, of packets that nobody judges */
     unsigned set_count;
     struct filter_set *sets;
-    bool names_out;      /* a rule does: packets are judged when they leave, too */
-    uint64_t generation; /* the first is 1 */
-    uint64_t bytes;      /* of memory, hits not counted */
-    uint64_t made_ns;    /* it took so long to make it */
+    bool names_out;                      /* a rule does: packets are judged when they leave, too */
+    uint16_t asked[FILTER_MOMENT_COUNT]; /* bit per word that some rule then asks for */
+    uint64_t generation;                 /* the first is 1 */
+    uint64_t bytes;                      /* of memory, hits not counted */
+    uint64_t made_ns;                    /* it took so long to make it */
     unsigned core_count;
     struct jit_filter *compiled[FILTER_MOMENT_COUNT]; /* NULL: interpreted */
 };
 
 /* For each of `count` packets, at most BATCH_MAX, the index of the rule that decides: the first
  * whose box it is in, PORT_OUT counting only of what is leaving. Of packets behind those anything.
- * Any core. */
+ * Words that are not in `asked` are not read. Any core. */
 void filter_decide(const struct filter *filter, enum filter_moment moment,
                    const struct filter_keys *keys, unsigned count, uint32_t rules[BATCH_MAX]);
 /* The same by the rules as they stand: what machine code is measured by. */
@@ -160,6 +168,12 @@ unsigned filter_verify(const struct filter *filter, enum filter_moment moment, u
 
 /* Does this configuration filter anything? */
 bool filter_is_wanted(const struct config *config, enum family family);
+
+static inline const struct filter_outcome *filter_outcome_of(const struct filter *filter,
+                                                             const struct filter_rule *rule)
+{
+    return &filter->outcomes[rule - filter->rules];
+}
 
 /* The hits of a rule, all cores added up, less what was cleared. last_ns stays. */
 struct filter_hit filter_hits_of(const struct filter *filter, const struct filter_rule *rule);

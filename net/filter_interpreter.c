@@ -16,7 +16,7 @@ static bool set_fits(const struct filter_set *set, const struct filter_keys *key
 
     if (!set)
         return true;
-    for (unsigned i = 0; i < FILTER_ADDRESS_WORDS; i++)
+    for (unsigned i = 0; i < set->words; i++)
         address[i] = keys->words[first_word + i][packet];
     return filter_set_has(set, address);
 }
@@ -39,8 +39,7 @@ static bool rule_fits(const struct filter_rule *rule, unsigned words,
 void filter_interpret(const struct filter *filter, enum filter_moment moment,
                       const struct filter_keys *keys, unsigned count, uint32_t *rules)
 {
-    const unsigned all = (1u << FILTER_WORD_COUNT) - 1;
-    const unsigned words = moment == FILTER_ARRIVING ? all & ~(1u << FILTER_PORT_OUT) : all;
+    const unsigned words = filter->asked[moment];
 
     for (unsigned i = 0; i < count; i++) {
         uint32_t rule = 0;

@@ -1,8 +1,12 @@
-/* See filter_keys.h. */
+/* See filter_keys.h. One packet is read as its headers say, whatever they are. Of a batch nearly
+ * all are plain: there the words lie at places known before, and are taken column by column, those
+ * alone that somebody asks for. */
 #include "net/filter_keys.h"
 
 #include "kernel/base/bytes.h"
 #include "kernel/base/packet.h"
+#include "net/stage.h"
+#include "net/wire/ethernet.h"
 #include "net/wire/ipv4.h"
 #include "net/wire/ipv6.h"
 #include "net/wire/tcp.h"
@@ -122,4 +126,108 @@ bool filter_keys_of(const struct packet *packet, struct filter_keys *keys, unsig
     set_nothing_above(keys, i);
     return packet->network_protocol == PACKET_IPV6 ? keys_of_ipv6(packet, keys, i)
                                                    : keys_of_ipv4(packet, keys, i);
+}
+
+/* ---- Plain packets, by columns --------------------------------------------------------------- */
+
+/* What is not in the headers that routers look at. */
+enum {
+    UPPER_WORDS = 1 << FILTER_PROTOCOL | 1 << FILTER_SOURCE_PORT | 1 << FILTER_DESTINATION_PORT |
+                  1 << FILTER_TYPE | 1 << FILTER_FLAGS | 1 << FILTER_FRAGMENT,
+};
+
+/* Buffers are so long that one may look past a header whatever the frame's length. */
+static const uint8_t *header_in(const struct batch *batch, unsigned i)
+{
+    return batch->packets[i]->data + ETHERNET_HEADER_BYTES;
+}
+
+static void take_word(const struct batch *batch, size_t offset, uint32_t *column)
+{
+    for (unsigned i = 0; i < batch->count; i++)
+        column[i] = load_be32(header_in(batch, i) + offset);
+}
+
+/* What the header of header_bytes carries, whole. */
+static void take_upper(const struct batch *batch, size_t header_bytes, size_t protocol_offset,
+                       struct filter_keys *keys)
+{
+    const uint32_t headers_bytes = ETHERNET_HEADER_BYTES + (uint32_t)header_bytes;
+
+    for (unsigned i = 0; i < batch->count; i++) {
+        const uint8_t *header = header_in(batch, i);
+        const uint32_t length_bytes = batch->packets[i]->length_bytes;
+        struct upper upper = { header + header_bytes,
+                               MAX_OF(length_bytes, headers_bytes) - headers_bytes };
+
+        set(keys, FILTER_PROTOCOL, i, header[protocol_offset]);
+        set(keys, FILTER_FRAGMENT, i, FILTER_WHOLE);
+        set_nothing_above(keys, i);
+        set_upper(keys, i, header[protocol_offset], upper);
+    }
+}
+
+static RARE uint64_t find_pieces(const struct batch *batch)
+{
+    uint64_t found = 0;
+
+    for (unsigned i = 0; i < batch->count; i++)
+        if (ipv4_is_fragment((const void *)header_in(batch, i)))
+            found |= bit_of(i);
+    return found;
+}
+
+/* Answers which are in pieces, whose words are others. The source is what most rules ask for. */
+static uint64_t take_ipv4(const struct batch *batch, unsigned asked, struct filter_keys *keys)
+{
+    uint16_t fragment_be = 0;
+
+    for (unsigned i = 0; i < batch->count; i++) {
+        const struct ipv4_header *header = (const void *)header_in(batch, i);
+        set(keys, FILTER_SOURCE, i, load_be32(&header->source_be));
+        fragment_be |= header->fragment_be;
+    }
+    if ((asked >> FILTER_DESTINATION & 1) != 0)
+        take_word(batch, offsetof(struct ipv4_header, destination_be),
+                  keys->words[FILTER_DESTINATION]);
+    if ((asked & UPPER_WORDS) != 0)
+        take_upper(batch, IPV4_HEADER_BYTES, offsetof(struct ipv4_header, protocol), keys);
+    return (__builtin_bswap16(fragment_be) & IPV4_IN_PIECES) != 0 ? find_pieces(batch) : 0;
+}
+
+/* Answers which may have extension headers: what they carry is none of the usual protocols. */
+static uint64_t take_ipv6(const struct batch *batch, unsigned asked, struct filter_keys *keys)
+{
+    const uint64_t usual =
+        UINT64_C(1) << PROTOCOL_TCP | UINT64_C(1) << PROTOCOL_UDP | UINT64_C(1) << PROTOCOL_ICMP6;
+    const size_t source = offsetof(struct ipv6_header, source);
+    uint64_t others = 0;
+
+    for (unsigned i = 0; i < batch->count; i++) {
+        uint8_t protocol = header_in(batch, i)[offsetof(struct ipv6_header, next_header)];
+        if (UNLIKELY(protocol >= 64 || (usual >> protocol & 1) == 0))
+            others |= bit_of(i);
+    }
+    /* The two addresses follow each other in the header as well as in the words. */
+    for (unsigned word = FILTER_SOURCE; word < FILTER_PROTOCOL; word++)
+        if ((asked >> word & 1) != 0)
+            take_word(batch, source + (word - FILTER_SOURCE) * 4, keys->words[word]);
+    if ((asked & UPPER_WORDS) != 0)
+        take_upper(batch, IPV6_HEADER_BYTES, offsetof(struct ipv6_header, next_header), keys);
+    return others;
+}
+
+uint64_t filter_keys_of_batch(const struct batch *batch, uint64_t unusual, unsigned asked,
+                              struct filter_keys *keys)
+{
+    const bool ipv6 = batch->packets[0]->network_protocol == PACKET_IPV6;
+    uint64_t left = unusual, opaque = 0;
+
+    left |= ipv6 ? take_ipv6(batch, asked, keys) : take_ipv4(batch, asked, keys);
+    while (UNLIKELY(left != 0)) {
+        unsigned i = bits_take_first(&left);
+        if (!filter_keys_of(batch->packets[i], keys, i))
+            opaque |= bit_of(i);
+    }
+    return opaque;
 }

@@ -13,18 +13,17 @@ void filter_log_init(struct filter_log *log, uint64_t now_ns)
     *log = (struct filter_log){ .rate = rate_of(FILTER_LOG_PER_SECOND, FILTER_LOG_BURST, now_ns) };
 }
 
-void filter_log_note(struct filter_log *log, const struct filter *filter,
-                     const struct filter_rule *rule, const struct filter_keys *keys, unsigned i,
-                     uint64_t now_ns)
+void filter_log_note(struct filter_log *log, const struct filter *filter, unsigned rule,
+                     const struct filter_keys *keys, unsigned i, uint64_t now_ns)
 {
     if (log->count == FILTER_NOTE_MAX || !rate_take(&log->rate, now_ns)) {
         log->untold++;
         return;
     }
     struct filter_note *note = &log->notes[log->count++];
-    *note = (struct filter_note){ .number = rule->number,
+    *note = (struct filter_note){ .number = filter->rules[rule].number,
                                   .family = (uint8_t)filter->family,
-                                  .action = rule->action };
+                                  .action = filter->outcomes[rule].action };
     for (unsigned word = 0; word < FILTER_WORD_COUNT; word++)
         note->words[word] = keys->words[word][i];
 }

@@ -30,10 +30,9 @@ struct filter_log {
 
 void filter_log_init(struct filter_log *log, uint64_t now_ns);
 
-/* Packet i of the keys, decided by that rule. */
-void filter_log_note(struct filter_log *log, const struct filter *filter,
-                     const struct filter_rule *rule, const struct filter_keys *keys, unsigned i,
-                     uint64_t now_ns);
+/* Packet i of the keys, all words of which are there, decided by rules[rule]. */
+void filter_log_note(struct filter_log *log, const struct filter *filter, unsigned rule,
+                     const struct filter_keys *keys, unsigned i, uint64_t now_ns);
 
 /* At the end of a step that has noted something. */
 void filter_log_write(struct core *core);

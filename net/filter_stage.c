@@ -1,20 +1,17 @@
 /* The stages between the others where packets are judged by rules: filter.h says when, and by
- * which. All packets of a batch that are to be judged are looked up together; what the rules say
- * is then done one by one. */
-#include <string.h>
-
+ * which. All packets of a batch are looked up together; then what the rules say is done one by
+ * one. */
 #include "net/filter.h"
 #include "net/filter_keys.h"
 #include "net/forwarding.h"
 #include "net/stage.h"
 #include "net/wire/ethernet.h"
 
-/* Those of a batch that are judged: entry k is about packets[at[k]]. */
+/* A batch and what is found out about it: entry i of packet i. */
 struct judgement {
     const struct filter *filter;
     enum filter_moment moment;
-    unsigned count;
-    uint8_t at[BATCH_MAX];
+    uint64_t opaque; /* bit per packet: it cannot be judged */
     uint32_t rules[BATCH_MAX];
     struct filter_keys keys;
 };
@@ -25,63 +22,107 @@ static const enum verdict verdict_of_action[] = {
     [FILTER_REJECT] = DROP_FILTER_REJECT,
 };
 
-/* One more to be judged; false: it cannot be. */
-static bool bring(struct judgement *judgement, const struct packet *packet, unsigned i,
-                  uint32_t port_out)
+static uint32_t port_in_of(const struct packet *packet)
 {
-    unsigned k = judgement->count;
-    bool ours = packet->flags & PACKET_LOCAL;
-
-    if (!filter_keys_of(packet, &judgement->keys, k))
-        return false;
-    judgement->keys.words[FILTER_PORT_IN][k] = ours ? FILTER_ABSENT : packet->port_in;
-    judgement->keys.words[FILTER_PORT_OUT][k] = port_out;
-    judgement->at[k] = (uint8_t)i;
-    judgement->count++;
-    return true;
+    return packet->flags & PACKET_LOCAL ? FILTER_ABSENT : packet->port_in;
 }
 
-static void decide(struct judgement *judgement)
+static void take_ports(struct judgement *judgement, const struct batch *batch)
 {
-    filter_decide(judgement->filter, judgement->moment, &judgement->keys, judgement->count,
-                  judgement->rules);
+    const unsigned asked = judgement->filter->asked[judgement->moment];
+    uint32_t *in = judgement->keys.words[FILTER_PORT_IN];
+    uint32_t *out = judgement->keys.words[FILTER_PORT_OUT];
+
+    for (unsigned i = 0; (asked >> FILTER_PORT_IN & 1) != 0 && i < batch->count; i++)
+        in[i] = port_in_of(batch->packets[i]);
+    for (unsigned i = 0; (asked >> FILTER_PORT_OUT & 1) != 0 && i < batch->count; i++)
+        out[i] = batch->packets[i]->port_out;
 }
 
-/* What the rule says of packet k, which it counts. */
-static enum verdict apply_rule(struct core *core, const struct judgement *judgement, unsigned k,
-                               struct packet *packet)
+/* Which rule each packet is under; `aside` are those that are not to be judged. The outcome behind
+ * those of all rules is theirs. */
+static void judge(struct judgement *judgement, const struct batch *batch, uint64_t unusual,
+                  uint64_t aside)
 {
-    const struct filter_rule *rule = &judgement->filter->rules[judgement->rules[k]];
+    const struct filter *filter = judgement->filter;
 
-    if (judgement->moment == FILTER_ARRIVING && rule->names_out) {
+    judgement->opaque =
+        filter_keys_of_batch(batch, unusual, filter->asked[judgement->moment], &judgement->keys) &
+        ~aside;
+    take_ports(judgement, batch);
+    filter_decide(filter, judgement->moment, &judgement->keys, batch->count, judgement->rules);
+    for (uint64_t left = judgement->opaque | aside; left != 0;)
+        judgement->rules[bits_take_first(&left)] = filter->rule_count;
+}
+
+static inline void count(struct filter_hit *hit, const struct packet *packet, uint64_t now_ns)
+{
+    counter_add(&hit->packets, 1);
+    counter_add(&hit->bytes, packet->frame_length_bytes - packet->network_offset);
+    counter_set(&hit->last_ns, now_ns);
+}
+
+/* Entry i of the keys may have been made of what the rules ask for alone. */
+static RARE void note(struct core *core, struct judgement *judgement, const struct packet *packet,
+                      unsigned i)
+{
+    struct filter_keys *keys = &judgement->keys;
+
+    if (!filter_keys_of(packet, keys, i))
+        return;                                 /* it was judged, so it can be */
+    if (judgement->moment == FILTER_ARRIVING) { /* else both ports are always asked for */
+        keys->words[FILTER_PORT_IN][i] = packet->port_in;
+        keys->words[FILTER_PORT_OUT][i] = FILTER_ABSENT;
+    }
+    filter_log_note(&core->filter_log, judgement->filter, judgement->rules[i], keys, i,
+                    core->now_ns);
+}
+
+/* What the rule says of packet i, which it counts. */
+static RARE enum verdict apply_rule(struct core *core, struct judgement *judgement, unsigned i,
+                                    struct packet *packet)
+{
+    const struct filter *filter = judgement->filter;
+    const struct filter_outcome *outcome = &filter->outcomes[judgement->rules[i]];
+
+    if (judgement->rules[i] == filter->rule_count)
+        return (judgement->opaque & bit_of(i)) ? DROP_FILTER_OPAQUE : PASS;
+    if (judgement->moment == FILTER_ARRIVING && outcome->names_out) {
         packet->flags |= PACKET_UNDECIDED;
         return PASS;
     }
-    struct filter_hit *hit = &rule->hits->cores[core->index];
-    counter_add(&hit->packets, 1);
-    counter_add(&hit->bytes, packet->network_length_bytes);
-    counter_set(&hit->last_ns, core->now_ns);
-    if (rule->log)
-        filter_log_note(&core->filter_log, judgement->filter, rule, &judgement->keys, k,
-                        core->now_ns);
-    return verdict_of_action[rule->action];
+    count(&outcome->hits->cores[core->index], packet, core->now_ns);
+    if (outcome->log)
+        note(core, judgement, packet, i);
+    return verdict_of_action[outcome->action];
 }
 
-static void apply_rules(struct core *core, const struct judgement *judgement, struct batch *batch,
-                        struct findings *findings)
-{
-    for (unsigned k = 0; k < judgement->count; k++) {
-        unsigned i = judgement->at[k];
-        stage_conclude(core, batch, findings, i, apply_rule(core, judgement, k, batch->packets[i]));
-    }
-    stage_finish(batch, findings);
-}
-
-/* As the plain ones are as long as their frames say, nobody has written it down yet. */
+/* As the plain ones are as long as their frames say, nobody has written it down yet; an ICMP error
+ * asks. */
 static void find_length(const struct findings *findings, struct packet *packet, unsigned i)
 {
     if (!(findings->unusual & bit_of(i)))
         packet->network_length_bytes = (uint16_t)(packet->length_bytes - ETHERNET_HEADER_BYTES);
+}
+
+static void apply_rules(struct core *core, struct judgement *judgement, struct batch *batch,
+                        struct findings *findings)
+{
+    const struct filter_outcome *outcomes = judgement->filter->outcomes;
+    const unsigned packet_count = batch->count, own = core->index;
+    const uint64_t now_ns = core->now_ns;
+
+    for (unsigned i = 0; i < packet_count; i++) {
+        struct packet *packet = batch->packets[i];
+        const struct filter_outcome *outcome = &outcomes[judgement->rules[i]];
+        if (LIKELY(outcome->quiet)) {
+            count(&outcome->hits->cores[own], packet, now_ns);
+            continue;
+        }
+        find_length(findings, packet, i);
+        stage_conclude(core, batch, findings, i, apply_rule(core, judgement, i, packet));
+    }
+    stage_finish(batch, findings);
 }
 
 RARE void filter_in_batch(struct core *core, const struct filter *filter, struct batch *batch,
@@ -89,52 +130,49 @@ RARE void filter_in_batch(struct core *core, const struct filter *filter, struct
 {
     struct judgement judgement;
 
+    if (batch->count == 0)
+        return;
     judgement.filter = filter;
     judgement.moment = FILTER_ARRIVING;
-    judgement.count = 0;
-    for (unsigned i = 0; i < batch->count; i++) {
-        find_length(findings, batch->packets[i], i);
-        if (!bring(&judgement, batch->packets[i], i, FILTER_ABSENT))
-            stage_conclude(core, batch, findings, i, DROP_FILTER_OPAQUE);
-    }
-    decide(&judgement);
+    judge(&judgement, batch, findings->unusual, 0);
     apply_rules(core, &judgement, batch, findings);
 }
 
+/* Those that the rules have decided about when they came are done with. */
 RARE void filter_out_batch(struct core *core, const struct filter *filter, struct batch *batch,
                            struct findings *findings)
 {
     struct judgement judgement;
+    uint64_t decided = 0;
 
+    for (unsigned i = 0; i < batch->count; i++) {
+        if (!(batch->packets[i]->flags & (PACKET_UNDECIDED | PACKET_LOCAL)))
+            decided |= bit_of(i);
+        batch->packets[i]->flags &= (uint8_t)~PACKET_UNDECIDED;
+    }
+    if (batch->count == 0)
+        return;
     judgement.filter = filter;
     judgement.moment = FILTER_LEAVING;
-    judgement.count = 0;
-    for (unsigned i = 0; i < batch->count; i++) {
-        struct packet *packet = batch->packets[i];
-        if (!(packet->flags & (PACKET_UNDECIDED | PACKET_LOCAL)))
-            continue;
-        packet->flags &= (uint8_t)~PACKET_UNDECIDED;
-        find_length(findings, packet, i);
-        if (!bring(&judgement, packet, i, packet->port_out))
-            stage_conclude(core, batch, findings, i, DROP_FILTER_OPAQUE);
-    }
-    decide(&judgement);
+    judge(&judgement, batch, findings->unusual, decided);
     apply_rules(core, &judgement, batch, findings);
 }
 
 RARE enum verdict filter_staying(struct core *core, struct packet *packet)
 {
     enum family family = packet->network_protocol == PACKET_IPV6 ? FAMILY_IPV6 : FAMILY_IPV4;
+    const struct filter *filter = core->forwarding->filters[family];
     struct judgement judgement;
 
     packet->flags &= (uint8_t)~PACKET_UNDECIDED;
-    judgement.filter = core->forwarding->filters[family];
-    judgement.moment = FILTER_LEAVING;
-    judgement.count = 0;
-    if (!judgement.filter) /* there was one when it came */
+    if (!filter) /* there was one when it came */
         return PASS;
-    if (!bring(&judgement, packet, 0, FILTER_ABSENT))
+    judgement.filter = filter;
+    judgement.moment = FILTER_LEAVING;
+    if (!filter_keys_of(packet, &judgement.keys, 0))
         return DROP_FILTER_OPAQUE;
-    decide(&judgement);
+    judgement.keys.words[FILTER_PORT_IN][0] = port_in_of(packet);
+    judgement.keys.words[FILTER_PORT_OUT][0] = FILTER_ABSENT;
+    filter_decide(filter, FILTER_LEAVING, &judgement.keys, 1, judgement.rules);
     return apply_rule(core, &judgement, 0, packet);
 }

@@ -135,7 +135,8 @@ static enum command_result read_packet(struct walk *walk)
 /* ---- Its way ----------------------------------------------------------------------------------
  */
 
-static void print_rule(const struct walk *walk, const struct filter_rule *rule, struct text *out)
+static void print_rule(const struct walk *walk, const struct filter_rule *rule,
+                       const struct filter_outcome *outcome, struct text *out)
 {
     const struct config *config = walk->call->router->config;
     const struct config_filter *statement = config_find_filter(config, walk->family, rule->number);
@@ -146,7 +147,7 @@ static void print_rule(const struct walk *walk, const struct filter_rule *rule, 
     }
     bool drops = config->filter_default_drop[walk->family];
     text_print(out, "%s filter default %s%s", filter_keyword(walk->family), drops ? "drop" : "pass",
-               drops && rule->action == FILTER_PASS ? ", which spares neighbor discovery" : "");
+               drops && outcome->action == FILTER_PASS ? ", which spares neighbor discovery" : "");
 }
 
 /* False: it goes no further. */
@@ -161,14 +162,15 @@ static bool walk_filter(struct walk *walk, const char *stage, enum filter_moment
         return true;
     filter_decide(filter, moment, &walk->keys, 1, rules);
     const struct filter_rule *rule = &filter->rules[rules[0]];
-    print_rule(walk, rule, &text);
-    walk->undecided = moment == FILTER_ARRIVING && rule->names_out;
+    const struct filter_outcome *outcome = filter_outcome_of(filter, rule);
+    print_rule(walk, rule, outcome, &text);
+    walk->undecided = moment == FILTER_ARRIVING && outcome->names_out;
     if (walk->undecided) {
         write_stage(walk, stage, "undecided", by);
         return true;
     }
-    write_stage(walk, stage, filter_action_name((enum filter_action)rule->action), by);
-    return rule->action == FILTER_PASS;
+    write_stage(walk, stage, filter_action_name((enum filter_action)outcome->action), by);
+    return outcome->action == FILTER_PASS;
 }
 
 static bool source_is_impossible(const struct walk *walk)

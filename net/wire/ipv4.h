@@ -13,7 +13,8 @@ enum {
 
     IPV4_DONT_FRAGMENT = 0x4000,
     IPV4_MORE_FRAGMENTS = 0x2000,
-    IPV4_FRAGMENT_OFFSET = 0x1fff, /* in units of 8 bytes */
+    IPV4_FRAGMENT_OFFSET = 0x1fff,                               /* in units of 8 bytes */
+    IPV4_IN_PIECES = IPV4_MORE_FRAGMENTS | IPV4_FRAGMENT_OFFSET, /* any of these bits */
     IPV4_FRAGMENT_UNIT = 8,
 
     PROTOCOL_ICMP = 1,
@@ -90,7 +91,7 @@ static inline unsigned ipv4_fragment_offset_bytes(const struct ipv4_header *head
 /* Any piece of a datagram that is not whole. */
 static inline bool ipv4_is_fragment(const struct ipv4_header *header)
 {
-    return (ipv4_fragment(header) & (IPV4_MORE_FRAGMENTS | IPV4_FRAGMENT_OFFSET)) != 0;
+    return (ipv4_fragment(header) & IPV4_IN_PIECES) != 0;
 }
 
 /* Classes of addresses; directed broadcasts are known to the forwarding view alone. */

@@ -543,7 +543,7 @@ TEST(filter_hits_of_several_cores_are_exact)
     EXPECT_EQUAL(hits(&lab, FAMILY_IPV4, 100).packets, 300);
     EXPECT_EQUAL(hits(&lab, FAMILY_IPV4, 100).bytes, 300 * 40);
     for (unsigned core = 0; core < 3; core++)
-        EXPECT_EQUAL(lab.router->filters[FAMILY_IPV4]->rules[0].hits->cores[core].packets, 100);
+        EXPECT_EQUAL(lab.router->filters[FAMILY_IPV4]->outcomes[0].hits->cores[core].packets, 100);
     finish(&lab);
 }
 

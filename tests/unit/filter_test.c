@@ -297,7 +297,7 @@ static void compare(const struct config *config, const struct filter *filter, en
             EXPECT(rules[i] < filter->rule_count);
             EXPECT_EQUAL(interpreted[i], rules[i]);
             EXPECT_EQUAL(filter->rules[rules[i]].number, wish.number);
-            EXPECT_EQUAL(filter->rules[rules[i]].action, wish.action);
+            EXPECT_EQUAL(filter->outcomes[rules[i]].action, wish.action);
         }
     }
 }
@@ -447,8 +447,8 @@ static void add_filter(struct config *config, unsigned number, const char *sourc
 
 static void hit(const struct filter *filter, unsigned rule, uint64_t packets)
 {
-    filter->rules[rule].hits->cores[rule % 2].packets += packets;
-    filter->rules[rule].hits->cores[rule % 2].bytes += packets * 100;
+    filter->outcomes[rule].hits->cores[rule % 2].packets += packets;
+    filter->outcomes[rule].hits->cores[rule % 2].bytes += packets * 100;
 }
 
 static uint64_t packets_of(const struct filter *filter, unsigned rule)
