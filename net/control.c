@@ -458,6 +458,7 @@ static enum error plan_filters(struct router *router, const struct config *confi
                                                      .port_count = router->port_count,
                                                      .core_count = router->core_count,
                                                      .old = router->filters[family],
+                                                     .read_again = renew,
                                                      .pause = &pause },
                               &plan->filters[family], problem);
     }

@@ -8,7 +8,6 @@
 #include "kernel/base/pause.h"
 #include "kernel/base/text.h"
 #include "kernel/platform.h"
-#include "net/filter_set.h"
 #include "net/port.h"
 #include "net/wire/icmp6.h"
 #include "net/wire/ipv4.h"
@@ -187,8 +186,13 @@ static enum error find_set(struct maker *maker, const char *name, const struct f
         return OK;
     CHECK(filter->set_count < maker->set_room); /* control_check() knows all sets that are named */
     struct filter_set *set = &filter->sets[filter->set_count++];
-    enum error error =
-        filter_set_make(set, plan->config, plan->family, name, plan->pause, maker->problem);
+    const struct filter_set_plan set_plan = {
+        .config = plan->config,
+        .family = plan->family,
+        .known = plan->old && !plan->read_again ? &plan->old->files : NULL,
+        .pause = plan->pause,
+    };
+    enum error error = filter_set_make(set, &set_plan, name, &filter->files, maker->problem);
     filter->bytes += 2ull * set->count * set->words * sizeof(set->first[0]);
     *out = set;
     return error;
@@ -353,7 +357,9 @@ static enum error make(struct maker *maker)
     if (!filter->rules || !filter->outcomes || (sets_bytes > 0 && !filter->sets))
         return fail(ERROR_NO_MEMORY);
     filter->bytes = sizeof(*filter) + rules_bytes + outcomes_bytes + sets_bytes;
-    enum error error = add_rules(maker);
+    enum error error = filter_files_create(&filter->files, plan->config, plan->family);
+    if (error == OK)
+        error = add_rules(maker);
     if (error == OK)
         error = add_endings(maker);
     if (error == OK)
@@ -401,6 +407,7 @@ void filter_destroy(struct filter *filter, const struct pause *pause)
     }
     for (unsigned i = 0; i < filter->set_count; i++)
         filter_set_clear(&filter->sets[i]);
+    filter_files_clear(&filter->files);
     filter_clear_compiled(filter);
     memory_free(filter->rules);
     memory_free(filter->outcomes);

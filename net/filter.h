@@ -34,8 +34,8 @@
 
 #include "kernel/base/types.h"
 #include "net/config.h"
+#include "net/filter_set.h"
 
-struct filter_set;
 struct jit_filter;
 struct pause;
 struct port;
@@ -112,6 +112,7 @@ struct filter {
     struct filter_outcome *outcomes; /* of each; and one more, of packets that nobody judges */
     unsigned set_count;
     struct filter_set *sets;
+    struct filter_files files;           /* of which these are made */
     bool names_out;                      /* a rule does: packets are judged when they leave, too */
     uint16_t asked[FILTER_MOMENT_COUNT]; /* bit per word that some rule then asks for */
     uint64_t generation;                 /* the first is 1 */
@@ -138,11 +139,12 @@ struct filter_plan {
     unsigned port_count;
     unsigned core_count;
     const struct filter *old; /* whose hits go on; NULL: there is none */
+    bool read_again;          /* files of sets, even if the old one has them */
     const struct pause *pause;
 };
 
 /* Control. *out is NULL where the configuration has nothing to filter. On failure *problem says
- * why. Reads the files of sets. */
+ * why. Reads the files of sets that the old one has not. */
 enum error filter_create(const struct filter_plan *plan, struct filter **out,
                          struct text *problem) MUST_CHECK;
 void filter_destroy(struct filter *filter, const struct pause *pause); /* NULL is allowed */

@@ -336,6 +336,18 @@ static bool list_has(const struct config *config, const struct address *address)
     return false;
 }
 
+static enum error make_set(struct filter_set *set, const struct config *config, enum family family,
+                           struct text *problem)
+{
+    const struct filter_set_plan plan = { .config = config, .family = family };
+    struct filter_files files;
+
+    EXPECT_EQUAL(filter_files_create(&files, config, family), OK);
+    enum error error = filter_set_make(set, &plan, "bad", &files, problem);
+    filter_files_clear(&files);
+    return error;
+}
+
 TEST(filter_set_has_what_its_prefixes_have)
 {
     char why[100];
@@ -349,8 +361,7 @@ TEST(filter_set_has_what_its_prefixes_have)
             struct prefix prefix = random_prefix(family);
             add_prefix(config, &prefix);
         }
-        EXPECT_EQUAL(filter_set_make(&set, config, family, "bad", NULL, &problem), OK);
-        EXPECT_EQUAL(set.prefix_count, config->filter_set_count);
+        EXPECT_EQUAL(make_set(&set, config, family, &problem), OK);
         for (unsigned i = 0; i < 200; i++) {
             struct prefix prefix = config->filter_set_count > 0
                                        ? config->filter_sets[below(config->filter_set_count)].prefix
@@ -384,7 +395,7 @@ TEST(filter_set_joins_neighbors_and_ends_with_the_last_address)
         struct prefix prefix = prefix_of_ipv4(ipv4_of(prefixes[i].address), prefixes[i].length);
         add_prefix(config, &prefix);
     }
-    EXPECT_EQUAL(filter_set_make(&set, config, FAMILY_IPV4, "bad", NULL, &problem), OK);
+    EXPECT_EQUAL(make_set(&set, config, FAMILY_IPV4, &problem), OK);
     EXPECT_EQUAL(set.count, 2);
     EXPECT_EQUAL(set.first[0], 0x0a000000);
     EXPECT_EQUAL(set.last[0], 0x0bffffff);
@@ -404,7 +415,7 @@ static enum error make_from_file(const char *bytes, struct filter_set *set, char
     host_file_remove_all();
     if (bytes)
         host_file_add("list", bytes, strlen(bytes));
-    enum error error = filter_set_make(set, config, FAMILY_IPV4, "bad", NULL, &problem);
+    enum error error = make_set(set, config, FAMILY_IPV4, &problem);
     config_destroy(config);
     return error;
 }
@@ -418,7 +429,6 @@ TEST(filter_set_reads_files_and_names_the_bad_line)
         make_from_file("# bad ones\n10.0.0.0/8\n192.0.2.7\n\n10.1.0.0/16", &set, why, sizeof(why)),
         OK);
     EXPECT_EQUAL(set.count, 2);
-    EXPECT_EQUAL(set.prefix_count, 3);
     filter_set_clear(&set);
     EXPECT_EQUAL(make_from_file("10.0.0.0/8\n10.0.0.1/8\n", &set, why, sizeof(why)),
                  ERROR_BAD_VALUE);
@@ -431,6 +441,69 @@ TEST(filter_set_reads_files_and_names_the_bad_line)
     EXPECT_EQUAL(make_from_file(NULL, &set, why, sizeof(why)), ERROR_NOT_FOUND);
     EXPECT_TEXT(why, "ip filter set bad file list: there is no such file");
     filter_set_clear(&set);
+}
+
+static struct filter *create_of_file(const struct config *config, const struct filter *old,
+                                     bool read_again, const char *bytes)
+{
+    char why[200];
+    struct text problem = text_of(why, sizeof(why));
+    struct filter *filter;
+
+    host_file_remove_all();
+    host_file_add("list", bytes, strlen(bytes));
+    EXPECT_EQUAL(filter_create(&(struct filter_plan){ .config = config,
+                                                      .family = FAMILY_IPV4,
+                                                      .ports = ports,
+                                                      .port_count = PORTS,
+                                                      .core_count = 2,
+                                                      .old = old,
+                                                      .read_again = read_again },
+                               &filter, &problem),
+                 OK);
+    return filter;
+}
+
+/* Goal: a file is read once, however many filters follow each other and sets name it, and again
+ * when that is asked for. Method: the file changes in between. */
+TEST(filter_set_files_are_handed_on)
+{
+    struct config *config = config_create();
+    struct filter *filters[4];
+
+    name_ports();
+    for (unsigned i = 0; i < 2; i++) {
+        struct config_filter filter = { .family = FAMILY_IPV4,
+                                        .number = (uint16_t)(10 + i),
+                                        .action = FILTER_DROP };
+        struct config_filter_set element = { .family = FAMILY_IPV4, .file = "list" };
+        snprintf(element.name, sizeof(element.name), "set%u", i);
+        snprintf(filter.source.set, sizeof(filter.source.set), "set%u", i);
+        EXPECT_EQUAL(config_set_filter_set(config, &element), OK);
+        EXPECT_EQUAL(config_set_filter(config, &filter), OK);
+    }
+    filters[0] = create_of_file(config, NULL, false, "10.0.0.0/8");
+    EXPECT_EQUAL(filters[0]->files.count, 1);
+    EXPECT_EQUAL(filters[0]->sets[1].first[0], 0x0a000000);
+
+    struct config_filter_set element = { .family = FAMILY_IPV4, .name = "set1" };
+    element.prefix = prefix_of_ipv4(ipv4_of("11.0.0.0"), 8);
+    EXPECT_EQUAL(config_set_filter_set(config, &element), OK);
+    filters[1] = create_of_file(config, filters[0], false, "bad");
+    filter_destroy(filters[0], NULL);
+    EXPECT_EQUAL(filters[1]->sets[0].last[0], 0x0affffff);
+    EXPECT_EQUAL(filters[1]->sets[1].last[0], 0x0bffffff); /* joined to what was added */
+    filters[2] = create_of_file(config, filters[1], true, "13.0.0.0/8");
+    EXPECT_EQUAL(filters[2]->sets[0].first[0], 0x0d000000);
+    EXPECT_EQUAL(filters[2]->sets[1].count, 2);
+    /* Who is left alone with it still has it. */
+    filters[3] = create_of_file(config, filters[1], false, "bad");
+    filter_destroy(filters[1], NULL);
+    EXPECT_EQUAL(filters[3]->sets[0].first[0], 0x0a000000);
+    filter_destroy(filters[2], NULL);
+    filter_destroy(filters[3], NULL);
+    host_file_remove_all();
+    config_destroy(config);
 }
 
 /* ---- Hits ------------------------------------------------------------------------------------ */
