@@ -13,13 +13,13 @@ FIB_BENCH    := $(patsubst %,$(HOST)/tests/bench/%.o,fib_race fib_bench fib6_ben
 FUZZ_LIB     := $(TEST_SOURCES:%.c=build/fuzz/%.o) $(HOST_SEAM_S:%=build/fuzz/%.o)
 FUZZERS      := $(patsubst tests/fuzz/%_fuzz.c,build/fuzz/%_fuzz,$(wildcard tests/fuzz/*_fuzz.c))
 # The unit tests that start threads; the router as a process does the rest (tests/system/race_tests.py).
-THREADED     := ring snapshot packet fib_readers
+THREADED     := ring snapshot packet fib_readers filter_changes
 TSAN_LIB     := $(patsubst %.c,build/tsan/%.o,$(ABOVE_SEAM) $(HOST_SEAM)) $(HOST_SEAM_S:%=build/tsan/%.o)
 TSAN_UNIT    := build/tsan/tests/unit/test_main.o $(THREADED:%=build/tsan/tests/unit/%_test.o)
 TSAN_HOST    := $(patsubst %.c,build/tsan/%.o,$(wildcard tests/host/process/*.c))
 UNIT_CLANG_OBJECTS := $(UNIT_OBJECTS:build/test/%=build/fuzz/%)
 # The unit tests that compare so often that only an optimized build is quick enough.
-COMPARING    := fib4 fib6 bpf jit_filter
+COMPARING    := fib4 fib6 bpf jit_filter filter_changes
 COMPARE_UNIT := $(patsubst %.c,$(HOST)/%.o,$(ABOVE_SEAM) $(HOST_SEAM)) $(HOST_SEAM_S:%=$(HOST)/%.o) \
                 $(HOST)/tests/unit/test_main.o $(COMPARING:%=$(HOST)/tests/unit/%_test.o) $(HOST)/tests/unit/bpf_oracle.o
 # A disassembler and a packet filter that are not ours, for those that are.

@@ -8,7 +8,7 @@
 /* 2026-01-01 00:00:00 UTC: when a virtual clock shows 0. */
 static const int64_t VIRTUAL_EPOCH_NS = 1767225600ll * NS_PER_S;
 
-static bool is_virtual;
+static _Atomic bool is_virtual;
 static _Atomic uint64_t virtual_now_ns;
 static uint64_t start_ns; /* CLOCK_MONOTONIC when the process began */
 static bool is_seeded;
