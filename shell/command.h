@@ -151,8 +151,8 @@ struct command {
     /* Statements: into the configuration; on failure it may be half done and is thrown away. */
     enum error (*apply)(struct config *config, const struct parsed_line *line,
                         struct problem *problem);
-    /* A whole `no` statement that is not simply the beginning of lines of the configuration; may be
-     * NULL. */
+    /* A whole `no` statement that is not simply the beginning of lines of the configuration, and
+     * each line that such a beginning names; may be NULL. */
     enum error (*remove)(struct config *config, const struct parsed_line *line,
                          struct problem *problem);
     bool only_in_test; /* there only with `test` on the kernel's command line */

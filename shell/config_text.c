@@ -1,6 +1,7 @@
 /* Reading, printing and comparing configurations line by line. What a single statement means is in
  * the tables; here is what is true of all of them. `no` needs no code per statement: it prints the
- * configuration, leaves out the lines that begin with what was named, and reads the rest. */
+ * configuration, leaves out the lines that begin with what was named, and reads the rest; where all
+ * that are left out know how to be removed, they are. */
 #include "shell/config_text.h"
 
 #include <string.h>
@@ -62,7 +63,7 @@ static enum error apply(struct config *config, const struct parsed_line *line,
 
 /* ---- no -------------------------------------------------------------------------------------- */
 
-/* Copies all lines but those that begin with `wanted`. */
+/* Of all lines those that begin with `wanted`. */
 struct removal {
     const struct command_set *set;
     const char *wanted;
@@ -70,23 +71,67 @@ struct removal {
     struct parsed_line *line;
     struct problem *problem;
     unsigned removed;
+    bool is_partial; /* some have no `remove` of their own, and are there still */
     enum error error;
 };
+
+static bool is_wanted(const struct removal *removal, const char *text)
+{
+    size_t wanted_length = strlen(removal->wanted);
+    return strncmp(text, removal->wanted, wanted_length) == 0 &&
+           (text[wanted_length] == '\0' || text[wanted_length] == ' ');
+}
+
+static void parse_stored(struct removal *removal, const char *text)
+{
+    removal->error = parse_line(removal->set, text, strlen(text), PARSE_STORED | PARSE_STATEMENTS,
+                                removal->line, removal->problem);
+}
+
+static bool remove_line(void *context, const char *text)
+{
+    struct removal *removal = context;
+    if (!is_wanted(removal, text))
+        return true;
+    removal->removed++;
+    parse_stored(removal, text);
+    if (removal->error)
+        return false;
+    const struct command *command = removal->line->command;
+    if (command->remove)
+        removal->error = command->remove(removal->next, removal->line, removal->problem);
+    else
+        removal->is_partial = true;
+    return removal->error == OK;
+}
 
 static bool copy_line(void *context, const char *text)
 {
     struct removal *removal = context;
-    size_t wanted_length = strlen(removal->wanted);
-    if (strncmp(text, removal->wanted, wanted_length) == 0 &&
-        (text[wanted_length] == '\0' || text[wanted_length] == ' ')) {
-        removal->removed++;
+    if (is_wanted(removal, text))
         return true;
-    }
-    removal->error = parse_line(removal->set, text, strlen(text), PARSE_STORED | PARSE_STATEMENTS,
-                                removal->line, removal->problem);
+    parse_stored(removal, text);
     if (!removal->error)
         removal->error = apply(removal->next, removal->line, removal->problem);
     return removal->error == OK;
+}
+
+/* To remove lines that know how is quick, as there are thousands of filters and routes. Else it
+ * begins anew, and all other lines are read. */
+static void remove_lines(struct removal *removal, const struct config *base)
+{
+    struct line_sink removing = { .put = remove_line, .context = removal };
+    struct line_sink copying = { .put = copy_line, .context = removal };
+
+    (void)!config_print(removal->set, base, &removing);
+    if (removal->error || !removal->is_partial)
+        return;
+    config_destroy(removal->next);
+    removal->next = config_create();
+    if (!removal->next)
+        removal->error = out_of_memory(removal->problem);
+    else
+        (void)!config_print(removal->set, base, &copying);
 }
 
 static enum error without_lines(const struct command_set *set, const struct config *base,
@@ -97,13 +142,12 @@ static enum error without_lines(const struct command_set *set, const struct conf
     struct removal removal = { .set = set, .problem = problem, .error = OK };
     line_print(line, true, wanted, sizeof(wanted));
     removal.wanted = wanted + strlen("no ");
-    removal.next = config_create();
+    removal.next = config_copy(base);
     removal.line = memory_alloc(sizeof(*removal.line), 0, MEMORY_SHELL);
-    struct line_sink sink = { .put = copy_line, .context = &removal };
     if (!removal.next || !removal.line)
         removal.error = out_of_memory(problem);
     else
-        (void)!config_print(set, base, &sink);
+        remove_lines(&removal, base);
     memory_free(removal.line);
     if (!removal.error && removal.removed == 0) {
         problem_set(problem, "not-found", NULL, "there is no such statement");
