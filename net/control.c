@@ -463,7 +463,8 @@ static enum error plan_filters(struct router *router, const struct config *confi
                               &plan->filters[family], problem);
     }
     if (error == ERROR_NO_MEMORY)
-        text_print(problem, "out of memory for %u filters and their code", config->filter_count);
+        text_print(problem, "out of memory for %u %s and code", config->filter_count,
+                   config->filter_count == 1 ? "filter" : "filters");
     for (unsigned family = FAMILY_IPV4; family < FAMILY_COUNT && error == OK; family++)
         plan->view->filters[family] = plan->filters[family];
     return error;

@@ -5,10 +5,19 @@
 #include <sys/mman.h>
 
 #include "kernel/platform.h"
+#include "tests/host/host.h"
 
 enum { TRAP = 0xcc }; /* int3 */
 
 _Atomic uint32_t code_generation;
+
+static size_t room = SIZE_MAX; /* bytes that may be taken, those that are taken included */
+static size_t taken;
+
+void host_limit_code(size_t bytes)
+{
+    room = bytes;
+}
 
 static size_t mapped_bytes(size_t size_bytes)
 {
@@ -18,7 +27,7 @@ static size_t mapped_bytes(size_t size_bytes)
 struct code *code_alloc(size_t size)
 {
     CHECK(size > 0);
-    if (size > CODE_BYTES_MAX)
+    if (size > CODE_BYTES_MAX || taken > room || size > room - taken)
         return NULL;
     struct code *code = memory_alloc(sizeof(*code), 0, MEMORY_CODE);
     if (!code)
@@ -30,6 +39,7 @@ struct code *code_alloc(size_t size)
         return NULL;
     }
     memset(pages, TRAP, mapped_bytes(size));
+    taken += size;
     *code = (struct code){ .bytes = pages, .entry = pages, .size_bytes = size };
     return code;
 }
@@ -48,6 +58,7 @@ void code_free(struct code *code)
 {
     if (!code)
         return;
+    taken -= code->size_bytes;
     CHECK(munmap((void *)code->entry, mapped_bytes(code->size_bytes)) == 0);
     memory_free(code);
 }

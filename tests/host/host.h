@@ -18,6 +18,10 @@ uint64_t host_allocation_count(void); /* since then */
 /* Names every live allocation on stderr; how many there are. A test must end with none. */
 uint64_t host_memory_report(void);
 
+/* All code together has room for so many bytes; SIZE_MAX: for any, as at the start. What is there
+ * already stays, and counts. */
+void host_limit_code(size_t bytes);
+
 /* The end of so many bytes, a multiple of PAGE_BYTES; behind them lies a page that nobody may
  * touch. For code that AddressSanitizer does not watch. For good. */
 uint8_t *host_guarded_end(size_t size);

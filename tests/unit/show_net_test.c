@@ -545,6 +545,37 @@ TEST(filters_are_interpreted_where_told)
     stop();
 }
 
+/* What was in force before stays so, and what the configuration says, too. */
+TEST(filters_stay_as_they_are_where_code_has_no_room)
+{
+    static const char refusal[] = "error: out of memory for 2 filters and code";
+    start();
+    EXPECT_TEXT(ask("ip filter 192.0.2.0/24"), "");
+    host_limit_code(100);
+    expect_in(ask("ip filter 133.27.0.0/16"), refusal);
+    EXPECT(strstr(ask("show configuration"), "133.27") == NULL);
+    expect_in(ask("ip filter jit flash"), "error: out of memory for 1 filter and code");
+    expect_in(ask("show ip filter | json"), "\"generation\":1,\"kind\":\"intervals\"}");
+    expect_in(ask_for("ip filter jit verify 1000", 5), " 0 judged otherwise");
+    send_udp("192.0.2.9", "10.0.0.1", 3);
+    send_udp("133.27.0.9", "10.0.0.1", 1);
+    const char *answer = ask("show ip filter | json");
+    expect_in(answer, "\"packets\":3,");
+    expect_in(answer, "\"default_packets\":1,");
+    /* What needs no code is not refused; and then all is well again. */
+    EXPECT_TEXT(ask("ip filter jit off"), "");
+    EXPECT_TEXT(ask("ip filter 133.27.0.0/16"), "");
+    expect_in(ask("ip filter jit on"), refusal);
+    host_limit_code(SIZE_MAX);
+    EXPECT_TEXT(ask("ip filter jit on"), "");
+    send_udp("133.27.0.9", "10.0.0.1", 2);
+    answer = ask("show ip filter | json");
+    expect_in(answer, "\"packets\":3,");
+    expect_in(answer, "\"packets\":2,");
+    expect_in(answer, "\"generation\":4,\"kind\":\"intervals\"}");
+    stop();
+}
+
 /* What each stage says, "stage verdict by" line by line. */
 static void expect_explained(const char *line, const char *wish)
 {
