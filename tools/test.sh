@@ -14,6 +14,7 @@ word=${1:-}
 log=$(mktemp -d "${TMPDIR:-/tmp}/tsuji-test.XXXXXX")
 trap 'rm -rf "$log"' EXIT
 passed=0 failed=0 skipped=0
+comparisons=$([ -n "${SOAK:-}" ] && echo 100000000 || echo 10000000)
 
 # Runs a part that ends in its own summary line; what it printed is shown as it comes.
 part() {
@@ -50,7 +51,7 @@ fi
 if [ "$failed" -eq 0 ]; then
     part unit build/test/unit "$word"
     part unit-clang env LLVM_PROFILE_FILE=/dev/null build/fuzz/unit "$word"
-    part unit-optimized env TSUJI_COMPARISONS=10000000 build/host/unit "$word"
+    part unit-optimized env TSUJI_COMPARISONS="$comparisons" build/host/unit "$word"
     part unit-tsan build/tsan/unit "$word"
     part fuzz tests/fuzz/run.py "$word"
     part system tests/system/run.py "$word"

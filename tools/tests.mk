@@ -19,9 +19,9 @@ TSAN_UNIT    := build/tsan/tests/unit/test_main.o $(THREADED:%=build/tsan/tests/
 TSAN_HOST    := $(patsubst %.c,build/tsan/%.o,$(wildcard tests/host/process/*.c))
 UNIT_CLANG_OBJECTS := $(UNIT_OBJECTS:build/test/%=build/fuzz/%)
 # The unit tests that compare so often that only an optimized build is quick enough.
-COMPARING    := fib4 fib6 bpf jit_filter filter_changes
+COMPARING    := fib4 fib6 bpf jit_filter filter filter_changes
 COMPARE_UNIT := $(patsubst %.c,$(HOST)/%.o,$(ABOVE_SEAM) $(HOST_SEAM)) $(HOST_SEAM_S:%=$(HOST)/%.o) \
-                $(HOST)/tests/unit/test_main.o $(COMPARING:%=$(HOST)/tests/unit/%_test.o) $(HOST)/tests/unit/bpf_oracle.o
+                $(HOST)/tests/unit/test_main.o $(COMPARING:%=$(HOST)/tests/unit/%_test.o) $(HOST)/tests/unit/bpf_oracle.o $(HOST)/tests/unit/lab.o
 # A disassembler and a packet filter that are not ours, for those that are.
 UNIT_LIBS    := -lZydis -lpcap
 VERSION_FLAGS := -DTSUJI_COMMIT='"$(COMMIT)"' -DTSUJI_VERSION='"$(VERSION)"'
@@ -100,7 +100,7 @@ $(FIB_BENCH): HOST_CFLAGS += -std=gnu11 $(subst -I,-isystem ,$(shell pkg-config 
 $(HOST)/fib_bench $(HOST)/fib6_bench $(HOST)/filter_bench: $(HOST)/%: $(BENCH_LIB) $(HOST)/tests/bench/fib_race.o $(HOST)/tests/bench/%.o
 	$(call say,link)$(CC) -pthread -o $@ $^ $$(pkg-config --libs libdpdk)
 
-$(HOST)/bpf_bench: $(BENCH_LIB) $(HOST)/tests/unit/bpf_oracle.o $(HOST)/tests/bench/bpf_bench.o
+$(HOST)/bpf_bench: $(BENCH_LIB) $(HOST)/tests/unit/bpf_oracle.o $(HOST)/tests/unit/lab.o $(HOST)/tests/bench/bpf_bench.o
 	$(call say,link)$(CC) -pthread -o $@ $^ -lpcap
 
 .SECONDARY:

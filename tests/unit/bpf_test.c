@@ -29,14 +29,6 @@ static bool one_of(unsigned n)
     return next_random() % n == 0;
 }
 
-/* `make test` asks for ten times as many of an optimized build. */
-static unsigned comparisons(void)
-{
-    const char *wanted = getenv("TSUJI_COMPARISONS");
-
-    return wanted ? (unsigned)strtoul(wanted, NULL, 10) : 1000000;
-}
-
 /* ---- Programs ---------------------------------------------------------------------------------
  */
 
@@ -264,7 +256,7 @@ TEST(bpf_answers_as_libpcap_does_of_random_programs)
     enum { PACKETS = 64 };
     unsigned asked = 0;
     random_state = 1;
-    for (unsigned done = 0; done < comparisons(); done += PACKETS) {
+    for (unsigned done = 0; done < test_comparisons(); done += PACKETS) {
         struct program program;
         make_random_program(&program);
         struct compiled compiled = compile_both(program.code, program.count);
@@ -278,7 +270,7 @@ TEST(bpf_answers_as_libpcap_does_of_random_programs)
         asked += program.libpcap_knows;
         free_both(compiled);
     }
-    EXPECT(asked > comparisons() / PACKETS / 2);
+    EXPECT(asked > test_comparisons() / PACKETS / 2);
 }
 
 /* ---- Real filters and frames ------------------------------------------------------------------
@@ -412,7 +404,7 @@ TEST(bpf_answers_as_libpcap_does_of_mutated_frames)
 {
     static struct bpf_instruction program[BPF_INSTRUCTIONS_MAX];
     struct frames start;
-    unsigned done = 0, per_program = comparisons() / (2 * ARRAY_COUNT(expressions));
+    unsigned done = 0, per_program = test_comparisons() / (2 * ARRAY_COUNT(expressions));
 
     random_state = 2;
     open_frames(&start);

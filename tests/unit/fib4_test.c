@@ -166,14 +166,6 @@ TEST(fib4_answers_as_a_list_does)
     }
 }
 
-/* So many by all plans together; `make test` asks for ten times as many of an optimized build. */
-static unsigned comparisons(void)
-{
-    const char *wanted = getenv("TSUJI_COMPARISONS");
-
-    return wanted ? (unsigned)strtoul(wanted, NULL, 10) : 1000000;
-}
-
 /* The list stays short, or the list would be all that is tested. */
 TEST(fib4_answers_as_a_list_does_after_random_changes)
 {
@@ -191,7 +183,7 @@ TEST(fib4_answers_as_a_list_does_after_random_changes)
         struct fib4 *fib = fib4_create(&plan, NULL, 0);
         EXPECT(fib != NULL);
         size_t bytes_empty = fib4_bytes(fib);
-        for (unsigned i = 0; i < comparisons() / ARRAY_COUNT(plans); i += BATCH_MAX) {
+        for (unsigned i = 0; i < test_comparisons() / ARRAY_COUNT(plans); i += BATCH_MAX) {
             if (list.count == ROUTES_MAX || (list.count > 0 && next_random() % 5 < 2)) {
                 remove_at(fib, &list, next_random() % list.count);
             } else {

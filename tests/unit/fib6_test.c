@@ -244,14 +244,6 @@ TEST(fib6_answers_as_a_list_does)
     }
 }
 
-/* So many; `make test` asks for ten times as many of an optimized build. */
-static unsigned comparisons(void)
-{
-    const char *wanted = getenv("TSUJI_COMPARISONS");
-
-    return wanted ? (unsigned)strtoul(wanted, NULL, 10) : 1000000;
-}
-
 /* In a prefix, at the first or last address of one, or anywhere near. */
 static struct key random_key_near(const struct list *list, unsigned kind)
 {
@@ -287,7 +279,7 @@ TEST(fib6_answers_as_a_list_does_after_random_changes)
         snapshot_domain_init(&domain, 1); /* its one core sleeps: all is freed at once */
         struct fib6 *fib = make(&domain);
         size_t bytes_empty = fib6_bytes_in_use(fib);
-        for (unsigned i = 0; i < comparisons() / ROUNDS; i += BATCH_MAX) {
+        for (unsigned i = 0; i < test_comparisons() / ROUNDS; i += BATCH_MAX) {
             if (list.count == 0 || list.count == routes_max)
                 grows = list.count == 0;
             if (below(5) < (grows ? 4 : 1) && list.count < routes_max) {

@@ -23,14 +23,6 @@ static uint32_t any_word(void)
     return (uint32_t)random_next(&random_state);
 }
 
-/* So many; `make test` asks for more of an optimized build. */
-static unsigned comparisons(void)
-{
-    const char *wanted = getenv("TSUJI_COMPARISONS");
-
-    return wanted ? (unsigned)strtoul(wanted, NULL, 10) : 1000000;
-}
-
 struct batch {
     uint32_t fields[JIT_FIELD_MAX][BATCH_MAX];
 };
@@ -215,7 +207,7 @@ TEST(filter_of_one_field_is_right_at_every_bound)
     struct batch batch;
     unsigned done = 0;
 
-    for (unsigned round = 0; done < comparisons() / 2; round++) {
+    for (unsigned round = 0; done < test_comparisons() / 2; round++) {
         struct jit_plan plan = { .field_count = 1 + below(3),
                                  .vectors = round % (jit_vectors_best() + 1) };
         unsigned field = below(plan.field_count), count = below(round % 16 == 0 ? 300 : 20);
@@ -298,7 +290,7 @@ TEST(filter_of_several_fields_is_right)
     enum { PACKETS_A_FILTER = 512 };
     static struct jit_rule rules[JIT_GENERAL_MAX];
 
-    for (unsigned done = 0, round = 0; done < comparisons() / 2;
+    for (unsigned done = 0, round = 0; done < test_comparisons() / 2;
          done += PACKETS_A_FILTER, round++) {
         struct jit_plan plan = { .field_count = 1 + below(JIT_FIELD_MAX),
                                  .bits = below(2) ? any_word() & any_word() : 0,
@@ -339,7 +331,7 @@ static void random_overlapping_rules(const struct jit_plan *plan, struct jit_rul
 TEST(filter_of_many_general_rules_is_right)
 {
     static struct jit_rule rules[JIT_GENERAL_MAX];
-    const unsigned packets = MAX_OF(comparisons() / 1000, 128u);
+    const unsigned packets = MAX_OF(test_comparisons() / 1000, 128u);
 
     for (unsigned round = 0; round < 3 * 64; round++) {
         struct jit_plan plan = { .field_count = 2 + below(5),

@@ -1,7 +1,7 @@
 /* A test: `TEST(neighbor_forgets_after_last_probe) { ... EXPECT(...); }` in a file
  * tests/unit/X_test.c (or tests/sim/X_sim.c). Each runs in a process of its own, so that a crash, a
- * leak or an endless loop is one failed test (60 s). All that it allocates through the seam it must
- * free. main() is in tests/unit/test_main.c. */
+ * leak or an endless loop is one failed test (60 s, 600 s of a soak). All that it allocates through
+ * the seam it must free. main() is in tests/unit/test_main.c. */
 #pragma once
 
 #include "kernel/base/types.h"
@@ -16,6 +16,9 @@ struct test {
 
 void test_register(struct test *test);
 _Noreturn void test_fail(const char *file, int line, const char *format, ...) PRINTF_LIKE(3, 4);
+/* How many answers a fast structure and a stupid one are to be compared by; `make test` asks for
+ * ten times as many of an optimized build, a soak for a hundred times as many. */
+unsigned test_comparisons(void);
 _Noreturn void test_skip(const char *reason); /* a line of tests/skips.txt, or it is a failure */
 
 #define TEST(test_name) \

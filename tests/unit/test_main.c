@@ -16,6 +16,8 @@
 enum {
     RUNNING_MAX = 2,
     TIMEOUT_S = 60,
+    SOAK_TIMEOUT_S = 600,
+    COMPARISONS = 1000000,
     TEXT_BYTES = 1024,
     REASON_BYTES = 512, /* of a skip, with room for more words */
     PANIC_OUTPUT_BYTES = 4096,
@@ -67,6 +69,13 @@ void test_skip(const char *why)
     _exit(EXIT_SKIPPED);
 }
 
+unsigned test_comparisons(void)
+{
+    const char *wanted = getenv("TSUJI_COMPARISONS");
+
+    return wanted ? (unsigned)strtoul(wanted, NULL, 10) : COMPARISONS;
+}
+
 void test_expect_text(const char *file, int line, const char *actual, const char *expected)
 {
     if (strcmp(actual, expected) != 0)
@@ -103,12 +112,17 @@ bool test_panic_begins(const char *file, int line, const char *words)
     return false;
 }
 
+static unsigned timeout_s(void)
+{
+    return getenv("SOAK") ? SOAK_TIMEOUT_S : TIMEOUT_S;
+}
+
 _Noreturn static void run_child(const struct test *test, FILE *output)
 {
     setpgid(0, 0);
     dup2(fileno(output), STDOUT_FILENO);
     dup2(fileno(output), STDERR_FILENO);
-    alarm(TIMEOUT_S);
+    alarm(timeout_s());
     test->run();
     fflush(NULL);
     uint64_t leaked = host_memory_report();
@@ -146,7 +160,7 @@ static enum outcome judge(int status, char *why)
     if (skipped)
         strcat(why, " (skipped, but not for a reason in tests/skips.txt)");
     else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
-        snprintf(why, TEXT_BYTES, "not finished after %d s", TIMEOUT_S);
+        snprintf(why, TEXT_BYTES, "not finished after %u s", timeout_s());
     else if (WIFSIGNALED(status))
         snprintf(why, TEXT_BYTES, "%s", strsignal(WTERMSIG(status)));
     else if (why[0] == '\0')
