@@ -29,12 +29,16 @@ ifeq ($(MAKELEVEL),0)
 MAKEFLAGS += -j2
 endif
 
+# The disassembler's sources (tools/zydis).
+ZYDIS   := $(realpath $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tsuji/zydis/current)
+
 # What is missing is said here, in words, but for the goals that need nothing or install it.
 TOOLS   := $(firstword $(CC)) ld objcopy nm $(PYTHON) \
              $(if $(filter check compilers fuzz% format%,$(MAKECMDGOALS)),$(CLANG) $(CLANG_FORMAT))
 ifneq ($(filter-out help clean run test soak,$(or $(MAKECMDGOALS),all)),)
-MISSING := $(shell for tool in $(TOOLS); do command -v $$tool > /dev/null || echo $$tool; done)
-ifneq ($(MISSING),)
+MISSING := $(shell for tool in $(TOOLS); do command -v $$tool > /dev/null || echo $$tool; done) \
+             $(if $(ZYDIS),,zydis)
+ifneq ($(strip $(MISSING)),)
 $(error Missing: $(MISSING). Run tools/setup)
 endif
 endif
@@ -52,11 +56,14 @@ HOST_SEAM   := $(wildcard tests/host/*.c)
 HOST_SEAM_S := kernel/x86/coroutine_switch.S
 
 # ---- Flags ------------------------------------------------------------------------------------
+# What whoever includes Zydis must be told as well as its own sources.
+ZYDIS_FLAGS := -isystem $(ZYDIS)/include -DZYAN_NO_LIBC -DZYDIS_STATIC_BUILD -DZYCORE_STATIC_BUILD \
+               -DZYDIS_DISABLE_ENCODER -DZYDIS_DISABLE_KNC -DZYDIS_DISABLE_SEGMENT
 WARNINGS    := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Werror
 VERSION     := 0.1
 # The tree may belong to somebody else than who builds it, root for instance.
 COMMIT      := $(shell git -c safe.directory='*' rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
-COMMON      := -std=c11 -g -I. $(WARNINGS) -fno-common -fno-omit-frame-pointer -MMD -MP
+COMMON      := -std=c11 -g -I. $(WARNINGS) -fno-common -fno-omit-frame-pointer -MMD -MP $(ZYDIS_FLAGS)
 KERNEL_CFLAGS := $(COMMON) -O2 -ffreestanding -mcmodel=kernel -fno-pic -fno-pie -fno-stack-protector \
                -fno-asynchronous-unwind-tables -fcf-protection=none -ffunction-sections -fdata-sections \
                -nostdinc -isystem $(shell $(CC) -print-file-name=include 2>/dev/null) -isystem kernel/libc/include \
@@ -96,6 +103,7 @@ ifneq ($(V),1)
 say = @printf '  %-6s %s\n' $(1) $@;
 endif
 
+include tools/zydis.mk
 include tools/kernel.mk
 include tools/images.mk
 include tools/tests.mk

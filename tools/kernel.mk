@@ -1,7 +1,7 @@
 # How build/tsuji.elf is made: compile, link once without names, make the table of function names from
 # that, link again with it. The second link moves nothing: the table is the last read-only section.
 
-KERNEL_OBJECTS := $(KERNEL_C:%.c=$(KERNEL)/%.o) $(KERNEL_S:%.S=$(KERNEL)/%.S.o)
+KERNEL_OBJECTS := $(KERNEL_C:%.c=$(KERNEL)/%.o) $(KERNEL_S:%.S=$(KERNEL)/%.S.o) $(ZYDIS_KERNEL)
 KERNEL_LD      := ld -m elf_x86_64 -nostdlib -static --gc-sections -z noexecstack -z max-page-size=4096 \
                   -T linker.ld
 

@@ -3,27 +3,27 @@
 # all checks on.
 
 TEST_SOURCES := $(ABOVE_SEAM) $(PURE_KERNEL) $(HOST_SEAM)
-TEST_LIB     := $(TEST_SOURCES:%.c=build/test/%.o) $(HOST_SEAM_S:%=build/test/%.o)
+TEST_LIB     := $(ZYDIS_HOSTED) $(TEST_SOURCES:%.c=build/test/%.o) $(HOST_SEAM_S:%=build/test/%.o)
 UNIT_OBJECTS := $(patsubst %.c,build/test/%.o,$(wildcard tests/unit/*.c tests/sim/*.c))
-HOST_OBJECTS := $(patsubst %.c,$(HOST)/%.o,$(ABOVE_SEAM) $(HOST_SEAM) $(wildcard tests/host/process/*.c)) \
+HOST_OBJECTS := $(ZYDIS_HOSTED) $(patsubst %.c,$(HOST)/%.o,$(ABOVE_SEAM) $(HOST_SEAM) $(wildcard tests/host/process/*.c)) \
                 $(HOST_SEAM_S:%=$(HOST)/%.o)
-BENCH_LIB    := $(patsubst %.c,$(HOST)/%.o,$(ABOVE_SEAM) $(HOST_SEAM)) $(HOST_SEAM_S:%=$(HOST)/%.o)
+BENCH_LIB    := $(ZYDIS_HOSTED) $(patsubst %.c,$(HOST)/%.o,$(ABOVE_SEAM) $(HOST_SEAM)) $(HOST_SEAM_S:%=$(HOST)/%.o)
 BENCH_OBJECTS := $(BENCH_LIB) $(HOST)/tests/bench/datapath_bench.o $(HOST)/tests/bench/memory_nic.o
 FIB_BENCH    := $(patsubst %,$(HOST)/tests/bench/%.o,fib_race fib_bench fib6_bench filter_bench)
-FUZZ_LIB     := $(TEST_SOURCES:%.c=build/fuzz/%.o) $(HOST_SEAM_S:%=build/fuzz/%.o)
+FUZZ_LIB     := $(ZYDIS_HOSTED) $(TEST_SOURCES:%.c=build/fuzz/%.o) $(HOST_SEAM_S:%=build/fuzz/%.o)
 FUZZERS      := $(patsubst tests/fuzz/%_fuzz.c,build/fuzz/%_fuzz,$(wildcard tests/fuzz/*_fuzz.c))
 # The unit tests that start threads; the router as a process does the rest (tests/system/race_tests.py).
 THREADED     := ring snapshot packet fib_readers filter_changes
-TSAN_LIB     := $(patsubst %.c,build/tsan/%.o,$(ABOVE_SEAM) $(HOST_SEAM)) $(HOST_SEAM_S:%=build/tsan/%.o)
+TSAN_LIB     := $(ZYDIS_HOSTED) $(patsubst %.c,build/tsan/%.o,$(ABOVE_SEAM) $(HOST_SEAM)) $(HOST_SEAM_S:%=build/tsan/%.o)
 TSAN_UNIT    := build/tsan/tests/unit/test_main.o $(THREADED:%=build/tsan/tests/unit/%_test.o)
 TSAN_HOST    := $(patsubst %.c,build/tsan/%.o,$(wildcard tests/host/process/*.c))
 UNIT_CLANG_OBJECTS := $(UNIT_OBJECTS:build/test/%=build/fuzz/%)
 # The unit tests that compare so often that only an optimized build is quick enough.
 COMPARING    := fib4 fib6 bpf jit_filter filter filter_changes
-COMPARE_UNIT := $(patsubst %.c,$(HOST)/%.o,$(ABOVE_SEAM) $(HOST_SEAM)) $(HOST_SEAM_S:%=$(HOST)/%.o) \
+COMPARE_UNIT := $(ZYDIS_HOSTED) $(patsubst %.c,$(HOST)/%.o,$(ABOVE_SEAM) $(HOST_SEAM)) $(HOST_SEAM_S:%=$(HOST)/%.o) \
                 $(HOST)/tests/unit/test_main.o $(COMPARING:%=$(HOST)/tests/unit/%_test.o) $(HOST)/tests/unit/bpf_oracle.o $(HOST)/tests/unit/lab.o
-# A disassembler and a packet filter that are not ours, for those that are.
-UNIT_LIBS    := -lZydis -lpcap
+# A packet filter that is not ours, for the one that is.
+UNIT_LIBS    := -lpcap
 VERSION_FLAGS := -DTSUJI_COMMIT='"$(COMMIT)"' -DTSUJI_VERSION='"$(VERSION)"'
 
 # What is tested runs often enough to be optimized; the tests do not, and most of the time goes into compiling.
