@@ -17,6 +17,8 @@
 
 #include "kernel/base/types.h"
 
+struct mark_list;
+
 enum gpr {
     RAX,
     RCX,
@@ -58,8 +60,9 @@ static inline struct memory_operand memory_indexed(enum gpr base, enum gpr index
 
 struct emit {
     uint8_t *bytes;
-    size_t room; /* of bytes[] */
-    size_t used; /* so far; more than room: not all was written */
+    size_t room;             /* of bytes[] */
+    size_t used;             /* so far; more than room: not all was written */
+    struct mark_list *marks; /* jit/marks.h; NULL: nobody asks what it is for */
 };
 
 static inline bool emit_fits(const struct emit *emit)

@@ -3,6 +3,7 @@
 #include "jit/filter_code.h"
 #include "jit/intervals.h"
 #include "jit/linear_code.h"
+#include "jit/marks.h"
 #include "jit/rows_code.h"
 #include "jit/rule_list.h"
 #include "jit/search_tree.h"
@@ -15,6 +16,7 @@ struct jit_filter {
     struct jit_description description; /* code is filled in when asked for */
     struct code *code;
     uint32_t *table;
+    struct mark_list marks;
     unsigned rule_count;
     uint64_t shadowed[]; /* a bit for each rule */
 };
@@ -93,11 +95,26 @@ static enum error take_table(struct jit_filter *filter, size_t words)
     return OK;
 }
 
+/* Emits nothing, but for how much it would be. */
+static struct emit measure(struct jit_filter *filter)
+{
+    return (struct emit){ .marks = &filter->marks };
+}
+
 static enum error take_code(struct jit_filter *filter, const struct emit *measured)
 {
     filter->description.code_bytes = (unsigned)measured->used;
     filter->code = code_alloc(measured->used);
-    return filter->code != NULL ? OK : fail(ERROR_NO_MEMORY);
+    if (filter->code == NULL)
+        return fail(ERROR_NO_MEMORY);
+    return mark_list_make_room(&filter->marks);
+}
+
+static struct emit write(struct jit_filter *filter)
+{
+    return (struct emit){ .bytes = filter->code->bytes,
+                          .room = filter->code->size_bytes,
+                          .marks = &filter->marks };
 }
 
 /* What was written is as long as what was measured. */
@@ -114,7 +131,7 @@ static enum error build_tree(struct jit_filter *filter, const struct jit_plan *p
 {
     const struct search_tree tree =
         search_tree_plan(plan->vectors, intervals->count, FILTER_TABLE_HEAD_WORDS);
-    struct emit measured = { 0 };
+    struct emit measured = measure(filter);
 
     search_tree_emit(&tree, field, &measured);
     filter_end(&measured, plan->vectors);
@@ -124,7 +141,7 @@ static enum error build_tree(struct jit_filter *filter, const struct jit_plan *p
     if (error != OK)
         return error;
 
-    struct emit emit = { .bytes = filter->code->bytes, .room = filter->code->size_bytes };
+    struct emit emit = write(filter);
     search_tree_fill(&tree, intervals, plan->pause, filter->table);
     search_tree_emit(&tree, field, &emit);
     filter_end(&emit, plan->vectors);
@@ -153,14 +170,14 @@ static enum error compile_intervals(struct jit_filter *filter, const struct jit_
 static enum error build_linear(struct jit_filter *filter, const struct jit_plan *plan,
                                const struct rule_list *list)
 {
-    struct emit measured = { 0 };
+    struct emit measured = measure(filter);
     enum error error = take_table(filter, linear_emit(plan, list, &measured, NULL));
     if (error == OK)
         error = take_code(filter, &measured);
     if (error != OK)
         return error;
 
-    struct emit emit = { .bytes = filter->code->bytes, .room = filter->code->size_bytes };
+    struct emit emit = write(filter);
     linear_emit(plan, list, &emit, filter->table);
     return seal(filter, &emit);
 }
@@ -191,7 +208,7 @@ static enum error build_rows(struct jit_filter *filter, const struct jit_plan *p
 {
     const struct rows_code code =
         rows_code_plan(plan->vectors, list, &parts->rows, parts->fields, parts->field_count);
-    struct emit measured = { 0 };
+    struct emit measured = measure(filter);
 
     rows_code_emit(&code, &measured);
     enum error error = take_table(filter, code.end_words);
@@ -200,7 +217,7 @@ static enum error build_rows(struct jit_filter *filter, const struct jit_plan *p
     if (error != OK)
         return error;
 
-    struct emit emit = { .bytes = filter->code->bytes, .room = filter->code->size_bytes };
+    struct emit emit = write(filter);
     rows_code_fill(&code, list, &parts->rows, parts->fields, plan->pause, filter->table);
     rows_code_emit(&code, &emit);
     return seal(filter, &emit);
@@ -247,7 +264,9 @@ static enum error compile_list(struct jit_filter *filter, const struct jit_plan 
     const unsigned room = rows_max(plan, list, &used);
 
     filter->description.parts = list->count;
-    if (room > 0 && list->count >= rows_from[plan->vectors]) {
+    const bool wants_rows = plan->shape == JIT_BEST_SHAPE ? list->count >= rows_from[plan->vectors]
+                                                          : plan->shape == JIT_ROWS;
+    if (room > 0 && wants_rows) {
         filter->description.shape = "rows";
         return compile_rows(filter, plan, list, used, room);
     }
@@ -315,7 +334,8 @@ enum error jit_filter_compile(const struct jit_plan *plan, const struct jit_rule
     made->description.vectors = plan->vectors;
     /* Where no field is in use, the list comes to one rule at most. */
     const uint32_t used = look.used;
-    const bool is_one_number = used != 0 && (used & (used - 1)) == 0 && (used & plan->bits) == 0;
+    const bool is_one_number = plan->shape == JIT_BEST_SHAPE && used != 0 &&
+                               (used & (used - 1)) == 0 && (used & plan->bits) == 0;
     error = is_one_number ? compile_intervals(made, plan, rules, (unsigned)__builtin_ctz(used))
                           : compile_general(made, plan, rules, &look);
     if (error != OK) {
@@ -332,6 +352,7 @@ void jit_filter_destroy(struct jit_filter *filter)
         return;
     code_free(filter->code);
     memory_free(filter->table);
+    mark_list_destroy(&filter->marks);
     memory_free(filter);
 }
 
@@ -354,4 +375,9 @@ void jit_filter_describe(const struct jit_filter *filter, struct jit_description
 {
     *description = filter->description;
     description->code = filter->code->entry;
+    description->table = filter->table;
+    description->marks = (struct jit_marks){ .mark_count = filter->marks.mark_count,
+                                             .table_count = filter->marks.table_count,
+                                             .marks = filter->marks.marks,
+                                             .tables = filter->marks.tables };
 }

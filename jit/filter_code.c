@@ -2,6 +2,7 @@
 #include "jit/filter_code.h"
 
 #include "jit/lanes.h"
+#include "jit/marks.h"
 
 static int32_t bytes_of(size_t words)
 {
@@ -47,6 +48,7 @@ void filter_loop_end(struct emit *emit, struct label *begin, unsigned step)
 
 void filter_end(struct emit *emit, enum jit_vectors vectors)
 {
+    emit_mark(emit, (struct jit_mark){ .step = JIT_STEP_END });
     lanes_end(emit, vectors);
     emit_ret(emit);
 }

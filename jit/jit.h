@@ -16,6 +16,7 @@
  * A filter does not change. Any number of cores may run it at a time. */
 #pragma once
 
+#include "jit/marks.h"
 #include "kernel/base/pause.h"
 #include "kernel/base/types.h"
 
@@ -56,11 +57,15 @@ enum jit_vectors {
 /* The best that this processor has. */
 enum jit_vectors jit_vectors_best(void);
 
+/* What to make of rules: what is fastest for them; or one shape, for all that it can be made of. */
+enum jit_shape { JIT_BEST_SHAPE, JIT_LINEAR, JIT_ROWS };
+
 /* How to compile. */
 struct jit_plan {
     unsigned field_count; /* 1 to JIT_FIELD_MAX; rules' other fields are not looked at */
     uint32_t bits;        /* one for each field: whether it is one of bits */
     enum jit_vectors vectors;
+    enum jit_shape shape;
     const struct pause *pause; /* or NULL */
 };
 
@@ -92,5 +97,7 @@ struct jit_description {
     unsigned code_bytes;
     size_t table_bytes;
     const uint8_t *code;
+    const uint32_t *table;
+    struct jit_marks marks;
 };
 void jit_filter_describe(const struct jit_filter *filter, struct jit_description *description);

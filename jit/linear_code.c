@@ -12,6 +12,7 @@
 
 #include "jit/filter_code.h"
 #include "jit/lanes.h"
+#include "jit/marks.h"
 
 struct linear {
     const struct jit_plan *plan;
@@ -43,6 +44,11 @@ static struct memory_operand constant(struct linear *linear, uint32_t value)
         linear->table[at + i] = value;
     linear->words += count;
     return filter_table(at);
+}
+
+static void mark_rule(struct linear *linear, const struct jit_rule *rule)
+{
+    emit_mark(linear->emit, (struct jit_mark){ .step = JIT_STEP_RULE, .number = rule->answer });
 }
 
 /* ---- AVX-512 --------------------------------------------------------------------------------- */
@@ -95,6 +101,7 @@ static void try_rule_mask(struct linear *linear, const struct jit_rule *rule)
 {
     unsigned among = ALL_LANES;
 
+    mark_rule(linear, rule);
     for (unsigned field = 0; field < linear->plan->field_count; field++) {
         enum test test = test_of(linear->plan, field, &rule->fields[field]);
         test_mask(linear, test, &rule->fields[field], field, among);
@@ -107,10 +114,12 @@ static void try_rule_mask(struct linear *linear, const struct jit_rule *rule)
 
 static void emit_group_mask(struct linear *linear, const struct rule_list *list)
 {
+    emit_mark(linear->emit, (struct jit_mark){ .step = JIT_STEP_FIELDS });
     load_fields(linear, list);
     lanes_broadcast(linear->emit, JIT_AVX512, ANSWER, constant(linear, JIT_NONE));
     for (unsigned i = list->count; i-- > 0;)
         try_rule_mask(linear, &list->rules[i]);
+    emit_mark(linear->emit, (struct jit_mark){ .step = JIT_STEP_STORE });
     lanes_store(linear->emit, JIT_AVX512, filter_answer(0), ANSWER);
 }
 
@@ -163,6 +172,7 @@ static void try_rule_lanes(struct linear *linear, const struct jit_rule *rule, s
     struct emit *emit = linear->emit;
     unsigned among = ONES;
 
+    mark_rule(linear, rule);
     for (unsigned field = 0; field < linear->plan->field_count; field++) {
         enum test test = test_of(linear->plan, field, &rule->fields[field]);
         test_lanes(linear, test, &rule->fields[field], field, among, names);
@@ -189,6 +199,7 @@ static void emit_group_lanes(struct linear *linear, const struct rule_list *list
     lanes_load(linear->emit, vectors, names.answer, constant(linear, JIT_NONE));
     for (unsigned i = list->count; i-- > 0;)
         try_rule_lanes(linear, &list->rules[i], &names);
+    emit_mark(linear->emit, (struct jit_mark){ .step = JIT_STEP_STORE });
     lanes_store(linear->emit, vectors, filter_answer(0), names.answer);
 }
 
@@ -198,12 +209,14 @@ size_t linear_emit(const struct jit_plan *plan, const struct rule_list *list, st
     struct linear linear = {
         .plan = plan, .emit = emit, .table = table, .words = FILTER_TABLE_HEAD_WORDS
     };
-    struct label group = filter_loop_begin(emit);
 
+    emit_mark(emit, (struct jit_mark){ .step = JIT_STEP_BEGIN });
+    struct label group = filter_loop_begin(emit);
     if (plan->vectors == JIT_AVX512)
         emit_group_mask(&linear, list);
     else
         emit_group_lanes(&linear, list);
+    emit_mark(emit, (struct jit_mark){ .step = JIT_STEP_TURN });
     filter_loop_end(emit, &group, lane_count(plan->vectors));
     filter_end(emit, plan->vectors);
     return linear.words;

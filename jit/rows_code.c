@@ -6,6 +6,7 @@
 
 #include "jit/filter_code.h"
 #include "jit/lanes.h"
+#include "jit/marks.h"
 
 enum {
     PACKETS_A_TURN = 4,
@@ -94,6 +95,15 @@ static struct memory_operand in_column(unsigned i, unsigned ahead)
 
 static void emit_index_of_bits(const struct rows_code *code, unsigned i, struct emit *emit)
 {
+    const uint16_t field = (uint16_t)code->fields[i].field;
+
+    emit_mark(emit, (struct jit_mark){ .step = JIT_STEP_VALUES, .field = field });
+    emit_table(emit,
+               (struct jit_table){ .kind = JIT_TABLE_VALUES,
+                                   .field = field,
+                                   .at = code->fields[i].index_words,
+                                   .count = (code->fields[i].mask >> code->fields[i].shift) + 1,
+                                   .mask = code->fields[i].mask });
     struct label turn = filter_loop_begin(emit);
 
     for (unsigned ahead = 0; ahead < PACKETS_A_TURN; ahead++) {
@@ -168,9 +178,11 @@ static void emit_packet(const struct rows_code *code, unsigned ahead, struct emi
 {
     const unsigned vectors = code->row_words / lane_count(code->vectors);
 
+    emit_mark(emit, (struct jit_mark){ .step = JIT_STEP_COMMON, .number = ahead });
     for (unsigned first = 0; first < vectors; first += VECTORS_AT_ONCE) {
         emit_common(code, ahead, first, MIN_OF(vectors - first, (unsigned)VECTORS_AT_ONCE), emit);
     }
+    emit_mark(emit, (struct jit_mark){ .step = JIT_STEP_FIRST, .number = ahead });
     emit_not64(emit, R8);
     emit_tzcnt64(emit, R8, R8);
     emit_load32(emit, RAX, memory_indexed(RSP, R8, sizeof(uint32_t), column(code->field_count)));
@@ -183,6 +195,7 @@ static void emit_packet(const struct rows_code *code, unsigned ahead, struct emi
 
 void rows_code_emit(const struct rows_code *code, struct emit *emit)
 {
+    emit_mark(emit, (struct jit_mark){ .step = JIT_STEP_BEGIN });
     emit_push(emit, RBP);
     emit_mov64(emit, RBP, RSP);
     emit_alu64_value(emit, ALU_SUB, RSP, column(code->field_count) + COMMON_BYTES);
@@ -190,13 +203,21 @@ void rows_code_emit(const struct rows_code *code, struct emit *emit)
     emit_mov64(emit, R10, FILTER_ANSWERS);
     for (unsigned i = 0; i < code->field_count; i++)
         emit_index(code, i, emit);
+    emit_mark(emit, (struct jit_mark){ .step = JIT_STEP_BEGIN, .number = 1 });
+    emit_table(emit, (struct jit_table){ .kind = JIT_TABLE_ROWS,
+                                         .at = code->bits_words,
+                                         .count = (code->end_words - 1) - code->answer_words,
+                                         .words = code->row_words,
+                                         .answers = code->answer_words });
     emit_mov64(emit, FILTER_ANSWERS, R10);
 
     lanes_operate(emit, code->vectors, VECTOR_PXOR, ZERO, ZERO);
     struct label turn = filter_loop_begin(emit);
     for (unsigned ahead = 0; ahead < PACKETS_A_TURN; ahead++)
         emit_packet(code, ahead, emit);
+    emit_mark(emit, (struct jit_mark){ .step = JIT_STEP_TURN });
     filter_loop_end(emit, &turn, PACKETS_A_TURN);
+    emit_mark(emit, (struct jit_mark){ .step = JIT_STEP_END });
     emit_mov64(emit, RSP, RBP);
     emit_pop(emit, RBP);
     filter_end(emit, code->vectors);

@@ -7,6 +7,7 @@
 
 #include "jit/filter_code.h"
 #include "jit/lanes.h"
+#include "jit/marks.h"
 
 enum {
     PACKETS_A_TURN = 8,
@@ -79,6 +80,23 @@ void search_tree_fill(const struct search_tree *tree, const struct intervals *in
     }
 }
 
+/* A leaf has the bounds of its first W intervals, that of the last one is the node's own, a level
+ * above; and so on. Behind the root's there is the highest value alone. */
+uint32_t search_tree_last(const struct search_tree *tree, const uint32_t *table, uint32_t i)
+{
+    const unsigned lanes = lane_count(tree->vectors);
+
+    if (i + 1 >= tree->interval_count)
+        return UINT32_MAX;
+    for (unsigned level = tree->level_count; level-- > 0; i /= lanes + 1) {
+        if (i % (lanes + 1) < lanes)
+            return ordered(
+                tree->vectors,
+                table[tree->level_words[level] + i / (lanes + 1) * lanes + i % (lanes + 1)]);
+    }
+    return UINT32_MAX;
+}
+
 /* ---- The code -------------------------------------------------------------------------------- */
 
 enum { VALUE = 0, SIGNS = 2, ABOVE = 1 }; /* vector registers, a mask register */
@@ -149,9 +167,16 @@ static void emit_packet(struct emit *emit, const struct search_tree *tree, unsig
 
 void search_tree_emit(const struct search_tree *tree, unsigned field, struct emit *emit)
 {
+    emit_mark(emit, (struct jit_mark){ .step = JIT_STEP_LEVEL, .field = (uint16_t)field });
+    emit_table(emit, (struct jit_table){ .kind = JIT_TABLE_INTERVALS,
+                                         .field = (uint16_t)field,
+                                         .at = tree->level_words[0],
+                                         .count = tree->interval_count });
     if (tree->vectors != JIT_AVX512)
         lanes_broadcast(emit, tree->vectors, SIGNS, filter_table(FILTER_SIGN_WORD));
     for (unsigned level = 0; level < tree->level_count; level++) {
+        emit_mark(emit, (struct jit_mark){
+                            .step = JIT_STEP_LEVEL, .field = (uint16_t)field, .number = level });
         struct label turn = filter_loop_begin(emit);
         for (unsigned packet = 0; packet < PACKETS_A_TURN; packet++)
             emit_packet(emit, tree, level, field, packet);

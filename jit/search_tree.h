@@ -39,3 +39,6 @@ void search_tree_fill(const struct search_tree *tree, const struct intervals *in
 
 /* The passes that put a field's answers at FILTER_ANSWERS; see filter_code.h. */
 void search_tree_emit(const struct search_tree *tree, unsigned field, struct emit *emit);
+
+/* The bound of interval i, its last value, as that part of the table has it. */
+uint32_t search_tree_last(const struct search_tree *tree, const uint32_t *table, uint32_t i);

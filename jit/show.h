@@ -1,0 +1,80 @@
+/* A compiled filter for people: its instructions, what of its tables leads to a rule, and copies
+ * that end early, to see what the rest costs. What the parts of the code are for is in the marks
+ * (marks.h) of its description; nothing here changes a filter. */
+#pragma once
+
+#include "jit/disassemble.h"
+#include "jit/jit.h"
+
+/* ---- Instructions ---------------------------------------------------------------------------- */
+
+/* What an instruction reads or writes in memory. */
+enum jit_operand {
+    JIT_OPERAND_NONE,
+    JIT_OPERAND_FIELD,  /* index: of packets */
+    JIT_OPERAND_ANSWER, /* of packets; what a search has come to waits there as well */
+    JIT_OPERAND_VALUE,  /* index: a word of the table, always the same; value: what it is */
+    JIT_OPERAND_TABLE,  /* a word of the table that depends on the packet, from `index` on */
+    JIT_OPERAND_STACK,
+};
+
+struct jit_instruction {
+    struct disassembled disassembled;
+    enum jit_operand operand;
+    uint32_t index;
+    uint32_t value;
+};
+
+/* The one at place `at` of the code; .disassembled.length is 0 where there is none. */
+void jit_instruction_at(const struct jit_description *filter, uint32_t at,
+                        struct jit_instruction *instruction);
+/* Where the code of a mark ends. */
+uint32_t jit_mark_end(const struct jit_description *filter, unsigned mark);
+
+/* ---- What leads to an answer ----------------------------------------------------------------- */
+
+enum {
+    JIT_ENTRY_WORDS_MAX = 64, /* of a row; longer ones are looked at so far */
+};
+
+/* One more table entry that leads to the answer. */
+struct jit_entry {
+    const struct jit_table *table;
+    /* INTERVALS: from value to value. VALUES: the same value of the bits under the mask twice.
+     * ROWS: the same number of a bit twice. */
+    uint32_t first, last;
+};
+
+/* How far one has come; begin with { .answer = ... }. */
+struct jit_entry_search {
+    uint32_t answer;
+    unsigned table; /* the one that is gone through */
+    uint32_t next;  /* its entry that comes next */
+    bool is_open;   /* the entry before that led to the answer, and so on back to first */
+    uint32_t first; /* value */
+    bool has_bits;  /* of the rows that this table leads to */
+    uint32_t bits[JIT_ENTRY_WORDS_MAX];
+};
+
+enum jit_found { JIT_FOUND, JIT_NOT_YET, JIT_NO_MORE };
+
+/* Looks at a thousand entries at most: JIT_NOT_YET, where none of them was one. Neighbours that
+ * both are, are found as one. */
+enum jit_found jit_entry_next(const struct jit_description *filter, struct jit_entry_search *search,
+                              struct jit_entry *entry);
+
+/* ---- Copies that end early ------------------------------------------------------------------- */
+
+/* A copy of the code that ends behind a mark's: what follows of the turn that it is in, is left
+ * out, and all behind that. It runs on the tables of the filter, and its answers mean nothing. */
+struct jit_cut {
+    struct code *code;
+    const uint32_t *table;
+};
+
+/* ERROR_NO_MEMORY. ERROR_FULL: not all of the filter's marks are known. */
+enum error jit_cut_make(const struct jit_description *filter, unsigned mark,
+                        struct jit_cut *cut) MUST_CHECK;
+void jit_cut_run(const struct jit_cut *cut, const uint32_t (*fields)[BATCH_MAX], unsigned count,
+                 uint32_t answers[BATCH_MAX]); /* like jit_filter_run() */
+void jit_cut_free(struct jit_cut *cut);
