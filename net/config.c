@@ -482,7 +482,8 @@ unsigned config_changes(const struct config *a, const struct config *b)
     changes += list_changes(&sets_a, &sets_b);
     for (unsigned family = FAMILY_IPV4; family < FAMILY_COUNT; family++)
         changes += (a->filter_default_drop[family] != b->filter_default_drop[family]) +
-                   (a->filter_jit_off[family] != b->filter_jit_off[family]);
+                   (a->filter_jit_off[family] != b->filter_jit_off[family] ||
+                    a->filter_vectors[family] != b->filter_vectors[family]);
     changes += strcmp(a->name, b->name) != 0;
     changes += a->console_login[0] != b->console_login[0];
     changes += a->console_login[1] != b->console_login[1];
@@ -552,6 +553,7 @@ bool config_same_filters(const struct config *a, const struct config *b, enum fa
 
     return a->filter_default_drop[family] == b->filter_default_drop[family] &&
            a->filter_jit_off[family] == b->filter_jit_off[family] &&
+           a->filter_vectors[family] == b->filter_vectors[family] &&
            same_of_family(&filters_a, &filters_b, family, family_of_filter) &&
            same_of_family(&sets_a, &sets_b, family, family_of_filter_set);
 }

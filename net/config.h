@@ -100,6 +100,9 @@ struct config_filter_end {
     uint16_t first_port, last_port;
 };
 
+/* From the least to the best; BEST is the best that the processor has. */
+enum config_vectors { VECTORS_BEST, VECTORS_SSE2, VECTORS_AVX2, VECTORS_AVX512 };
+
 /* A rule about packets: what it says of one holds for all of it that is said. */
 struct config_filter {
     uint8_t family; /* enum family */
@@ -146,7 +149,8 @@ struct config {
     unsigned filter_set_count, filter_set_room;
     struct config_filter_set *filter_sets; /* by family and name */
     bool filter_default_drop[FAMILY_COUNT];
-    bool filter_jit_off[FAMILY_COUNT]; /* rules are interpreted */
+    bool filter_jit_off[FAMILY_COUNT];    /* rules are interpreted */
+    uint8_t filter_vectors[FAMILY_COUNT]; /* enum config_vectors: what code of rules may use */
 };
 
 struct config *config_create(void) MUST_CHECK; /* the built-in default, or NULL */

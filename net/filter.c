@@ -382,6 +382,7 @@ enum error filter_create(const struct filter_plan *plan, struct filter **out, st
         return fail(ERROR_NO_MEMORY);
     filter->family = plan->family;
     filter->core_count = plan->core_count;
+    filter->vectors = plan->config->filter_vectors[plan->family];
     filter->generation = plan->old ? plan->old->generation + 1 : 1;
     maker.filter = filter;
     enum error error = make(&maker);

@@ -119,6 +119,7 @@ struct filter {
     uint64_t bytes;                      /* of memory, hits not counted */
     uint64_t made_ns;                    /* it took so long to make it */
     unsigned core_count;
+    uint8_t vectors;                                  /* enum config_vectors, as told */
     struct jit_filter *compiled[FILTER_MOMENT_COUNT]; /* NULL: interpreted */
 };
 
@@ -154,8 +155,12 @@ void filter_destroy(struct filter *filter, const struct pause *pause); /* NULL i
 enum error filter_compile(struct filter *filter, const struct pause *pause) MUST_CHECK;
 void filter_clear_compiled(struct filter *filter);
 
+/* Has this processor such vectors? */
+bool filter_has_vectors(enum config_vectors vectors);
+
 struct filter_description {
     const char *kind; /* of what decides when a packet arrives: jit.h's shape, or "interpreter" */
+    const char *vectors; /* "sse2", "avx2", "avx512"; NULL beside "interpreter" */
     unsigned code_bytes;
     size_t table_bytes;
 };

@@ -80,13 +80,26 @@ static bool add_boxes(struct jit_rule *boxes, unsigned *count, const struct filt
     return true;
 }
 
+static enum jit_vectors vectors_of(const struct filter *filter)
+{
+    static const enum jit_vectors told[] = {
+        [VECTORS_SSE2] = JIT_SSE2, [VECTORS_AVX2] = JIT_AVX2, [VECTORS_AVX512] = JIT_AVX512
+    };
+    return filter->vectors == VECTORS_BEST ? jit_vectors_best() : told[filter->vectors];
+}
+
+bool filter_has_vectors(enum config_vectors vectors)
+{
+    return vectors_of(&(struct filter){ .vectors = (uint8_t)vectors }) <= jit_vectors_best();
+}
+
 /* *compiled stays NULL where the rules are not for the compiler. */
 static enum error compile(const struct filter *filter, enum filter_moment moment,
                           const struct pause *pause, struct jit_filter **compiled)
 {
     const struct jit_plan plan = { .field_count = FILTER_WORD_COUNT,
                                    .bits = 1u << FILTER_FLAGS,
-                                   .vectors = jit_vectors_best(),
+                                   .vectors = vectors_of(filter),
                                    .pause = pause };
     uint64_t room = 0;
     unsigned count = 0;
@@ -135,6 +148,9 @@ void filter_decide(const struct filter *filter, enum filter_moment moment,
 
 void filter_describe(const struct filter *filter, struct filter_description *description)
 {
+    static const char *const names[] = {
+        [JIT_SSE2] = "sse2", [JIT_AVX2] = "avx2", [JIT_AVX512] = "avx512"
+    };
     struct jit_description jit;
 
     *description = (struct filter_description){ .kind = "interpreter" };
@@ -142,8 +158,10 @@ void filter_describe(const struct filter *filter, struct filter_description *des
         if (!filter || !filter->compiled[moment])
             continue;
         jit_filter_describe(filter->compiled[moment], &jit);
-        if (moment == FILTER_ARRIVING)
+        if (moment == FILTER_ARRIVING) {
             description->kind = jit.shape;
+            description->vectors = names[jit.vectors];
+        }
         description->code_bytes += jit.code_bytes;
         description->table_bytes += jit.table_bytes;
     }

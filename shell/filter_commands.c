@@ -179,7 +179,8 @@ static void write_engine(struct record *record, const struct filter *filter, boo
     record_u64(record, "table_bytes", description.table_bytes);
     record_u64(record, "compile_us", filter ? filter->made_ns / NS_PER_US : 0);
     record_u64(record, "generation", filter ? filter->generation : 0);
-    record_text(record, "kind", description.kind);
+    record_format(record, "kind", "%s%s%s", description.kind, description.vectors ? " " : "",
+                  description.vectors ? description.vectors : "");
     record_end(record);
 }
 
@@ -254,9 +255,9 @@ static enum command_result run_flash(struct command_call *call)
         record_message(call->record, "%u %s for the interpreter, which is in force, in %llu us",
                        count, filters, us);
     else
-        record_message(call->record, "%u %s: %u bytes of code and %zu of tables (%s) in %llu us",
+        record_message(call->record, "%u %s: %u bytes of code and %zu of tables (%s %s) in %llu us",
                        count, filters, description.code_bytes, description.table_bytes,
-                       description.kind, us);
+                       description.kind, description.vectors, us);
     return COMMAND_DONE;
 }
 

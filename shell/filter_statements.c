@@ -4,6 +4,7 @@
 
 #include "kernel/platform.h"
 #include "net/config.h"
+#include "net/filter.h"
 #include "net/wire/ipv4.h"
 #include "net/wire/ipv6.h"
 #include "shell/command.h"
@@ -236,11 +237,25 @@ static enum error apply_filter_default(struct config *config, const struct parse
     return OK;
 }
 
+static const char *const vector_names[] = {
+    [VECTORS_SSE2] = "sse2", [VECTORS_AVX2] = "avx2", [VECTORS_AVX512] = "avx512"
+};
+
+/* Refused where it is said: a router that has been told so must not do otherwise. */
 static enum error apply_filter_jit(struct config *config, const struct parsed_line *line,
                                    struct problem *problem)
 {
-    (void)problem;
-    config->filter_jit_off[line_family(line)] = line_has(line, "off");
+    const enum family family = line_family(line);
+    enum config_vectors vectors = VECTORS_BEST;
+
+    for (unsigned i = VECTORS_SSE2; i < ARRAY_COUNT(vector_names); i++)
+        if (line_has(line, vector_names[i]))
+            vectors = (enum config_vectors)i;
+    if (!filter_has_vectors(vectors))
+        return bad_value(problem, line_argument(line, vector_names[vectors]),
+                         "this processor has no such vectors");
+    config->filter_jit_off[family] = line_has(line, "off");
+    config->filter_vectors[family] = (uint8_t)vectors;
     return OK;
 }
 
@@ -307,6 +322,12 @@ static bool print_statements(const struct config *config, struct line_sink *sink
         text_format(line, sizeof(line), "%s filter jit off", filter_keyword((enum family)family));
         if (config->filter_jit_off[family] && !sink->put(sink->context, line))
             return false;
+        if (config->filter_vectors[family] == VECTORS_BEST)
+            continue;
+        text_format(line, sizeof(line), "%s filter jit on %s", filter_keyword((enum family)family),
+                    vector_names[config->filter_vectors[family]]);
+        if (!sink->put(sink->context, line))
+            return false;
     }
     return true;
 }
@@ -328,8 +349,9 @@ static const struct command statements[] = {
       .help = "a filter; of those that a packet matches the one with the lowest number decides" },
     { STATEMENT, .grammar = "ip filter default {pass|drop}", .apply = apply_filter_default,
       .help = "what becomes of arriving packets that no filter matches" },
-    { STATEMENT, .grammar = "ip filter jit {on|off}", .apply = apply_filter_jit,
-      .help = "whether filters are compiled to machine code, or interpreted" },
+    { STATEMENT, .grammar = "ip filter jit {on [{sse2|avx2|avx512}]|off}", .apply = apply_filter_jit,
+      .help = "whether filters are compiled to machine code, and for which instructions (without a word: the best that the "
+              "processor has), or interpreted" },
     { STATEMENT, .grammar = "ip filter set <name:NAME> {<prefix:PREFIX4>|file <file_name:NAME>}",
       .apply = apply_filter_set, .help = "one more prefix of a set that filters may name, or a file with one in each line" },
     { STATEMENT, .grammar = "ipv6 filter <prefix:PREFIX6>", .apply = apply_short_filter,
@@ -338,8 +360,9 @@ static const struct command statements[] = {
       .help = "a filter; of those that a packet matches the one with the lowest number decides" },
     { STATEMENT, .grammar = "ipv6 filter default {pass|drop}", .apply = apply_filter_default,
       .help = "what becomes of arriving packets that no filter matches, neighbor discovery excepted" },
-    { STATEMENT, .grammar = "ipv6 filter jit {on|off}", .apply = apply_filter_jit,
-      .help = "whether filters are compiled to machine code, or interpreted" },
+    { STATEMENT, .grammar = "ipv6 filter jit {on [{sse2|avx2|avx512}]|off}", .apply = apply_filter_jit,
+      .help = "whether filters are compiled to machine code, and for which instructions (without a word: the best that the "
+              "processor has), or interpreted" },
     { STATEMENT, .grammar = "ipv6 filter set <name:NAME> {<prefix:PREFIX6>|file <file_name:NAME>}",
       .apply = apply_filter_set, .help = "one more prefix of a set that filters may name, or a file with one in each line" },
 };

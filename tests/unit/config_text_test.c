@@ -98,6 +98,7 @@ static const char everything[] =
     "ipv6 filter 5 pass proto icmp type 128 comment x\n"
     "ipv6 filter 100 drop src 2001:db8:bad::/48\n"
     "ip filter default drop\n"
+    "ip filter jit on sse2\n"
     "ipv6 filter default drop\n";
 
 TEST(config_text_round_trips_every_statement)
@@ -198,7 +199,8 @@ TEST(config_text_no_takes_back_what_it_names)
                                   "no ip filter 40\nno ip filter 50\n"
                                   "no ip filter 192.0.2.0/24\nno ipv6 filter 5\n"
                                   "no ipv6 filter 2001:db8:bad::/48\n"
-                                  "no ip filter default\nno ipv6 filter default drop\n"),
+                                  "no ip filter default\nno ip filter jit on\n"
+                                  "no ipv6 filter default drop\n"),
                 "system name r1\ninterface eth1 mtu 9000\n"
                 "ipv6 route default gateway fe80::1 interface eth0\n");
     EXPECT_TEXT(after("ipv6 eth0 address auto\nipv6 eth0 proxy 2001:db8::/64\n",
