@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "jit/jit.h"
+#include "kernel/base/pause.h"
 #include "kernel/base/random.h"
 #include "kernel/platform.h"
 #include "net/filter.h"
@@ -13,7 +14,8 @@
 
 enum {
     BOXES_MAX = 1 << 17, /* 17 MB of them, while they are compiled */
-    NO_TCP = 0x100,      /* FILTER_ABSENT has this bit, flags have not */
+    BOXES_PER_PAUSE = 1024,
+    NO_TCP = 0x100, /* FILTER_ABSENT has this bit, flags have not */
 };
 _Static_assert(FILTER_WORD_COUNT <= (int)JIT_FIELD_MAX, "a word is a field");
 
@@ -63,7 +65,7 @@ static void box_of_rule(struct jit_rule *box, const struct filter_rule *rule,
 }
 
 static bool add_boxes(struct jit_rule *boxes, unsigned *count, const struct filter_rule *rule,
-                      enum filter_moment moment, uint32_t index)
+                      enum filter_moment moment, uint32_t index, const struct pause *pause)
 {
     const struct filter_set *sources = rule->source_set, *destinations = rule->destination_set;
 
@@ -75,6 +77,8 @@ static bool add_boxes(struct jit_rule *boxes, unsigned *count, const struct filt
                 return false;
             if (destinations && !box_of_range(&box->fields[FILTER_DESTINATION], destinations, d))
                 return false;
+            if (*count % BOXES_PER_PAUSE == 0)
+                pause_take(pause);
         }
     }
     return true;
@@ -115,7 +119,7 @@ static enum error compile(const struct filter *filter, enum filter_moment moment
     if (!boxes)
         return fail(ERROR_NO_MEMORY);
     for (unsigned i = 0; i < filter->rule_count && are_boxes; i++)
-        are_boxes = add_boxes(boxes, &count, &filter->rules[i], moment, i);
+        are_boxes = add_boxes(boxes, &count, &filter->rules[i], moment, i, pause);
     if (are_boxes)
         error = jit_filter_compile(&plan, boxes, count, compiled);
     memory_free(boxes);
