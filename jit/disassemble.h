@@ -11,6 +11,7 @@ struct disassembled {
     char text[DISASSEMBLED_TEXT_MAX];
     bool has_memory; /* it reads or writes there, relative to a register */
     struct memory_operand memory;
+    int vector; /* the highest register of vectors that it names; -1: none */
 };
 
 /* The one that begins with the first of `left` bytes. Jumps are told as places in the code, of

@@ -91,6 +91,20 @@ static uint32_t first_of(const struct jit_description *filter, const struct jit_
     return i == 0 ? 0 : last_of(filter, table, i - 1) + 1;
 }
 
+/* All values of the bits under the mask: the next one carries over the holes. */
+static bool all_values_lead(const struct jit_description *filter, const struct jit_table *table,
+                            const struct jit_table *rows, const struct jit_entry_search *search)
+{
+    uint32_t value = 0;
+
+    do {
+        if (!entry_leads(filter, table, rows, value >> __builtin_ctz(table->mask), search))
+            return false;
+        value = (value - table->mask) & table->mask;
+    } while (value != 0);
+    return true;
+}
+
 /* Goes on in one table. False: nothing was found that is whole. */
 static bool search_table(const struct jit_description *filter, const struct jit_table *table,
                          struct jit_entry_search *search, struct jit_entry *entry)
@@ -101,6 +115,12 @@ static bool search_table(const struct jit_description *filter, const struct jit_
 
     if (rows != NULL && !search->has_bits)
         find_bits(filter, rows, search);
+    if (table->kind == JIT_TABLE_VALUES && search->next == 0 &&
+        all_values_lead(filter, table, rows, search)) {
+        search->next = table->count;
+        *entry = (struct jit_entry){ .table = table, .first = 0, .last = table->mask };
+        return true;
+    }
     for (; search->next < end; search->next++) {
         const bool leads = entry_leads(filter, table, rows, search->next, search);
         if (search->is_open && !leads)

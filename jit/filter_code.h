@@ -17,6 +17,9 @@ typedef void filter_code(const uint32_t (*fields)[BATCH_MAX], unsigned count, ui
 #define FILTER_TABLE   RCX
 #define FILTER_PACKET  R9 /* the first of those that are looked at */
 
+/* With AVX-512 the fields of packets may wait in vectors from this one on, in their order. */
+enum { FILTER_FIELD_VECTORS = 16 };
+
 /* What x ^ FILTER_SIGN orders with a sign, x orders without. */
 #define FILTER_SIGN 0x80000000u
 

@@ -54,7 +54,13 @@ static void mark_rule(struct linear *linear, const struct jit_rule *rule)
 /* ---- AVX-512 --------------------------------------------------------------------------------- */
 
 /* Registers: the answer, what is computed, and the fields that any rule asks for. */
-enum { ANSWER = 0, SCRATCH = 1, FIELDS = 16, MATCHED = 1, ALL_LANES = 0 /* as a mask */ };
+enum {
+    ANSWER = 0,
+    SCRATCH = 1,
+    FIELDS = FILTER_FIELD_VECTORS,
+    MATCHED = 1,
+    ALL_LANES = 0 /* as a mask */
+};
 _Static_assert(FIELDS + JIT_FIELD_MAX <= 32, "AVX-512 has 32 registers");
 
 static void load_fields(struct linear *linear, const struct rule_list *list)

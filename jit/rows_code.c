@@ -124,6 +124,8 @@ static void emit_index(const struct rows_code *code, unsigned i, struct emit *em
         emit_index_of_bits(code, i, emit);
         return;
     }
+    emit_mark(emit, (struct jit_mark){ .step = JIT_STEP_LEVEL,
+                                       .field = (uint16_t)code->fields[i].field });
     emit_lea64(emit, FILTER_ANSWERS, memory_of(RSP, column(i)));
     search_tree_emit(&code->fields[i].tree, code->fields[i].field, emit);
 }

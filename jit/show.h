@@ -11,9 +11,10 @@
 /* What an instruction reads or writes in memory. */
 enum jit_operand {
     JIT_OPERAND_NONE,
-    JIT_OPERAND_FIELD,  /* index: of packets */
+    JIT_OPERAND_FIELD,  /* of packets */
     JIT_OPERAND_ANSWER, /* of packets; what a search has come to waits there as well */
-    JIT_OPERAND_VALUE,  /* index: a word of the table, always the same; value: what it is */
+    JIT_OPERAND_VALUE,  /* index: a word of the table, always the same; value: what it is, as if
+                         * all were compared without a sign */
     JIT_OPERAND_TABLE,  /* a word of the table that depends on the packet, from `index` on */
     JIT_OPERAND_STACK,
 };
@@ -23,6 +24,8 @@ struct jit_instruction {
     enum jit_operand operand;
     uint32_t index;
     uint32_t value;
+    bool has_field; /* it is about that field of packets, in memory or in a register */
+    unsigned field;
 };
 
 /* The one at place `at` of the code; .disassembled.length is 0 where there is none. */
@@ -40,8 +43,8 @@ enum {
 /* One more table entry that leads to the answer. */
 struct jit_entry {
     const struct jit_table *table;
-    /* INTERVALS: from value to value. VALUES: the same value of the bits under the mask twice.
-     * ROWS: the same number of a bit twice. */
+    /* INTERVALS: from value to value. VALUES: the same value of the bits under the mask twice, or
+     * 0 and the mask: all of them. ROWS: the same number of a bit twice. */
     uint32_t first, last;
 };
 

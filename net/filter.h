@@ -167,9 +167,12 @@ struct filter_description {
 /* NULL is allowed. */
 void filter_describe(const struct filter *filter, struct filter_description *description);
 
-/* How many of `count` made-up packets, at most BATCH_MAX, most of them at the edges of rules,
- * filter_decide() and filter_interpret() judge otherwise. The latter looks at every rule for each.
- */
+/* Makes up so many packets, at most BATCH_MAX, most of them at the edges of rules. */
+void filter_draw(const struct filter *filter, enum filter_moment moment, struct filter_keys *keys,
+                 unsigned count, uint64_t *random_state);
+
+/* How many of `count` such packets filter_decide() and filter_interpret() judge otherwise. The
+ * latter looks at every rule for each. */
 unsigned filter_verify(const struct filter *filter, enum filter_moment moment, unsigned count,
                        uint64_t *random_state);
 

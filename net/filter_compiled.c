@@ -234,16 +234,23 @@ static void draw_packet(const struct filter *filter, enum filter_moment moment,
         ours ? FILTER_ABSENT : keys->words[FILTER_PORT_IN][i] % (PORT_MAX + 1);
 }
 
+void filter_draw(const struct filter *filter, enum filter_moment moment, struct filter_keys *keys,
+                 unsigned count, uint64_t *random_state)
+{
+    CHECK(count <= BATCH_MAX);
+    *keys = (struct filter_keys){ 0 };
+    for (unsigned i = 0; i < count; i++)
+        draw_packet(filter, moment, keys, i, random_state);
+}
+
 unsigned filter_verify(const struct filter *filter, enum filter_moment moment, unsigned count,
                        uint64_t *random_state)
 {
     uint32_t decided[BATCH_MAX], interpreted[BATCH_MAX];
-    struct filter_keys keys = { 0 };
+    struct filter_keys keys;
     unsigned differences = 0;
 
-    CHECK(count <= BATCH_MAX);
-    for (unsigned i = 0; i < count; i++)
-        draw_packet(filter, moment, &keys, i, random_state);
+    filter_draw(filter, moment, &keys, count, random_state);
     filter_decide(filter, moment, &keys, count, decided);
     filter_interpret(filter, moment, &keys, count, interpreted);
     for (unsigned i = 0; i < count; i++)

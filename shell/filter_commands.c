@@ -7,6 +7,7 @@
 #include "net/filter.h"
 #include "net/router.h"
 #include "shell/command.h"
+#include "shell/filter_code.h"
 #include "shell/filter_text.h"
 #include "shell/shell.h"
 
@@ -313,6 +314,10 @@ static const struct command commands[] = {
       .help = "filters and how often each has decided; all, those that never did, or by their hits" },
     { .grammar = "show ipv6 filter [{unused|sort hits}]", .kind = COMMAND_SHOW, .run = show_filters,
       .help = "filters and how often each has decided; all, those that never did, or by their hits" },
+    { .grammar = "show ip filter code [<number:1-65535>] [{asm|hex|cost}]", .kind = COMMAND_SHOW, .run = show_filter_code,
+      .help = "the machine code that decides, read back from where it runs; what leads to one filter; what each part costs" },
+    { .grammar = "show ipv6 filter code [<number:1-65535>] [{asm|hex|cost}]", .kind = COMMAND_SHOW, .run = show_filter_code,
+      .help = "the machine code that decides, read back from where it runs; what leads to one filter; what each part costs" },
     { .grammar = "ip filter jit flash", .kind = COMMAND_ACTION, .role = ROLE_ADMIN, .run = run_flash,
       .help = "compile all filters anew and put them into the receive path" },
     { .grammar = "ipv6 filter jit flash", .kind = COMMAND_ACTION, .role = ROLE_ADMIN, .run = run_flash,

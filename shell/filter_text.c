@@ -70,8 +70,19 @@ void print_filter_match(struct text *out, const struct config_filter *filter)
 
 void print_filter(struct text *out, const struct config_filter *filter)
 {
-    text_print(out, "%s filter %u %s", filter_keyword((enum family)filter->family), filter->number,
-               filter_action_name((enum filter_action)filter->action));
+    text_print(out, "%s filter %u ", filter_keyword((enum family)filter->family), filter->number);
+    print_filter_rule(out, filter);
+    if (filter->log)
+        text_print(out, " log");
+    if (filter->comment[0] != '\0') {
+        text_print(out, " comment ");
+        print_quoted(out, filter->comment);
+    }
+}
+
+void print_filter_rule(struct text *out, const struct config_filter *filter)
+{
+    text_print(out, "%s", filter_action_name((enum filter_action)filter->action));
     if (!is_any(&filter->source)) {
         text_print(out, " src ");
         print_filter_end(out, &filter->source);
@@ -81,10 +92,4 @@ void print_filter(struct text *out, const struct config_filter *filter)
         print_filter_end(out, &filter->destination);
     }
     print_filter_match(out, filter);
-    if (filter->log)
-        text_print(out, " log");
-    if (filter->comment[0] != '\0') {
-        text_print(out, " comment ");
-        print_quoted(out, filter->comment);
-    }
 }

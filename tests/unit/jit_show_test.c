@@ -87,8 +87,8 @@ static uint32_t read_mark(const struct jit_description *filter, unsigned mark)
         EXPECT(instruction.disassembled.text[0] != '\0');
         if (instruction.operand == JIT_OPERAND_VALUE)
             value = instruction.value;
-        if (instruction.operand == JIT_OPERAND_FIELD)
-            EXPECT(instruction.index < FIELDS);
+        EXPECT(instruction.operand != JIT_OPERAND_FIELD || instruction.has_field);
+        EXPECT(instruction.field < FIELDS);
         if (instruction.operand == JIT_OPERAND_TABLE || instruction.operand == JIT_OPERAND_VALUE)
             EXPECT(instruction.index < filter->table_bytes / sizeof(uint32_t));
         at += instruction.disassembled.length;

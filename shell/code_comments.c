@@ -1,0 +1,323 @@
+/* Marks say what code is for (jit/marks.h), the places of its operands what it looks at
+ * (jit/show.h); here they become words. */
+#include "shell/code_comments.h"
+
+#include <string.h>
+
+#include "kernel/base/bytes.h"
+#include "net/router.h"
+#include "net/wire/ipv4.h"
+#include "net/wire/ipv6.h"
+#include "shell/filter_text.h"
+#include "shell/value.h"
+
+static const uint32_t mask_of_flags = 0xff;
+
+/* ---- Rules, fields and values ---------------------------------------------------------------- */
+
+void print_answer(struct text *out, const struct code_subject *subject, uint32_t answer)
+{
+    const struct filter *filter = subject->filter;
+
+    if (answer >= filter->rule_count)
+        text_print(out, "no rule");
+    else if (filter->rules[answer].number != 0)
+        text_print(out, "rule %u", filter->rules[answer].number);
+    else if (answer == filter->rule_count - 1) /* see add_endings() of net/filter.c */
+        text_print(out, "our own packets");
+    else if (answer == filter->rule_count - 2)
+        text_print(out, "the default");
+    else
+        text_print(out, "neighbor discovery");
+}
+
+static bool is_address(unsigned field)
+{
+    return field < FILTER_PROTOCOL;
+}
+
+void print_field(struct text *out, const struct code_subject *subject, unsigned field)
+{
+    static const char *const names[] = {
+        [FILTER_PROTOCOL] = "protocol",
+        [FILTER_SOURCE_PORT] = "source port",
+        [FILTER_DESTINATION_PORT] = "destination port",
+        [FILTER_TYPE] = "ICMP type",
+        [FILTER_FLAGS] = "TCP flags",
+        [FILTER_FRAGMENT] = "fragment",
+        [FILTER_PORT_IN] = "way in",
+        [FILTER_PORT_OUT] = "way out",
+    };
+    const unsigned word = field % FILTER_ADDRESS_WORDS;
+
+    if (!is_address(field)) {
+        text_print(out, "%s", field < ARRAY_COUNT(names) ? names[field] : "key");
+        return;
+    }
+    text_print(out, "%s address", field < FILTER_DESTINATION ? "source" : "destination");
+    if (subject->filter->family == FAMILY_IPV6)
+        text_print(out, ", bits %u-%u", word * 32, word * 32 + 31);
+}
+
+static void print_address_word(struct text *out, const struct code_subject *subject, uint32_t value)
+{
+    uint8_t bytes[4];
+
+    store_be32(bytes, value);
+    if (subject->filter->family == FAMILY_IPV6)
+        text_print(out, "%x:%x", value >> 16, value & 0xffff);
+    else
+        text_print(out, "%pI4", bytes);
+}
+
+static void print_protocol_value(struct text *out, uint32_t value)
+{
+    if (value == PROTOCOL_TCP)
+        text_print(out, "tcp");
+    else if (value == PROTOCOL_UDP)
+        text_print(out, "udp");
+    else if (value == PROTOCOL_ICMP || value == PROTOCOL_ICMP6)
+        text_print(out, "icmp");
+    else
+        text_print(out, "%u", value);
+}
+
+static void print_value(struct text *out, const struct code_subject *subject, unsigned field,
+                        uint32_t value)
+{
+    if (is_address(field))
+        print_address_word(out, subject, value);
+    else if (field == FILTER_PROTOCOL)
+        print_protocol_value(out, value);
+    else if ((field == FILTER_PORT_IN || field == FILTER_PORT_OUT) &&
+             value < subject->router->port_count)
+        text_print(out, "%s", subject->router->ports[value].name);
+    else
+        text_print(out, "%u", value);
+}
+
+/* Bits beside those of the flags tell what has none. */
+static void print_flag_values(struct text *out, uint32_t value, uint32_t mask)
+{
+    if ((value & ~mask_of_flags) != 0)
+        text_print(out, "no TCP");
+    else
+        print_flags(out, value, mask & ~value & mask_of_flags);
+}
+
+static bool is_any(const struct jit_entry *entry)
+{
+    return entry->first == 0 &&
+           entry->last ==
+               (entry->table->kind == JIT_TABLE_VALUES ? entry->table->mask : UINT32_MAX);
+}
+
+void print_entry(struct text *out, const struct code_subject *subject,
+                 const struct jit_entry *entry)
+{
+    const struct jit_table *table = entry->table;
+
+    if (table->kind == JIT_TABLE_ROWS) {
+        text_print(out, "bit %u", entry->first);
+    } else if (is_any(entry)) {
+        text_print(out, "any");
+    } else if (table->kind == JIT_TABLE_VALUES) {
+        print_flag_values(out, entry->first, table->mask);
+    } else {
+        print_value(out, subject, table->field, entry->first);
+        if (entry->first == entry->last)
+            return;
+        text_print(out, " - ");
+        print_value(out, subject, table->field, entry->last);
+    }
+}
+
+/* ---- Marks ----------------------------------------------------------------------------------- */
+
+static void print_rule_mark(struct text *out, const struct code_subject *subject, uint32_t answer)
+{
+    const struct filter *filter = subject->filter;
+    const struct config_filter *statement = NULL;
+
+    print_answer(out, subject, answer);
+    if (answer < filter->rule_count && filter->rules[answer].number != 0)
+        statement = config_find_filter(subject->router->config, filter->family,
+                                       filter->rules[answer].number);
+    text_print(out, ": ");
+    if (statement)
+        print_filter_rule(out, statement);
+    else if (answer < filter->rule_count)
+        text_print(out, "%s",
+                   filter_action_name((enum filter_action)filter->outcomes[answer].action));
+}
+
+/* How many levels the tree has that a mark is a level of. */
+static unsigned level_count(const struct code_subject *subject, unsigned mark)
+{
+    const struct jit_marks *marks = &subject->code.marks;
+    const struct jit_mark *level = &marks->marks[mark];
+    unsigned count = level->number + 1;
+
+    for (mark++; mark < marks->mark_count && marks->marks[mark].step == JIT_STEP_LEVEL &&
+                 marks->marks[mark].field == level->field;
+         mark++)
+        count++;
+    return count;
+}
+
+void print_mark(struct text *out, const struct code_subject *subject, unsigned mark)
+{
+    const struct jit_mark *it = &subject->code.marks.marks[mark];
+
+    switch ((enum jit_step)it->step) {
+    case JIT_STEP_BEGIN:
+        text_print(out, "from the first packet on");
+        break;
+    case JIT_STEP_FIELDS:
+        text_print(out, "what the packets are");
+        break;
+    case JIT_STEP_RULE:
+        print_rule_mark(out, subject, it->number);
+        break;
+    case JIT_STEP_LEVEL:
+        print_field(out, subject, it->field);
+        text_print(out, ": which interval, step %u of %u", it->number + 1,
+                   level_count(subject, mark));
+        break;
+    case JIT_STEP_VALUES:
+        print_field(out, subject, it->field);
+        text_print(out, ": which row of rules");
+        break;
+    case JIT_STEP_COMMON:
+        text_print(out, "packet %u: the rules that all its fields leave", it->number);
+        break;
+    case JIT_STEP_FIRST:
+        text_print(out, "packet %u: the first of these rules", it->number);
+        break;
+    case JIT_STEP_STORE:
+        text_print(out, "the rules that decide, of all these packets");
+        break;
+    case JIT_STEP_TURN:
+        text_print(out, "on to the next packets");
+        break;
+    case JIT_STEP_END:
+        text_print(out, "back to the receive path");
+        break;
+    case JIT_STEP_COUNT:
+        break;
+    }
+}
+
+/* ---- Instructions ---------------------------------------------------------------------------- */
+
+/* The operation is that one: with a v before it or not, and whatever letters behind it. */
+static bool is_operation(const struct jit_instruction *instruction, const char *operation)
+{
+    const char *text = instruction->disassembled.text;
+
+    return strncmp(text + (text[0] == 'v'), operation, strlen(operation)) == 0;
+}
+
+static void print_comparison(struct text *out, const struct code_subject *subject, uint32_t value,
+                             const struct comment_state *state)
+{
+    if (state->is_bits) {
+        text_print(out, "are ");
+        print_flag_values(out, value, state->mask);
+    } else {
+        text_print(out, state->is_range ? "up to " : "is ");
+        print_value(out, subject, state->field, state->is_range ? state->first + value : value);
+    }
+}
+
+/* A constant of a rule: an end of a range, a value, bits; or whose answer it is. */
+static void print_rule_value(struct text *out, const struct code_subject *subject,
+                             const struct jit_instruction *instruction, struct comment_state *state)
+{
+    const uint32_t value = instruction->value;
+
+    if (is_operation(instruction, "psubd")) {
+        state->is_range = true;
+        state->first = value;
+        text_print(out, "from ");
+        print_value(out, subject, state->field, value);
+        text_print(out, " on");
+    } else if (is_operation(instruction, "pcmp")) {
+        print_comparison(out, subject, value, state);
+        state->is_range = state->is_bits = false;
+    } else if (is_operation(instruction, "pand")) {
+        state->is_bits = true;
+        state->mask = value;
+        text_print(out, "of ");
+        print_flag_values(out, value & mask_of_flags, value);
+    } else {
+        state->is_matched = true;
+        text_print(out, "then ");
+        print_answer(out, subject, value);
+    }
+}
+
+/* What a rule's code makes of what it has in registers. */
+static void print_rule_logic(struct text *out, const struct jit_instruction *instruction,
+                             const struct comment_state *state)
+{
+    if (is_operation(instruction, "por"))
+        text_print(out, "together");
+    else if (is_operation(instruction, "pandn"))
+        text_print(out, state->is_matched ? "elsewhere what was before" : "and all before");
+    else if (is_operation(instruction, "pand"))
+        text_print(out, state->is_matched ? "where all of it is so" : "and all before");
+}
+
+static void print_table_operand(struct text *out, enum jit_step step,
+                                const struct jit_instruction *instruction)
+{
+    const bool is_load = is_operation(instruction, "mov ");
+
+    if (step == JIT_STEP_LEVEL)
+        text_print(out, is_load ? "what the interval leads to" : "bounds of intervals");
+    else if (step == JIT_STEP_VALUES)
+        text_print(out, "where the row is");
+    else if (step == JIT_STEP_COMMON)
+        text_print(out, "a part of the row");
+    else if (step == JIT_STEP_FIRST)
+        text_print(out, "the rule of that bit");
+}
+
+void print_instruction(struct text *out, const struct code_subject *subject, unsigned mark,
+                       const struct jit_instruction *instruction, struct comment_state *state)
+{
+    const enum jit_step step = (enum jit_step)subject->code.marks.marks[mark].step;
+
+    if (instruction->has_field)
+        state->field = instruction->field;
+    switch (instruction->operand) {
+    case JIT_OPERAND_FIELD:
+        print_field(out, subject, instruction->field);
+        break;
+    case JIT_OPERAND_VALUE:
+        if (step == JIT_STEP_LEVEL)
+            text_print(out, instruction->index == 0 ? "the highest bit, which is no sign"
+                                                    : "bounds of intervals");
+        else
+            print_rule_value(out, subject, instruction, state);
+        break;
+    case JIT_OPERAND_TABLE:
+        print_table_operand(out, step, instruction);
+        break;
+    case JIT_OPERAND_ANSWER:
+        if (step == JIT_STEP_LEVEL)
+            text_print(out, "how far the packet has come");
+        else
+            text_print(out, "which rule decides");
+        break;
+    case JIT_OPERAND_STACK:
+        if (step == JIT_STEP_COMMON && is_operation(instruction, "mov "))
+            text_print(out, "where the packet's row is");
+        break;
+    case JIT_OPERAND_NONE:
+        if (step == JIT_STEP_RULE)
+            print_rule_logic(out, instruction, state);
+        break;
+    }
+}
