@@ -47,15 +47,19 @@ def wait_for_packets(router):
         wait_until(lambda: router.packets_out() == 0, REASSEMBLY_S, "all packets to be back")
 
 
-def two_sided(lab, nic, kernel, config):
+def two_sided(lab, nic, kernel, config, cores=2, **more):
     """h1 10.1.0.2, fd01::2 - eth0 router eth1 - h2 10.2.0.2, fd02::2, links up, addresses valid."""
-    h1, router, h2 = forwarding_tests.two_sided(lab, nic, 2, config, kernel=kernel, memory_mib=256)
+    h1, router, h2 = forwarding_tests.two_sided(lab, nic, cores, config, kernel=kernel, memory_mib=256, **more)
+    give_ipv6(h1, h2)
+    return h1, router, h2
+
+
+def give_ipv6(h1, h2):
     for host, net in ((h1, "fd01::"), (h2, "fd02::")):
         host.run("sh", "-c", "echo 0 > /proc/sys/net/ipv6/conf/all/disable_ipv6")
         host.ip("address", "add", f"{net}2/64", "dev", "eth0", "nodad")
         host.ip("-6", "route", "add", "default", "via", f"{net}1")
         wait_until(lambda host=host, net=net: host.ping(f"{net}1", count=1), 10, f"{host.name} to reach {net}1")
-    return h1, router, h2
 
 
 def survives(nic, attack, kernel=KERNEL, config=CONFIG):

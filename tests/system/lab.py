@@ -41,6 +41,7 @@ OVMF_VARS = "/usr/share/OVMF/OVMF_VARS_4M.fd"
 
 # The prompt with its last blank, which may come later than the rest; the line that says that forwarding is up.
 PROMPT = re.compile(r"(?:^|\n)[\w.-]+(?:\(config\))?\*?[>#] $")
+PASTED_PROMPT = re.compile(r"(?:^|\n)[\w.-]+(?:\(config\))?\*?[>#] ")    # the next line's echo may follow
 READY = re.compile(r"ready: ([\d.]+) ms, (\d+) cores?, (\d+) interfaces?")
 
 BOOT_LIMIT_S = 30
@@ -369,6 +370,12 @@ class Router:
         self.console.unread = "\n" + self.console.unread
         before, _ = self.console.wait(PROMPT, limit_s, f"prompt after {line!r}")
         return before.strip("\n")
+
+    def paste(self, *lines, limit_s=60):
+        """Types many lines without waiting for answers; what was printed until the last prompt, echoes and all."""
+        self.console.forget()
+        self.console.send("".join(line + "\r" for line in lines))
+        return "".join(self.console.wait(PASTED_PROMPT, limit_s, f"prompt after {line!r}")[0] for line in lines)
 
     def configure(self, *lines):
         """Statements that must be accepted."""
