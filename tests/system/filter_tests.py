@@ -1,6 +1,8 @@
 """Goal: filters typed at the console do to the traffic of real hosts what they say, and are counted. Method: Linux hosts
 in namespaces on both sides, with addresses that filters are about; ping, TCP connections, what their kernels make of
 resets and of ICMP errors."""
+import os
+
 import ipv6_tests
 from cases import matrix
 from forwarding_tests import two_sided
@@ -17,6 +19,19 @@ except OSError as error:
     print(errno.errorcode[error.errno])
 """
 PORT = "8080"
+PING_BYTES = {"ip": 84, "ipv6": 104}
+VERIFIED = 1_000_000 if os.environ.get("SOAK") else 20_000
+
+# Filters of each shape that code has, about sources alone, few and many about more, and some about the way out.
+SHAPES = {
+    "intervals": [f"filter {i + 1} drop src {{net{i}}}" for i in range(100)],
+    "linear": ["filter 1 drop src {net1} proto tcp flags S!A", "filter 2 reject dst {net2} proto udp dport 53-60",
+               "filter 3 pass proto icmp type 8", "filter 4 drop fragment in eth1"],
+    "rows": [f"filter {i + 1} drop src {{net{i}}} proto udp dport {i + 1}-{2 * i + 1}" for i in range(100)],
+    "way out": ["filter 1 drop src {net1} out eth1", "filter 2 reject proto tcp out eth0", "filter 3 pass dst {net2}"],
+}
+NETS = {"ip": {f"net{i}": f"10.{i // 8}.{i % 8 * 32}.0/{19 + i % 8}" for i in range(100)},
+        "ipv6": {f"net{i}": f"2001:db8:{i // 8:x}:{i % 8 * 32:x}::/{59 + i % 6}" for i in range(100)}}
 
 
 def connect(host, address, limit_s=5):
@@ -37,13 +52,13 @@ def ping_from(host, source, address, count=3):
     return host.run("ping", "-c", str(count), "-i", "0.2", "-W", "1", "-I", source, address, check=False)
 
 
-def expect_dropped(router, host, source, target, number):
-    before = filters(router)[number]["packets"]
+def expect_dropped(router, host, source, target, number, family="ip"):
+    before = filters(router, family)[number]["packets"]
     output = ping_from(host, source, target)
     expect(" 0 received" in output, "not dropped:", output)
-    entry = filters(router)[number]
+    entry = filters(router, family)[number]
     expect_equal(entry["packets"] - before, 3, f"packets that filter {number} has counted")
-    expect_equal(entry["bytes"], entry["packets"] * 84, "bytes of pings")
+    expect_equal(entry["bytes"], entry["packets"] * PING_BYTES[family], "bytes of pings")
 
 
 @matrix(nic=["virtio-net", "e1000"], cores=[1, 4])
@@ -75,6 +90,64 @@ def test_short_filters_drop_their_sources(nic, cores):
         router.configure("ip filter jit off")
         expect_dropped(router, h1, "198.51.100.9", "10.2.0.2", 102)
         expect_equal(router.show("ip filter")["jit"]["state"], "off")
+
+
+@matrix(nic=["virtio-net", "e1000"], cores=[1, 4])
+def test_short_ipv6_filters_drop_their_sources(nic, cores):
+    """What the hosts ask of their neighbors comes from their first addresses, the others being deprecated."""
+    with Lab() as lab:
+        h1, router, _ = ipv6_tests.two_sided(lab, nic, cores)
+        h1.expect_ping(ipv6_tests.H2)
+        for address in ("2001:db8:bad::9/48", "2001:db8:f00d:1::9/64"):
+            h1.ip("address", "add", address, "dev", "eth0", "nodad", "preferred_lft", "0")
+        h1.ip("neighbor", "replace", ipv6_tests.ROUTER, "lladdr", router.interface("eth0")["mac"], "dev", "eth0")
+        router.configure("ipv6 filter 2001:db8:bad::/48", "ipv6 filter 2001:db8:f000::/36")
+        answer = router.command("ipv6 filter jit flash")
+        expect("2 filters" in answer and "bytes of code" in answer and " us" in answer, answer)
+        expect(" 0 judged otherwise" in router.command("ipv6 filter jit verify 20000"), "the code decides otherwise")
+        expect_dropped(router, h1, "2001:db8:bad::9", ipv6_tests.H2, 100, "ipv6")
+        expect_dropped(router, h1, "2001:db8:f00d:1::9", ipv6_tests.H2, 101, "ipv6")
+        expect_dropped(router, h1, "2001:db8:f00d:1::9", ipv6_tests.ROUTER, 101, "ipv6")   # to the router itself
+        expect_equal(router.drops()["filter"], 9, "drops for the reason filter")
+        h1.expect_ping(ipv6_tests.H2)
+        order = [entry["number"] for entry in router.show("ipv6 filter sort hits")["filters"]]
+        expect_equal(order, [101, 100])
+        router.configure("no ipv6 filter 2001:db8:f000::/36", "ipv6 filter jit off")
+        expect_dropped(router, h1, "2001:db8:bad::9", ipv6_tests.H2, 100, "ipv6")
+        expect_equal(router.show("ipv6 filter")["jit"]["state"], "off")
+
+
+def expect_code_right(router, family, vectors):
+    """False: this processor has no such vectors."""
+    if "this processor has no such vectors" in router.command(f"{family} filter jit on {vectors}"):
+        return False
+    for shape, statements in SHAPES.items():
+        lines = [f"{family} {statement}".format(**NETS[family]) for statement in statements]
+        answer = router.paste("configure", *lines, "commit and-quit")
+        expect("error: " not in answer and "commit complete" in answer, answer)
+        jit = router.show(f"{family} filter")["jit"]
+        expect(jit["state"] == "on" and vectors in jit["kind"], f"{shape}: {jit}")
+        expect(family == "ipv6" or shape in (jit["kind"].split()[0], "way out"), f"{shape}: {jit}")
+        expect_equal(router.command(f"{family} filter jit verify {VERIFIED}", limit_s=300),
+                     f"{VERIFIED} packets, 0 judged otherwise than by the interpreter")
+        router.paste("configure", *[f"no {line}" for line in lines], "commit and-quit")
+    return True
+
+
+@matrix(cpu=["qemu64", "max", "process"])
+def test_code_decides_as_the_interpreter_does(cpu):
+    """By all vectors that the processor has: QEMU's have SSE2, and AVX2; where ours has AVX-512, a process does, too."""
+    with Lab() as lab:
+        router = lab.process_router() if cpu == "process" else lab.router([None, None], cpu=cpu)
+        had = {family: [vectors for vectors in ("sse2", "avx2", "avx512") if expect_code_right(router, family, vectors)]
+               for family in ("ip", "ipv6")}
+        print(had)
+        expect_equal(had["ip"], had["ipv6"], "vectors")
+        if cpu != "process":
+            expect_equal(had["ip"], {"qemu64": ["sse2"], "max": ["sse2", "avx2"]}[cpu], "vectors")
+
+
+test_code_decides_as_the_interpreter_does.limit_s = 1800 if os.environ.get("SOAK") else 120
 
 
 @matrix(nic=["virtio-net", "e1000"])
