@@ -25,6 +25,7 @@
 #include "net/fib4.h"
 #include "net/fib6.h"
 #include "net/filter.h"
+#include "net/filter_shadow.h"
 #include "net/forwarding.h"
 #include "net/ipv6_addresses.h"
 #include "net/mld.h"
@@ -698,6 +699,16 @@ static void take_config(struct router *router, struct config *next)
     router->config = next;
 }
 
+static void note_shadowed(const struct router *router, const struct plan *plan,
+                          struct commit_report *report)
+{
+    struct text note = text_of(report->note, sizeof(report->note));
+
+    for (unsigned family = FAMILY_IPV4; family < FAMILY_COUNT; family++)
+        if (plan->filters_are_new[family])
+            filter_tell_shadowed(plan->filters[family], router->filters[family], &note);
+}
+
 /* From `prepare` on; next may be the configuration that is in force. */
 static enum error apply(struct router *router, const struct config *next,
                         const struct renewal *again, struct commit_report *report)
@@ -717,6 +728,7 @@ static enum error apply(struct router *router, const struct config *next,
         plan_drop(router, &plan);
         return fail(ERROR_BUSY);
     }
+    note_shadowed(router, &plan, report);
     error = set_macs(router, &plan);
     if (error != OK) {
         problem(report, "a card refuses its MAC address: %s", error_text(error));

@@ -10,6 +10,7 @@ struct route;
 
 struct commit_report {
     char problem[192]; /* why not, in words, with the statement: "" when it went well */
+    char note[192];    /* what is odd about what has been done, in words; "": nothing */
     unsigned changes;  /* statements that differ */
     uint64_t check_ns, prepare_ns, swap_ns;
 };

@@ -8,6 +8,7 @@
 #include "kernel/base/pause.h"
 #include "kernel/base/text.h"
 #include "kernel/platform.h"
+#include "net/filter_shadow.h"
 #include "net/port.h"
 #include "net/wire/icmp6.h"
 #include "net/wire/ipv4.h"
@@ -386,6 +387,8 @@ enum error filter_create(const struct filter_plan *plan, struct filter **out, st
     filter->generation = plan->old ? plan->old->generation + 1 : 1;
     maker.filter = filter;
     enum error error = make(&maker);
+    if (error == OK)
+        filter_find_shadowed(filter, plan->pause);
     if (error == OK && !plan->config->filter_jit_off[plan->family])
         error = filter_compile(filter, plan->pause);
     if (error != OK) {

@@ -92,7 +92,9 @@ struct filter_rule {
     struct filter_range ranges[FILTER_WORD_COUNT]; /* but of FILTER_FLAGS */
     uint16_t constrained;                          /* bit per word that not every packet fits */
     uint8_t flags_set, flags_clear; /* both 0: not said; else only what has TCP flags fits */
+    bool is_shadowed;               /* no packet comes to it (filter_shadow.h) */
     uint16_t number;                /* 0: at the end, by nobody */
+    uint16_t shadowed_by;           /* number of the rule that has all its packets; 0: none alone */
     const struct filter_set *source_set, *destination_set; /* NULL: any */
 };
 

@@ -10,6 +10,7 @@
 #include "kernel/platform.h"
 #include "net/filter.h"
 #include "net/filter_set.h"
+#include "net/filter_shadow.h"
 #include "net/port.h"
 
 enum {
@@ -98,7 +99,7 @@ bool filter_has_vectors(enum config_vectors vectors)
 }
 
 /* *compiled stays NULL where the rules are not for the compiler. */
-static enum error compile(const struct filter *filter, enum filter_moment moment,
+static enum error compile(struct filter *filter, enum filter_moment moment,
                           const struct pause *pause, struct jit_filter **compiled)
 {
     const struct jit_plan plan = { .field_count = FILTER_WORD_COUNT,
@@ -122,6 +123,8 @@ static enum error compile(const struct filter *filter, enum filter_moment moment
         are_boxes = add_boxes(boxes, &count, &filter->rules[i], moment, i, pause);
     if (are_boxes)
         error = jit_filter_compile(&plan, boxes, count, compiled);
+    if (*compiled)
+        filter_learn_shadowed(filter, moment, boxes, count, *compiled);
     memory_free(boxes);
     return error == ERROR_FULL ? OK : error;
 }

@@ -128,12 +128,20 @@ void answer_problem(struct session *session, const struct problem *problem, unsi
     sink_put(&sink, "}\n", 2);
 }
 
-void answer_ok(struct session *session)
+void answer_ok(struct session *session, const char *note)
 {
     struct sink sink = output_sink(&session->output);
-    if (!session->json)
+    if (!session->json) {
+        if (note[0] != '\0')
+            sink_print(&sink, "note: %s\n", note);
         return;
-    sink_print(&sink, "{\"ok\":true,\"data\":{}");
+    }
+    sink_print(&sink, "{\"ok\":true,\"data\":{");
+    if (note[0] != '\0') {
+        sink_print(&sink, "\"note\":");
+        json_string(&sink, note, strlen(note));
+    }
+    sink_put(&sink, "}", 1);
     tail(session);
 }
 

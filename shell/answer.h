@@ -16,4 +16,5 @@ void answer_drop(struct session *session); /* frees what answer_begin() made */
 /* The whole answer to a line that came to no command. `shift`: column of the screen where the line
  * begins. */
 void answer_problem(struct session *session, const struct problem *problem, unsigned shift);
-void answer_ok(struct session *session); /* done, and nothing to say */
+/* Done, and nothing to say but a note, if that is not "". */
+void answer_ok(struct session *session, const char *note);

@@ -429,13 +429,25 @@ static enum command_result tell_interpreter(struct command_call *call, const str
     return COMMAND_DONE;
 }
 
+/* Of a rule without code. */
+static void tell_why(const struct code_show *show, struct record *record)
+{
+    const struct filter_rule *rule = &show->subject.filter->rules[show->answer];
+
+    if (rule->shadowed_by != 0)
+        record_format(record, "why", "it is never reached: rule %u has all of its packets",
+                      rule->shadowed_by);
+    else
+        record_text(record, "why", "it is never reached: there is no code of it");
+}
+
 /* The table that is open, and all of the moment. */
 static void end_moment(const struct code_show *show, struct record *record)
 {
     if (show->has_table)
         record_end(record);
     else
-        record_text(record, "why", "no packet comes to this filter: there is no code of it");
+        tell_why(show, record);
     record_end(record);
 }
 

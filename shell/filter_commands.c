@@ -14,10 +14,10 @@
 enum { FILTERS_PER_CALL = 32, RULES_PER_CALL = 50000, VERIFY_PACKETS = 1000000 };
 
 static const struct record_column filter_columns[] = {
-    { "number", RECORD_PLAIN },      { "action", RECORD_PLAIN }, { "source", RECORD_PLAIN },
-    { "destination", RECORD_PLAIN }, { "match", RECORD_PLAIN },  { "packets", RECORD_PLAIN },
-    { "bytes", RECORD_PLAIN },       { "last_s", RECORD_PLAIN }, { "log", RECORD_DETAIL },
-    { "comment", RECORD_DETAIL },
+    { "number", RECORD_PLAIN },      { "action", RECORD_PLAIN },      { "source", RECORD_PLAIN },
+    { "destination", RECORD_PLAIN }, { "match", RECORD_PLAIN },       { "packets", RECORD_PLAIN },
+    { "bytes", RECORD_PLAIN },       { "last_s", RECORD_PLAIN },      { "log", RECORD_DETAIL },
+    { "comment", RECORD_DETAIL },    { "shadowed_by", RECORD_PLAIN },
 };
 
 /* ---- show ip filter --------------------------------------------------------------------------
@@ -120,8 +120,19 @@ static void write_end(struct record *record, const char *name, const struct conf
     record_text(record, name, shown);
 }
 
+/* The number of the rule that has all of its packets, where it is one. */
+static void write_shadow(struct record *record, const struct filter_rule *rule)
+{
+    if (!rule->is_shadowed)
+        record_null(record, "shadowed_by");
+    else if (rule->shadowed_by != 0)
+        record_u64(record, "shadowed_by", rule->shadowed_by);
+    else
+        record_text(record, "shadowed_by", "several");
+}
+
 static void write_filter(struct command_call *call, const struct config_filter *filter,
-                         const struct filter_hit *hit)
+                         const struct filter_rule *rule, const struct filter_hit *hit)
 {
     struct record *record = call->record;
     char match[LINE_BYTES_MAX];
@@ -148,6 +159,7 @@ static void write_filter(struct command_call *call, const struct config_filter *
         record_null(record, "comment");
     else
         record_text(record, "comment", filter->comment);
+    write_shadow(record, rule);
 }
 
 /* What the rules at the end have counted, by what they do; but for what we send. */
@@ -218,7 +230,7 @@ static enum command_result show_filters(struct command_call *call)
         if (!rule || !statement)
             continue;
         struct filter_hit hit = filter_hits_of(filter, rule);
-        write_filter(call, statement, &hit);
+        write_filter(call, statement, rule, &hit);
     }
     if (order->next < order->count && !call->interrupted)
         return COMMAND_AGAIN;
@@ -259,6 +271,8 @@ static enum command_result run_flash(struct command_call *call)
         record_message(call->record, "%u %s: %u bytes of code and %zu of tables (%s %s) in %llu us",
                        count, filters, description.code_bytes, description.table_bytes,
                        description.kind, description.vectors, us);
+    if (report.note[0] != '\0')
+        record_text(call->record, "note", report.note);
     return COMMAND_DONE;
 }
 
@@ -311,9 +325,9 @@ static enum command_result run_verify(struct command_call *call)
 /* clang-format off */
 static const struct command commands[] = {
     { .grammar = "show ip filter [{unused|sort hits}]", .kind = COMMAND_SHOW, .run = show_filters,
-      .help = "filters and how often each has decided; all, those that never did, or by their hits" },
+      .help = "filters, how often each has decided, and which one before it has all of its packets; all, those that never decided, or by their hits" },
     { .grammar = "show ipv6 filter [{unused|sort hits}]", .kind = COMMAND_SHOW, .run = show_filters,
-      .help = "filters and how often each has decided; all, those that never did, or by their hits" },
+      .help = "filters, how often each has decided, and which one before it has all of its packets; all, those that never decided, or by their hits" },
     { .grammar = "show ip filter code [<number:1-65535>] [{asm|hex|cost}]", .kind = COMMAND_SHOW, .run = show_filter_code,
       .help = "the machine code that decides, read back from where it runs; what leads to one filter; what each part costs" },
     { .grammar = "show ipv6 filter code [<number:1-65535>] [{asm|hex|cost}]", .kind = COMMAND_SHOW, .run = show_filter_code,

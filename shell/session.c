@@ -148,7 +148,8 @@ enum command_result command_failed(struct command_call *call, const char *id,
 }
 
 /* A statement: into the candidate, or at once into the running configuration. */
-static enum error run_statement(struct session *session, struct problem *problem)
+static enum error run_statement(struct session *session, struct commit_report *report,
+                                struct problem *problem)
 {
     struct shell *shell = session->shell;
     const struct config *base =
@@ -157,10 +158,8 @@ static enum error run_statement(struct session *session, struct problem *problem
     enum error error = config_with_line(&shell->commands, base, &session->line, &next, problem);
     if (error)
         return error;
-    if (!session->candidate) {
-        struct commit_report report;
-        return shell_commit(shell, next, &report, problem);
-    }
+    if (!session->candidate)
+        return shell_commit(shell, next, report, problem);
     config_destroy(session->candidate);
     session->candidate = next;
     session->dirty = !config_equal(next, session_running_config(session));
@@ -227,6 +226,7 @@ static void begin_command(struct session *session)
 static void execute(struct session *session, const char *text, size_t length, uint64_t now_ns)
 {
     unsigned shift = session->editor.prompt_length;
+    struct commit_report report = { .note = "" };
     struct problem problem;
     session->started_ns = clock_ns();
     session->state = SESSION_ENDING;
@@ -243,11 +243,11 @@ static void execute(struct session *session, const char *text, size_t length, ui
         return;
     }
     if (!error)
-        error = run_statement(session, &problem);
+        error = run_statement(session, &report, &problem);
     if (error)
         answer_problem(session, &problem, shift);
     else
-        answer_ok(session);
+        answer_ok(session, report.note);
 }
 
 /* ---- Loading a text -----------------------------------------------------------------------------

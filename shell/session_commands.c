@@ -47,6 +47,8 @@ static void tell_commit(struct command_call *call, const struct commit_report *r
                    "prepare %llu.%llu, swap %llu.%llu)",
                    report->changes, report->changes == 1 ? "line" : "lines", sum / 10, sum % 10,
                    check / 10, check % 10, prepare / 10, prepare % 10, swap / 10, swap % 10);
+    if (report->note[0] != '\0')
+        record_text(call->record, "note", report->note);
 }
 
 static enum command_result no_candidate(struct command_call *call)

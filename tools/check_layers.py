@@ -55,7 +55,7 @@ for module in ["packet", "ring", "map", "log", "trace", "memory_tag", "file_name
 # Inside net/ includes go down or stay: from the last of these rows to the first.
 NET_ORDER = [
     ("values", ["address", "config", "verdict", "next_hop", "prefix_tree", "route_file", "filter_set"]),
-    ("stages", ["classify", "neighbor", "arp", "route", "filter", "filter_interpreter", "filter_compiled", "filter_cost", "filter_keys", "filter_log", "filter_stage", "refuse", "capture", "port", "rib", "fib4", "fib6_tree", "fib6_lookup",
+    ("stages", ["classify", "neighbor", "arp", "route", "filter", "filter_interpreter", "filter_compiled", "filter_cost", "filter_shadow", "filter_keys", "filter_log", "filter_stage", "refuse", "capture", "port", "rib", "fib4", "fib6_tree", "fib6_lookup",
                 "fib6", "forwarding", "stage", "rewrite", "fragment", "icmp", "datagram", "config_routes", "routes", "ipv6_addresses",
                 "autoconf", "interface_id", "nd", "ra", "mld", "icmp6", "classify6", "classify_frame", "route6", "fragment6",
                 "path_mtu"]),

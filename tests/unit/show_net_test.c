@@ -387,9 +387,12 @@ TEST(show_ip_filter_has_its_shape)
     expect_in(answer, "{\"filters\":[{\"number\":7,\"action\":\"reject\",\"source\":\"any\","
                       "\"destination\":\"10.0.1.0/24\",\"match\":\"proto udp dport 53\","
                       "\"packets\":2,\"bytes\":80,\"last_s\":");
-    expect_in(answer, "\"log\":true,\"comment\":\"a b\"},{\"number\":8,\"action\":\"pass\",");
-    expect_in(answer, "\"match\":\"proto icmp type 8 in eth0\",\"packets\":0,\"bytes\":0,"
-                      "\"last_s\":null,\"log\":false,\"comment\":null},{\"number\":100,");
+    expect_in(answer, "\"log\":true,\"comment\":\"a "
+                      "b\",\"shadowed_by\":null},{\"number\":8,\"action\":\"pass\",");
+    expect_in(
+        answer,
+        "\"match\":\"proto icmp type 8 in eth0\",\"packets\":0,\"bytes\":0,"
+        "\"last_s\":null,\"log\":false,\"comment\":null,\"shadowed_by\":null},{\"number\":100,");
     expect_in(answer, "\"default\":\"pass\",\"default_packets\":1,\"default_bytes\":40,");
     expect_in(answer, "\"generation\":3,");
     answer = ask("show ip filter sort hits | json");
