@@ -320,7 +320,8 @@ struct survey {
     enum match best;
     struct span keyword; /* best is MATCH_BEGINNING: the first such keyword */
     bool ambiguous;
-    char why[96]; /* what a value that nearly fitted says */
+    char why[96];  /* what a value that nearly fitted says */
+    bool is_guess; /* the word is no number at all, and why says which one it might have been */
     struct span nearest;
     unsigned nearest_distance;
     struct text told; /* "gateway, blackhole" */
@@ -372,6 +373,25 @@ static void describe_word(struct survey *survey, const struct grammar_word *expe
     }
 }
 
+static bool is_digits(const struct word *word)
+{
+    for (size_t i = 0; i < word->length; i++)
+        if (word->start[i] < '0' || word->start[i] > '9')
+            return false;
+    return word->length > 0;
+}
+
+/* Anything is nearly a number; what else says why not, says it better. */
+static void tell_why(struct survey *survey, const struct grammar_word *expected, const char *why)
+{
+    const bool is_guess = expected->type == TOKEN_NUMBER && !is_digits(survey->word);
+
+    if (is_guess && survey->why[0])
+        return;
+    text_format(survey->why, sizeof(survey->why), "%s", why);
+    survey->is_guess = is_guess;
+}
+
 static void survey_word(void *context, const struct command *command, unsigned at, int previous)
 {
     (void)previous;
@@ -396,7 +416,7 @@ static void survey_word(void *context, const struct command *command, unsigned a
     if (!survey->describing)
         return;
     if (why.length > 0)
-        text_format(survey->why, sizeof(survey->why), "%s", why_text);
+        tell_why(survey, &expected, why_text);
     if (match == MATCH_BEGINNING)
         tell(survey, "", keyword, "");
     else if (match == MATCH_NONE && survey->best == MATCH_NONE)
@@ -470,7 +490,8 @@ static enum error describe_mismatch(const struct matcher *matcher, const struct 
         text_print(&text, "\"%.*s\" may be %s%s", shown, word->start, survey->told_text, more);
         return ERROR_MALFORMED;
     }
-    if (survey->why[0] && !survey->nearest.length) {
+    if (survey->why[0] && !survey->nearest.length &&
+        (!survey->is_guess || survey->told_count == 1)) {
         problem_at(problem, "bad-value", word->column);
         text_print(&text, "%s", survey->why);
         return ERROR_BAD_VALUE;

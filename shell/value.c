@@ -178,16 +178,21 @@ static bool parse_address(const char *text, size_t length, enum family family,
     return true;
 }
 
-/* ADDR/LEN; host_bits: they may be set; named_default: /0 has a keyword. */
-static bool parse_prefix(const char *text, size_t length, enum family family, bool host_bits,
-                         bool named_default, struct argument *argument, struct text *canonical,
-                         struct text *why)
+/* ADDR/LEN, a prefix or an address in one; named_default: /0 has a keyword. */
+static bool parse_prefix(const char *text, size_t length, enum token_type type, bool named_default,
+                         struct argument *argument, struct text *canonical, struct text *why)
 {
+    const bool host_bits = type == TOKEN_HOST4 || type == TOKEN_HOST6;
+    const enum family family =
+        type == TOKEN_PREFIX6 || type == TOKEN_HOST6 ? FAMILY_IPV6 : FAMILY_IPV4;
     const char *slash = memchr(text, '/', length);
     size_t before = slash ? (size_t)(slash - text) : length;
     struct address address;
-    if (!address_parse(text, before, family, &address))
+    if (!address_parse(text, before, family, &address)) {
+        if (slash)
+            text_print(why, "expected %s", token_type_help(type));
         return false;
+    }
     uint64_t bits;
     if (!slash) {
         text_print(why, "the length is missing, like %.*s/%d", (int)before, text,
@@ -335,12 +340,10 @@ bool value_parse(const struct grammar_word *word, const char *text, size_t lengt
         return parse_address(text, length, FAMILY_IPV6, argument, canonical);
     case TOKEN_PREFIX4:
     case TOKEN_PREFIX6:
-        return parse_prefix(text, length, word->type == TOKEN_PREFIX6 ? FAMILY_IPV6 : FAMILY_IPV4,
-                            false, word->keywords.length > 0, argument, canonical, why);
     case TOKEN_HOST4:
-        return parse_prefix(text, length, FAMILY_IPV4, true, false, argument, canonical, why);
     case TOKEN_HOST6:
-        return parse_prefix(text, length, FAMILY_IPV6, true, false, argument, canonical, why);
+        return parse_prefix(text, length, word->type, word->keywords.length > 0, argument,
+                            canonical, why);
     case TOKEN_MAC:
         return parse_mac(text, length, argument, canonical);
     case TOKEN_IFNAME: /* PORT_NAME_BYTES, with its final 0 */

@@ -229,7 +229,7 @@ TEST(config_text_names_the_bad_line)
         { "system watchdog 2d", "bad-value", 1, 16 },
         { "ipv6 eth0 address ff02::1/64", "bad-value", 1, 18 },
         { "ipv6 eth0 address 2001:db8::1", "bad-value", 1, 18 },
-        { "ipv6 eth0 address 10.0.0.1/8", "unknown-word", 1, 18 },
+        { "ipv6 eth0 address 10.0.0.1/8", "bad-value", 1, 18 },
         { "ipv6 eth0 ra prefix fe80::/64", "bad-value", 1, 20 },
         { "ipv6 eth0 proxy fe80::/64", "bad-value", 1, 16 },
         { "ipv6 eth0 proxy 2001:db8::1/64", "bad-value", 1, 16 },

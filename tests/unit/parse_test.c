@@ -119,6 +119,46 @@ TEST(parse_refuses_with_place_and_reason)
                 "incomplete@2: incomplete, expected system, interface, ip, ipv6, arp");
 }
 
+/* What nobody can mean is answered by what was meant, or what may stand there. */
+TEST(parse_refuses_bad_filters_with_place_and_reason)
+{
+    static const char ports[] =
+        "bad-value@24: must be a port from 0 to 65535, or a range of them like 1024-65535";
+
+    EXPECT_TEXT(canonical("ip filter 192.0.2.1/24", 0),
+                "bad-value@10: host bits are set, did you mean 192.0.2.0/24");
+    EXPECT_TEXT(canonical("ip filter 10 drop src 192.0.2.1/24", 0),
+                "bad-value@22: host bits are set, did you mean 192.0.2.0/24");
+    EXPECT_TEXT(canonical("ipv6 filter 10 drop src 2001:db8::1/32", 0),
+                "bad-value@24: host bits are set, did you mean 2001:db8::/32");
+    EXPECT_TEXT(canonical("ip filter 10 drop src 300.0.2.0/24", 0),
+                "bad-value@22: expected IPv4 network, like 192.0.2.0/24");
+    EXPECT_TEXT(canonical("ip filter 10 drop src 2001:db8::/32", 0),
+                "bad-value@22: expected IPv4 network, like 192.0.2.0/24");
+    EXPECT_TEXT(canonical("ip filter 10 drop src nobody", 0),
+                "unknown-word@22: unknown word \"nobody\", expected <source>, set");
+    EXPECT_TEXT(canonical("ip filter 10 drop dport 90-80", 0),
+                "bad-value@24: the range is the wrong way round, did you mean 80-90");
+    EXPECT_TEXT(canonical("ip filter 10 drop dport 70000", 0), ports);
+    EXPECT_TEXT(canonical("ip filter 10 drop dport http", 0), ports);
+    EXPECT_TEXT(canonical("ip filter 10 drop sport 80-", 0), ports);
+    EXPECT_TEXT(canonical("ip filter 10 drop proto sctp", 0),
+                "unknown-word@24: unknown word \"sctp\", expected tcp, udp, icmp, <protocol>");
+    EXPECT_TEXT(canonical("ip filter 10 drop proto 256", 0),
+                "bad-value@24: must be a number from 0 to 255");
+    EXPECT_TEXT(canonical("ip filter 10 drop type any", 0),
+                "bad-value@23: must be a number from 0 to 255");
+    EXPECT_TEXT(canonical("ip filter 65536 drop", 0),
+                "bad-value@10: must be a number from 1 to 65535");
+    EXPECT_TEXT(canonical("ip filter ten drop", 0),
+                "unknown-word@10: unknown word \"ten\", expected <prefix>, <number>, default, jit, "
+                "set");
+    EXPECT_TEXT(canonical("ip filter 10 drop flags XYZ", 0),
+                "bad-value@24: must be letters of FSRPAUEC, and behind a ! those that are not set");
+    EXPECT_TEXT(canonical("ip filter jit on avx1024", 0),
+                "unknown-word@17: unknown word \"avx1024\", expected sse2, avx2, avx512");
+}
+
 TEST(parse_takes_unambiguous_abbreviations_from_the_keyboard_only)
 {
     EXPECT_TEXT(canonical("int eth0 d", 0), "interface eth0 down");
