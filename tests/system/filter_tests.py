@@ -7,6 +7,7 @@ import ipv6_tests
 from cases import matrix
 from forwarding_tests import two_sided
 from lab import Lab, expect, expect_equal, wait_until
+import process_tests
 
 # Says what becomes of a connection: "open", or the name of the error.
 CONNECT = """import errno, socket, sys
@@ -207,3 +208,89 @@ def test_set_of_many_prefixes_from_a_file():
         expect_equal(filters(router)[10]["source"], "set evil")
         wait_until(lambda: router.show("ip filter")["jit"]["compile_us"] > 0, 1, "how long it took")
         print(router.show("ip filter")["jit"])
+
+
+FEW = ("ip filter 10 drop src 192.0.2.0/24 proto icmp", "ip filter 20 pass src 198.51.100.7/32")
+
+
+def expect_code(router, kind, *whats):
+    """All of the code is read as instructions, without a gap, and the words are among what is said of them."""
+    jit = router.show("ip filter")["jit"]
+    expect_equal(jit["kind"], kind)
+    document = router.show("ip filter code")["arriving"]
+    expect_equal((document["kind"], document["code_bytes"]), (kind, jit["code_bytes"]))
+    lines = [line for line in document["code"] if line["bytes"]]
+    at = 0
+    for line in lines:
+        expect(int(line["at"], 16) == at and line["instruction"], "no instruction:", line)
+        at += len(line["bytes"]) // 2
+    expect_equal((at, lines[-1]["instruction"]), (jit["code_bytes"], "ret"))
+    for what in whats:
+        expect(what in [line["what"] for line in document["code"]], what, "is not said in", document)
+    cost = router.show("ip filter code cost")["arriving"]
+    expect(cost["cycles"] > 0, "it takes no time:", cost)
+    expect_equal(sum(part["bytes"] for part in cost["parts"]), jit["code_bytes"])
+    expect(" 0 judged otherwise" in router.command("ip filter jit verify 2000"), "the code decides otherwise")
+
+
+def test_code_is_shown_for_each_kind_of_vectors():
+    """In the kernel, on a processor with AVX2 and without AVX-512."""
+    with Lab() as lab:
+        h1, router, _ = two_sided(lab, cpu="max")
+        h1.ip("address", "add", "192.0.2.9/24", "dev", "eth0")
+        router.configure(*FEW)
+        for vectors in ("sse2", "avx2"):
+            router.configure(f"ip filter jit on {vectors}")
+            expect_code(router, f"linear {vectors}", "rule 10: drop src 192.0.2.0/24 proto icmp",
+                        "up to 192.0.2.255", "is icmp", "then rule 10", "is 198.51.100.7", "the default: pass")
+            expect_dropped(router, h1, "192.0.2.9", "10.2.0.2", 10)
+        expect_equal(router.refused("ip filter jit on avx512"), "this processor has no such vectors")
+        expect_equal(router.show("ip filter")["jit"]["kind"], "linear avx2")
+        hexadecimal = router.command("show ip filter code 20 hex")
+        expect("rule 20: pass src 198.51.100.7/32" in hexadecimal and "rule 10" not in hexadecimal, hexadecimal)
+        router.configure("ip filter jit off")
+        expect("filters are read one by one" in router.command("show ip filter code"), "who decides is not said")
+
+
+def test_code_of_tables_is_shown_with_what_leads_to_a_rule():
+    with Lab() as lab:
+        _, router, _ = two_sided(lab)
+        router.configure("ip filter jit on sse2", "ip filter 10 drop src 192.0.2.64/26", "ip filter 20 pass src 192.0.2.0/24")
+        expect_code(router, "intervals sse2", "source address: which interval, step 1 of 1", "bounds of intervals")
+        entries = router.show("ip filter code 20")["arriving"]["entries"]
+        expect_equal([(entry["looked_up"], entry["values"]) for entry in entries],
+                     [("source address", "192.0.2.0 - 192.0.2.63"), ("source address", "192.0.2.128 - 192.0.2.255")])
+        router.configure(*(f"ip filter {100 + i} drop src 10.9.{i}.0/24 proto tcp dport {i}" for i in range(20)))
+        expect_code(router, "rows sse2", "packet 0: the rules that all its fields leave", "the rule of that bit")
+        entries = router.show("ip filter code 105")["arriving"]["entries"]
+        expect_equal([(entry["looked_up"], entry["values"]) for entry in entries],
+                     [("source address", "10.9.5.0 - 10.9.5.255"), ("protocol", "tcp"), ("destination port", "5"),
+                      ("row of rules", "bit 7")])
+
+
+def test_rules_that_are_never_reached_are_told_of():
+    with Lab() as lab:
+        _, router, _ = two_sided(lab)
+        router.configure("ip filter 10 drop src 192.0.2.0/24")
+        said = "rule 30 is never reached: rule 10 has all of its packets"
+        expect(f"note: {said}" in router.command("ip filter 30 pass src 192.0.2.7/32 proto tcp"), "nothing is said")
+        expect_equal([entry["shadowed_by"] for entry in filters(router).values()], [None, 10])
+        expect("rule 10 has all" in router.command("show ip filter code 30"), "there is code of it")
+
+
+def test_process_shows_code_for_each_kind_of_vectors():
+    """As a process, on whatever this machine has: AVX-512 is in no processor of QEMU."""
+    with open("/proc/cpuinfo", encoding="ascii") as file:
+        flags = next(line for line in file if line.startswith("flags")).split()
+    with Lab() as lab:
+        h1, router, _ = process_tests.two_sided(lab, 1)
+        h1.expect_ping("10.2.0.2")
+        h1.ip("address", "add", "192.0.2.9/24", "dev", "eth0")
+        router.configure(*FEW)
+        for vectors, flag in (("sse2", "sse2"), ("avx2", "avx2"), ("avx512", "avx512vl")):
+            if flag not in flags:
+                expect_equal(router.refused(f"ip filter jit on {vectors}"), "this processor has no such vectors")
+                continue
+            router.configure(f"ip filter jit on {vectors}")
+            expect_code(router, f"linear {vectors}", "rule 10: drop src 192.0.2.0/24 proto icmp", "up to 192.0.2.255")
+            expect_dropped(router, h1, "192.0.2.9", "10.2.0.2", 10)
