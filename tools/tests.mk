@@ -10,6 +10,7 @@ HOST_OBJECTS := $(ZYDIS_HOSTED) $(patsubst %.c,$(HOST)/%.o,$(ABOVE_SEAM) $(HOST_
 BENCH_LIB    := $(ZYDIS_HOSTED) $(patsubst %.c,$(HOST)/%.o,$(ABOVE_SEAM) $(HOST_SEAM)) $(HOST_SEAM_S:%=$(HOST)/%.o)
 BENCH_OBJECTS := $(BENCH_LIB) $(HOST)/tests/bench/datapath_bench.o $(HOST)/tests/bench/memory_nic.o
 FIB_BENCH    := $(patsubst %,$(HOST)/tests/bench/%.o,fib_race fib_bench fib6_bench filter_bench)
+CHAIN_BENCH  := $(patsubst %,$(HOST)/tests/bench/%.o,chain_bench chain_kernel chain_pcap)
 FUZZ_LIB     := $(ZYDIS_HOSTED) $(TEST_SOURCES:%.c=build/fuzz/%.o) $(HOST_SEAM_S:%=build/fuzz/%.o)
 FUZZERS      := $(patsubst tests/fuzz/%_fuzz.c,build/fuzz/%_fuzz,$(wildcard tests/fuzz/*_fuzz.c))
 # The unit tests that start threads; the router as a process does the rest (tests/system/race_tests.py).
@@ -100,7 +101,10 @@ $(FIB_BENCH): HOST_CFLAGS += -std=gnu11 $(subst -I,-isystem ,$(shell pkg-config 
 $(HOST)/fib_bench $(HOST)/fib6_bench $(HOST)/filter_bench: $(HOST)/%: $(BENCH_LIB) $(HOST)/tests/bench/fib_race.o $(HOST)/tests/bench/%.o
 	$(call say,link)$(CC) -pthread -o $@ $^ $$(pkg-config --libs libdpdk)
 
-$(HOST)/bpf_bench: $(BENCH_LIB) $(HOST)/tests/unit/bpf_oracle.o $(HOST)/tests/unit/lab.o $(HOST)/tests/bench/bpf_bench.o
+$(HOST)/bpf_bench: $(BENCH_LIB) $(HOST)/tests/unit/bpf_oracle.o $(HOST)/tests/bench/bpf_bench.o
+	$(call say,link)$(CC) -pthread -o $@ $^ -lpcap
+
+$(HOST)/chain_bench: $(BENCH_LIB) $(CHAIN_BENCH)
 	$(call say,link)$(CC) -pthread -o $@ $^ -lpcap
 
 .SECONDARY:
@@ -127,6 +131,8 @@ bench: all $(HOST)/datapath_bench
 	-tools/setup bench
 	$(MAKE) --no-print-directory $(HOST)/bpf_bench
 	-zcat "$${TSUJI_DATA:-../shared/data}/bpf/packets.pcap.gz" | $(HOST)/bpf_bench 301
+	$(MAKE) --no-print-directory $(HOST)/chain_bench
+	for count in 10 100 1000; do $(HOST)/chain_bench 31 $$count; done
 	tests/bench/boot_bench.py
 	tests/bench/datapath_bench.py
 	tests/bench/busy_bench.py
@@ -144,5 +150,5 @@ bench-qemu: all $(HOST)/packet_generator
 	tests/bench/forward_bench.sh family=6 nic=e1000e
 	tests/bench/forward_bench.sh family=6 nic=igb
 
--include $(TEST_LIB:.o=.d) $(TSAN_LIB:.o=.d) $(TSAN_UNIT:.o=.d) $(TSAN_HOST:.o=.d) $(UNIT_OBJECTS:.o=.d) $(UNIT_CLANG_OBJECTS:.o=.d) $(HOST_OBJECTS:.o=.d) $(COMPARE_UNIT:.o=.d) $(BENCH_OBJECTS:.o=.d) $(FIB_BENCH:.o=.d) $(HOST)/tests/bench/bpf_bench.d $(HOST)/tests/bench/packet_generator.d $(FUZZ_LIB:.o=.d) \
+-include $(TEST_LIB:.o=.d) $(TSAN_LIB:.o=.d) $(TSAN_UNIT:.o=.d) $(TSAN_HOST:.o=.d) $(UNIT_OBJECTS:.o=.d) $(UNIT_CLANG_OBJECTS:.o=.d) $(HOST_OBJECTS:.o=.d) $(COMPARE_UNIT:.o=.d) $(BENCH_OBJECTS:.o=.d) $(FIB_BENCH:.o=.d) $(CHAIN_BENCH:.o=.d) $(HOST)/tests/bench/bpf_bench.d $(HOST)/tests/bench/packet_generator.d $(FUZZ_LIB:.o=.d) \
          $(FUZZERS:build/fuzz/%=build/fuzz/tests/fuzz/%.d)
