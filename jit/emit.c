@@ -511,10 +511,11 @@ void emit_bsf32(struct emit *emit, enum gpr to, enum gpr from)
  */
 
 static const uint32_t operations[] = {
-    [VECTOR_PCMPEQD] = 0x660f76,  [VECTOR_PCMPGTD] = 0x660f66, [VECTOR_PMINUD] = 0x660f383b,
-    [VECTOR_PMAXUD] = 0x660f383f, [VECTOR_PADDD] = 0x660ffe,   [VECTOR_PSUBD] = 0x660ffa,
-    [VECTOR_PAND] = 0x660fdb,     [VECTOR_PANDN] = 0x660fdf,   [VECTOR_POR] = 0x660feb,
-    [VECTOR_PXOR] = 0x660fef,
+    [VECTOR_PCMPEQD] = 0x660f76,  [VECTOR_PCMPGTD] = 0x660f66,   [VECTOR_PCMPGTQ] = 0x660f3837,
+    [VECTOR_PACKSSDW] = 0x660f6b, [VECTOR_PUNPCKLDQ] = 0x660f62, [VECTOR_PUNPCKHDQ] = 0x660f6a,
+    [VECTOR_PMINUD] = 0x660f383b, [VECTOR_PMAXUD] = 0x660f383f,  [VECTOR_PADDD] = 0x660ffe,
+    [VECTOR_PSUBD] = 0x660ffa,    [VECTOR_PAND] = 0x660fdb,      [VECTOR_PANDN] = 0x660fdf,
+    [VECTOR_POR] = 0x660feb,      [VECTOR_PXOR] = 0x660fef,
 };
 
 enum {
@@ -523,6 +524,8 @@ enum {
     TO_VECTOR = 0x660f6e,
     SIGNS = 0x0f50,
     BROADCAST = 0x660f3858,
+    BROADCAST_64 = 0x660f3859,
+    COMPARE = 0x660f3a1e,
 };
 
 void emit_sse(struct emit *emit, enum vector_operation operation, unsigned to, unsigned right)
@@ -572,6 +575,11 @@ void emit_sse_movmskps(struct emit *emit, enum gpr to, unsigned from)
     legacy(emit, SIGNS, to, in_register(from));
 }
 
+void emit_sse_pmovmskb(struct emit *emit, enum gpr to, unsigned from)
+{
+    legacy(emit, 0x660fd7, to, in_register(from));
+}
+
 void emit_avx(struct emit *emit, enum vector_width width, enum vector_operation operation,
               unsigned to, unsigned left, unsigned right)
 {
@@ -612,6 +620,12 @@ void emit_avx_vpbroadcastd_load(struct emit *emit, enum vector_width width, unsi
     vex(emit, width, BROADCAST, to, 0, in_memory(from));
 }
 
+void emit_avx_vpbroadcastq_load(struct emit *emit, enum vector_width width, unsigned to,
+                                struct memory_operand from)
+{
+    vex(emit, width, BROADCAST_64, to, 0, in_memory(from));
+}
+
 void emit_avx_vmovmskps(struct emit *emit, enum vector_width width, enum gpr to, unsigned from)
 {
     vex(emit, width, SIGNS, to, 0, in_register(from));
@@ -626,21 +640,21 @@ void emit_avx_vzeroupper(struct emit *emit)
 void emit_evex(struct emit *emit, enum vector_width width, enum vector_operation operation,
                unsigned to, unsigned left, unsigned right)
 {
-    CHECK(operation != VECTOR_PCMPEQD && operation != VECTOR_PCMPGTD);
+    CHECK(operation > VECTOR_PUNPCKHDQ);
     evex(emit, width, operations[operation], 0, to, left, in_register(right));
 }
 
 void emit_evex_load(struct emit *emit, enum vector_width width, enum vector_operation operation,
                     unsigned to, unsigned left, struct memory_operand right)
 {
-    CHECK(operation != VECTOR_PCMPEQD && operation != VECTOR_PCMPGTD);
+    CHECK(operation > VECTOR_PUNPCKHDQ);
     evex(emit, width, operations[operation], 0, to, left, in_memory(right));
 }
 
 void emit_evex_word(struct emit *emit, enum vector_width width, enum vector_operation operation,
                     unsigned to, unsigned left, struct memory_operand right)
 {
-    CHECK(operation != VECTOR_PCMPEQD && operation != VECTOR_PCMPGTD);
+    CHECK(operation > VECTOR_PUNPCKHDQ);
     evex(emit, width, operations[operation], 0, to, left, in_word(right));
 }
 
@@ -667,6 +681,12 @@ void emit_evex_vpbroadcastd_load(struct emit *emit, enum vector_width width, uns
     evex(emit, width, BROADCAST, 0, to, 0, in_memory(from));
 }
 
+void emit_evex_vpbroadcastq_load(struct emit *emit, enum vector_width width, unsigned to,
+                                 struct memory_operand from)
+{
+    evex(emit, width, WIDE | BROADCAST_64, 0, to, 0, in_memory(from));
+}
+
 void emit_evex_vpbroadcastd_merge(struct emit *emit, enum vector_width width, unsigned to,
                                   unsigned mask, struct memory_operand from)
 {
@@ -676,7 +696,7 @@ void emit_evex_vpbroadcastd_merge(struct emit *emit, enum vector_width width, un
 static void compare(struct emit *emit, enum vector_width width, enum comparison comparison,
                     unsigned to_mask, unsigned mask, unsigned left, struct operand right)
 {
-    evex(emit, width, 0x660f3a1e, mask, to_mask, left, right);
+    evex(emit, width, COMPARE, mask, to_mask, left, right);
     put8(emit, comparison);
 }
 
@@ -698,6 +718,14 @@ void emit_evex_vpcmpud_word(struct emit *emit, enum vector_width width, enum com
                             struct memory_operand right)
 {
     compare(emit, width, comparison, to_mask, mask, left, in_word(right));
+}
+
+void emit_evex_vpcmpuq_load(struct emit *emit, enum vector_width width, enum comparison comparison,
+                            unsigned to_mask, unsigned mask, unsigned left,
+                            struct memory_operand right)
+{
+    evex(emit, width, WIDE | COMPARE, mask, to_mask, left, in_memory(right));
+    put8(emit, comparison);
 }
 
 void emit_kmovw(struct emit *emit, enum gpr to, unsigned from_mask)

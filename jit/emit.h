@@ -185,10 +185,14 @@ enum vector_width {
 };
 
 /* to = left OP right, on lanes of 32 bits or on bits. With SSE left is to. Minimum and maximum want
- * SSE4.1 there. */
+ * SSE4.1 there, PCMPGTQ SSE4.2. */
 enum vector_operation {
-    VECTOR_PCMPEQD,
-    VECTOR_PCMPGTD, /* signed; with SSE and AVX alone, like the one before */
+    VECTOR_PCMPEQD,   /* the first six are with SSE and AVX alone */
+    VECTOR_PCMPGTD,   /* signed, as is the next */
+    VECTOR_PCMPGTQ,   /* lanes of 64 bits */
+    VECTOR_PACKSSDW,  /* lanes as halves: left's, then right's, in each 128 bits */
+    VECTOR_PUNPCKLDQ, /* left's and right's in turns, the first two of each 128 bits */
+    VECTOR_PUNPCKHDQ, /* the last two */
     VECTOR_PMINUD,
     VECTOR_PMAXUD,
     VECTOR_PADDD,
@@ -209,6 +213,7 @@ void emit_sse_movd(struct emit *emit, unsigned to, enum gpr from); /* zeroes abo
 void emit_sse_movd_load(struct emit *emit, unsigned to, struct memory_operand from);
 void emit_sse_pshufd(struct emit *emit, unsigned to, unsigned from, uint8_t order);
 void emit_sse_movmskps(struct emit *emit, enum gpr to, unsigned from); /* signs of the 4 lanes */
+void emit_sse_pmovmskb(struct emit *emit, enum gpr to, unsigned from); /* of the 16 bytes */
 
 void emit_avx(struct emit *emit, enum vector_width width, enum vector_operation operation,
               unsigned to, unsigned left, unsigned right);
@@ -221,6 +226,8 @@ void emit_avx_vmovdqu_store(struct emit *emit, enum vector_width width, struct m
 void emit_avx_vmovd(struct emit *emit, unsigned to, enum gpr from);
 void emit_avx_vpbroadcastd(struct emit *emit, enum vector_width width, unsigned to, unsigned from);
 void emit_avx_vpbroadcastd_load(struct emit *emit, enum vector_width width, unsigned to,
+                                struct memory_operand from);
+void emit_avx_vpbroadcastq_load(struct emit *emit, enum vector_width width, unsigned to,
                                 struct memory_operand from);
 void emit_avx_vmovmskps(struct emit *emit, enum vector_width width, enum gpr to, unsigned from);
 void emit_avx_vzeroupper(struct emit *emit); /* before code that has SSE: no transition penalty */
@@ -249,6 +256,8 @@ void emit_evex_vmovdqu32_store(struct emit *emit, enum vector_width width, struc
 void emit_evex_vpbroadcastd(struct emit *emit, enum vector_width width, unsigned to, enum gpr from);
 void emit_evex_vpbroadcastd_load(struct emit *emit, enum vector_width width, unsigned to,
                                  struct memory_operand from);
+void emit_evex_vpbroadcastq_load(struct emit *emit, enum vector_width width, unsigned to,
+                                 struct memory_operand from);
 /* Lanes that `mask` leaves out stay. */
 void emit_evex_vpbroadcastd_merge(struct emit *emit, enum vector_width width, unsigned to,
                                   unsigned mask, struct memory_operand from);
@@ -259,6 +268,9 @@ void emit_evex_vpcmpud_load(struct emit *emit, enum vector_width width, enum com
                             unsigned to_mask, unsigned mask, unsigned left,
                             struct memory_operand right);
 void emit_evex_vpcmpud_word(struct emit *emit, enum vector_width width, enum comparison comparison,
+                            unsigned to_mask, unsigned mask, unsigned left,
+                            struct memory_operand right);
+void emit_evex_vpcmpuq_load(struct emit *emit, enum vector_width width, enum comparison comparison,
                             unsigned to_mask, unsigned mask, unsigned left,
                             struct memory_operand right);
 void emit_kmovw(struct emit *emit, enum gpr to, unsigned from_mask);

@@ -149,9 +149,19 @@ static const char *const alus[8] = {
     [ALU_SUB] = "sub", [ALU_XOR] = "xor", [ALU_CMP] = "cmp",
 };
 static const char *const operations[] = {
-    [VECTOR_PCMPEQD] = "pcmpeqd", [VECTOR_PCMPGTD] = "pcmpgtd", [VECTOR_PMINUD] = "pminud",
-    [VECTOR_PMAXUD] = "pmaxud",   [VECTOR_PADDD] = "paddd",     [VECTOR_PSUBD] = "psubd",
-    [VECTOR_PAND] = "pand",       [VECTOR_PANDN] = "pandn",     [VECTOR_POR] = "por",
+    [VECTOR_PCMPEQD] = "pcmpeqd",
+    [VECTOR_PCMPGTD] = "pcmpgtd",
+    [VECTOR_PCMPGTQ] = "pcmpgtq",
+    [VECTOR_PACKSSDW] = "packssdw",
+    [VECTOR_PUNPCKLDQ] = "punpckldq",
+    [VECTOR_PUNPCKHDQ] = "punpckhdq",
+    [VECTOR_PMINUD] = "pminud",
+    [VECTOR_PMAXUD] = "pmaxud",
+    [VECTOR_PADDD] = "paddd",
+    [VECTOR_PSUBD] = "psubd",
+    [VECTOR_PAND] = "pand",
+    [VECTOR_PANDN] = "pandn",
+    [VECTOR_POR] = "por",
     [VECTOR_PXOR] = "pxor",
 };
 
@@ -311,7 +321,7 @@ TEST(emitted_vector_operations_decode)
                                    vector(width, left % 16), vector(width, right));
                 }
             }
-            if (operation == VECTOR_PCMPEQD || operation == VECTOR_PCMPGTD)
+            if (operation <= VECTOR_PUNPCKHDQ)
                 continue;
             for (unsigned width = VECTOR_128; width <= VECTOR_512; width++) {
                 emit_evex(begin(&bench), width, operation, to, left, right);
@@ -338,6 +348,8 @@ TEST(emitted_vector_moves_decode)
         EXPECT_DECODED(&bench, "pshufd xmm%u, xmm%u, 0x1B", to, from);
         emit_sse_movmskps(begin(&bench), to, from);
         EXPECT_DECODED(&bench, "movmskps %s, xmm%u", names32[to], from);
+        emit_sse_pmovmskb(begin(&bench), to, from);
+        EXPECT_DECODED(&bench, "pmovmskb %s, xmm%u", names32[to], from);
         for (unsigned width = VECTOR_128; width <= VECTOR_256; width++) {
             emit_avx_vpbroadcastd(begin(&bench), width, to, from);
             EXPECT_DECODED(&bench, "vpbroadcastd %s, xmm%u", vector(width, to), from);
@@ -391,6 +403,8 @@ TEST(emitted_vector_memory_operands_decode)
             EXPECT_DECODED(&bench, "vmovdqu %s %s, %s", sizes[width], text, name);
             emit_avx_vpbroadcastd_load(begin(&bench), width, reg, memory);
             EXPECT_DECODED(&bench, "vpbroadcastd %s, dword ptr %s", name, text);
+            emit_avx_vpbroadcastq_load(begin(&bench), width, reg, memory);
+            EXPECT_DECODED(&bench, "vpbroadcastq %s, qword ptr %s", name, text);
         }
         for (unsigned width = VECTOR_128; width <= VECTOR_512; width++) {
             unsigned number = reg * 2 + 1;
@@ -401,6 +415,8 @@ TEST(emitted_vector_memory_operands_decode)
             EXPECT_DECODED(&bench, "vmovdqu32 %s %s, %s", sizes[width], text, name);
             emit_evex_vpbroadcastd_load(begin(&bench), width, number, memory);
             EXPECT_DECODED(&bench, "vpbroadcastd %s, dword ptr %s", name, text);
+            emit_evex_vpbroadcastq_load(begin(&bench), width, number, memory);
+            EXPECT_DECODED(&bench, "vpbroadcastq %s, qword ptr %s", name, text);
             emit_evex_vpbroadcastd_merge(begin(&bench), width, number, 3, memory);
             EXPECT_DECODED(&bench, "vpbroadcastd %s {k3}, dword ptr %s", name, text);
             emit_evex_load(begin(&bench), width, VECTOR_PAND, number, 31 - number, memory);
@@ -414,6 +430,8 @@ TEST(emitted_vector_memory_operands_decode)
                            4u << width);
             emit_evex_vpcmpud_load(begin(&bench), width, COMPARE_NOT_GREATER, 1, 2, number, memory);
             EXPECT_DECODED(&bench, "vpcmpud k1 {k2}, %s, %s %s, 0x02", name, sizes[width], text);
+            emit_evex_vpcmpuq_load(begin(&bench), width, COMPARE_GREATER, 1, 2, number, memory);
+            EXPECT_DECODED(&bench, "vpcmpuq k1 {k2}, %s, %s %s, 0x06", name, sizes[width], text);
         }
     } while (next_shape(&shape));
 }
