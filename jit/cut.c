@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "jit/filter_code.h"
+#include "jit/key_front.h"
 #include "jit/show.h"
 #include "kernel/base/bytes.h"
 #include "kernel/platform.h"
@@ -67,7 +68,7 @@ enum error jit_cut_make(const struct jit_description *filter, unsigned mark, str
         code_free(code);
         return error;
     }
-    *cut = (struct jit_cut){ .code = code, .table = filter->table };
+    *cut = (struct jit_cut){ .code = code, .table = filter->table, .front = filter->front };
     return OK;
 }
 
@@ -77,7 +78,13 @@ void jit_cut_run(const struct jit_cut *cut, const uint32_t (*fields)[BATCH_MAX],
     filter_code *code = (filter_code *)(uintptr_t)cut->code->entry;
 
     CHECK(count > 0 && count <= BATCH_MAX);
-    code(fields, count, answers, cut->table);
+    if (cut->front == NULL) {
+        code(fields, count, answers, cut->table);
+        return;
+    }
+    alignas(CACHE_LINE_BYTES) uint32_t columns[JIT_FIELD_MAX][BATCH_MAX];
+    key_front_run(cut->front, fields, count, columns);
+    code((const uint32_t(*)[BATCH_MAX])columns, count, answers, cut->table);
 }
 
 void jit_cut_free(struct jit_cut *cut)

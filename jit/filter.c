@@ -1,19 +1,20 @@
 /* A filter: which shape suits the rules, and what belongs to it. */
 #include "jit/emit.h"
 #include "jit/filter_code.h"
-#include "jit/intervals.h"
+#include "jit/first_match.h"
+#include "jit/key_front.h"
+#include "jit/key_search.h"
+#include "jit/keys.h"
 #include "jit/linear_code.h"
 #include "jit/marks.h"
 #include "jit/rows_code.h"
 #include "jit/rule_list.h"
-#include "jit/search_tree.h"
 #include "kernel/base/vector.h"
 #include "kernel/platform.h"
 
-enum { RULES_A_PAUSE = 1024 };
-
 struct jit_filter {
     struct jit_description description; /* code is filled in when asked for */
+    struct key_front front;             /* before the code; may be without any */
     struct code *code;
     uint32_t *table;
     struct mark_list marks;
@@ -24,56 +25,6 @@ struct jit_filter {
 enum jit_vectors jit_vectors_best(void)
 {
     return vector_has_avx512() ? JIT_AVX512 : vector_has_avx2() ? JIT_AVX2 : JIT_SSE2;
-}
-
-/* ---- What the rules are like ----------------------------------------------------------------- */
-
-static bool rule_is_sound(const struct jit_plan *plan, const struct jit_rule *rule)
-{
-    for (unsigned field = 0; field < plan->field_count; field++) {
-        const struct jit_range *range = &rule->fields[field];
-        bool is_bits = (plan->bits >> field & 1) != 0;
-        if (is_bits ? (range->first & ~range->last) != 0 : range->first > range->last)
-            return false;
-    }
-    return true;
-}
-
-/* A bit for each field that the rule asks something of. */
-static uint32_t rule_uses(const struct jit_plan *plan, const struct jit_rule *rule)
-{
-    uint32_t used = 0;
-
-    for (unsigned field = 0; field < plan->field_count; field++) {
-        const struct jit_range *range = &rule->fields[field];
-        bool is_bits = (plan->bits >> field & 1) != 0;
-        bool is_any = is_bits ? range->last == 0 : range->first == 0 && range->last == UINT32_MAX;
-        if (!is_any)
-            used |= (uint32_t)1 << field;
-    }
-    return used;
-}
-
-struct rules_look {
-    uint32_t used;                 /* a bit for each field that any rule asks something of */
-    unsigned users[JIT_FIELD_MAX]; /* so many rules do */
-};
-
-static enum error look_at_rules(const struct jit_plan *plan, const struct jit_rule *rules,
-                                unsigned count, struct rules_look *look)
-{
-    *look = (struct rules_look){ .used = 0 };
-    for (unsigned i = 0; i < count; i++) {
-        if (!rule_is_sound(plan, &rules[i]))
-            return fail(ERROR_BAD_VALUE);
-        uint32_t used = rule_uses(plan, &rules[i]);
-        look->used |= used;
-        for (; used != 0; used &= used - 1)
-            look->users[__builtin_ctz(used)]++;
-        if (i % RULES_A_PAUSE == 0)
-            pause_take(plan->pause);
-    }
-    return OK;
 }
 
 static void set_shadowed(struct jit_filter *filter, unsigned rule)
@@ -126,44 +77,42 @@ static enum error seal(struct jit_filter *filter, const struct emit *written)
 
 /* ---- The shapes ------------------------------------------------------------------------------ */
 
-static enum error build_tree(struct jit_filter *filter, const struct jit_plan *plan,
-                             const struct intervals *intervals, unsigned field)
+static enum error build_search(struct jit_filter *filter, const struct jit_plan *plan,
+                               struct key_search *search)
 {
-    const struct search_tree tree =
-        search_tree_plan(plan->vectors, intervals->count, FILTER_TABLE_HEAD_WORDS);
+    const uint32_t end_words = key_search_place(search, FILTER_TABLE_HEAD_WORDS, plan->pause);
     struct emit measured = measure(filter);
 
-    search_tree_emit(&tree, field, &measured);
+    key_search_emit(search, &measured);
     filter_end(&measured, plan->vectors);
-    enum error error = take_table(filter, tree.end_words);
+    enum error error = take_table(filter, end_words);
     if (error == OK)
         error = take_code(filter, &measured);
     if (error != OK)
         return error;
 
     struct emit emit = write(filter);
-    search_tree_fill(&tree, intervals, plan->pause, filter->table);
-    search_tree_emit(&tree, field, &emit);
+    key_search_fill(search, plan->pause, filter->table);
+    key_search_emit(search, &emit);
     filter_end(&emit, plan->vectors);
     return seal(filter, &emit);
 }
 
-/* One field decides. */
+/* One key decides. */
 static enum error compile_intervals(struct jit_filter *filter, const struct jit_plan *plan,
-                                    const struct jit_rule *rules, unsigned field)
+                                    const struct jit_rule *rules, const struct keys_look *look)
 {
-    struct intervals intervals;
-    enum error error =
-        intervals_make(rules, filter->rule_count, field, plan->pause, filter->shadowed, &intervals);
-    if (error != OK)
-        return error;
+    const unsigned field = (unsigned)__builtin_ctz(look->asked);
+    struct key_search search = { .field = field };
+    enum error error = first_match_search(plan, rules, filter->rule_count, field, filter->shadowed,
+                                          &filter->description.parts, &search);
 
     for (unsigned i = 0; i < (filter->rule_count + 63) / 64; i++)
         filter->shadowed[i] = ~filter->shadowed[i];
     filter->description.shape = "intervals";
-    filter->description.parts = intervals.count;
-    error = build_tree(filter, plan, &intervals, field);
-    intervals_free(&intervals);
+    if (error == OK)
+        error = build_search(filter, plan, &search);
+    key_search_free(&search);
     return error;
 }
 
@@ -277,7 +226,7 @@ static enum error compile_list(struct jit_filter *filter, const struct jit_plan 
 }
 
 /* The field of numbers of which most rules ask something. */
-static unsigned key_field(const struct jit_plan *plan, const struct rules_look *look)
+static unsigned key_field(const struct jit_plan *plan, const struct keys_look *look)
 {
     unsigned best = 0;
 
@@ -291,7 +240,7 @@ static unsigned key_field(const struct jit_plan *plan, const struct rules_look *
 
 /* Several fields do. */
 static enum error compile_general(struct jit_filter *filter, const struct jit_plan *plan,
-                                  const struct jit_rule *rules, const struct rules_look *look)
+                                  const struct jit_rule *rules, const struct keys_look *look)
 {
     struct rule_list *list = memory_alloc_uncleared(sizeof(*list), 0, MEMORY_CODE);
     enum error error = list != NULL ? OK : fail(ERROR_NO_MEMORY);
@@ -299,7 +248,9 @@ static enum error compile_general(struct jit_filter *filter, const struct jit_pl
     if (error == OK)
         rule_list_init(list, key_field(plan, look));
     for (unsigned i = 0; i < filter->rule_count && error == OK; i++) {
-        bool shadowed;
+        bool shadowed = jit_filter_is_shadowed(filter, i);
+        if (shadowed)
+            continue;
         error = rule_list_add(list, plan, &rules[i], &shadowed);
         if (shadowed)
             set_shadowed(filter, i);
@@ -311,18 +262,62 @@ static enum error compile_general(struct jit_filter *filter, const struct jit_pl
     return error;
 }
 
+static enum error compile_made(struct jit_filter *filter, const struct jit_plan *plan,
+                               const struct jit_rule *rules)
+{
+    struct keys_look look;
+    enum error error = keys_look(plan, rules, filter->rule_count, &look);
+
+    return error == OK ? compile_general(filter, plan, rules, &look) : error;
+}
+
+/* Words are what is compared, each by itself. */
+static enum error compile_words(struct jit_filter *filter, const struct jit_plan *plan,
+                                const struct jit_rule *rules)
+{
+    struct jit_plan words = *plan;
+
+    words.joined = 0;
+    return compile_made(filter, &words, rules);
+}
+
+/* Keys become columns first. */
+static enum error compile_columns(struct jit_filter *filter, const struct jit_plan *plan,
+                                  const struct jit_rule *rules, const struct keys_look *look)
+{
+    struct key_columns *columns = memory_alloc(sizeof(*columns), 0, MEMORY_CODE);
+    struct jit_rule *made = NULL;
+    enum error error = ERROR_NO_MEMORY;
+
+    if (columns == NULL)
+        return fail(error);
+    error = key_columns_make(plan, rules, filter->rule_count, look, columns);
+    if (error == OK) {
+        made = key_columns_rules(columns, plan, rules, filter->rule_count, filter->shadowed);
+        error = made != NULL ? compile_made(filter, &columns->plan, made) : fail(ERROR_NO_MEMORY);
+    }
+    if (error == OK)
+        error = key_front_build(columns, &filter->front);
+    filter->description.front_code_bytes = filter->front.code_bytes;
+    filter->description.front_table_bytes = filter->front.table_bytes;
+    memory_free(made);
+    key_columns_free(columns);
+    memory_free(columns);
+    return error;
+}
+
 /* ---- The filter ------------------------------------------------------------------------------ */
 
 enum error jit_filter_compile(const struct jit_plan *plan, const struct jit_rule *rules,
                               unsigned count, struct jit_filter **filter)
 {
-    struct rules_look look;
+    struct keys_look look;
 
     CHECK(plan->field_count >= 1 && plan->field_count <= JIT_FIELD_MAX);
     CHECK(plan->vectors < JIT_VECTORS_COUNT);
     if (count > JIT_RULE_MAX)
         return fail(ERROR_FULL);
-    enum error error = look_at_rules(plan, rules, count, &look);
+    enum error error = keys_look(plan, rules, count, &look);
     if (error != OK)
         return error;
 
@@ -332,12 +327,17 @@ enum error jit_filter_compile(const struct jit_plan *plan, const struct jit_rule
         return fail(ERROR_NO_MEMORY);
     made->rule_count = count;
     made->description.vectors = plan->vectors;
-    /* Where no field is in use, the list comes to one rule at most. */
-    const uint32_t used = look.used;
-    const bool is_one_number = plan->shape == JIT_BEST_SHAPE && used != 0 &&
-                               (used & (used - 1)) == 0 && (used & plan->bits) == 0;
-    error = is_one_number ? compile_intervals(made, plan, rules, (unsigned)__builtin_ctz(used))
-                          : compile_general(made, plan, rules, &look);
+    /* Where no key is in use, the list comes to one rule at most. */
+    const uint32_t asked = look.asked;
+    const bool is_one_key = asked != 0 && (asked & (asked - 1)) == 0 && (asked & plan->bits) == 0;
+    if (is_one_key && plan->shape == JIT_BEST_SHAPE)
+        error = compile_intervals(made, plan, rules, &look);
+    else if (!key_columns_are_needed(plan, &look))
+        error = compile_general(made, plan, rules, &look);
+    else if (count < rows_from[plan->vectors] && keys_are_boxes(plan, rules, count))
+        error = compile_words(made, plan, rules);
+    else
+        error = compile_columns(made, plan, rules, &look);
     if (error != OK) {
         jit_filter_destroy(made);
         return error;
@@ -350,6 +350,7 @@ void jit_filter_destroy(struct jit_filter *filter)
 {
     if (filter == NULL)
         return;
+    key_front_free(&filter->front);
     code_free(filter->code);
     memory_free(filter->table);
     mark_list_destroy(&filter->marks);
@@ -361,8 +362,15 @@ void jit_filter_run(const struct jit_filter *filter, const uint32_t (*fields)[BA
 {
     DCHECK(count <= BATCH_MAX);
     filter_code *code = (filter_code *)(uintptr_t)filter->code->entry;
-    if (count > 0)
+    if (count == 0)
+        return;
+    if (filter->front.code == NULL) {
         code(fields, count, answers, filter->table);
+        return;
+    }
+    alignas(CACHE_LINE_BYTES) uint32_t columns[JIT_FIELD_MAX][BATCH_MAX];
+    key_front_run(&filter->front, fields, count, columns);
+    code((const uint32_t(*)[BATCH_MAX])columns, count, answers, filter->table);
 }
 
 bool jit_filter_is_shadowed(const struct jit_filter *filter, unsigned rule)
@@ -380,4 +388,5 @@ void jit_filter_describe(const struct jit_filter *filter, struct jit_description
                                              .table_count = filter->marks.table_count,
                                              .marks = filter->marks.marks,
                                              .tables = filter->marks.tables };
+    description->front = filter->front.code != NULL ? &filter->front : NULL;
 }

@@ -1,14 +1,12 @@
-/* One sweep over all values, upwards. The ranges that hold the value under the broom wait in a
- * heap, the first rule on top; one that ended is taken out when it comes to the top.
+/* One sweep over all values, upwards. The spans that hold the value under the broom wait in a
+ * heap, the first one on top; one that ended is taken out when it comes to the top.
  *
- *   rule 2   |---------------------|
- *   rule 0        |-----|
- *   rule 1           |------|
+ *   span 2   |---------------------|
+ *   span 0        |-----|
+ *   span 1           |------|
  *   winner   2    0     1   2
  */
 #include "jit/intervals.h"
-
-#include <string.h>
 
 #include "kernel/platform.h"
 
@@ -16,16 +14,16 @@ enum {
     DIGIT_BITS = 8,
     DIGITS = 1 << DIGIT_BITS,
     STEPS_A_PAUSE = 4096, /* some 100 microseconds */
+    COUNTS_A_PAUSE = 65536,
 };
 
 struct heap {
-    uint32_t *rules; /* each comes before its two children, which are at 2 i + 1 and 2 i + 2 */
+    uint32_t *spans; /* each comes before its two children, which are at 2 i + 1 and 2 i + 2 */
     unsigned count;
 };
 
 struct sweep {
-    const struct jit_rule *rules;
-    unsigned field;
+    const struct span *spans;
     uint64_t *seen;
     struct heap open;
 };
@@ -43,7 +41,11 @@ struct bound *bounds_sort(struct bound *from, struct bound *to, unsigned count,
 
         for (unsigned i = 0; i < count; i++) {
             places[(from[i].value >> shift) % DIGITS]++;
+            if (i % COUNTS_A_PAUSE == 0)
+                pause_take(pause);
         }
+        if (count > 0 && places[(from[0].value >> shift) % DIGITS] == count)
+            continue; /* they all have the same */
         for (unsigned digit = 0; digit < DIGITS; digit++) {
             uint32_t size = places[digit];
             places[digit] = place;
@@ -61,36 +63,31 @@ struct bound *bounds_sort(struct bound *from, struct bound *to, unsigned count,
     return from;
 }
 
-/* ---- Those that are open, the first rule on top ---------------------------------------------- */
+/* ---- Those that are open, the first one on top ----------------------------------------------- */
 
-static void heap_add(struct heap *heap, uint32_t rule)
+static void heap_add(struct heap *heap, uint32_t span)
 {
     unsigned at = heap->count++;
 
-    for (; at > 0 && heap->rules[(at - 1) / 2] > rule; at = (at - 1) / 2)
-        heap->rules[at] = heap->rules[(at - 1) / 2];
-    heap->rules[at] = rule;
+    for (; at > 0 && heap->spans[(at - 1) / 2] > span; at = (at - 1) / 2)
+        heap->spans[at] = heap->spans[(at - 1) / 2];
+    heap->spans[at] = span;
 }
 
 static void heap_remove_top(struct heap *heap)
 {
-    uint32_t rule = heap->rules[--heap->count];
+    uint32_t span = heap->spans[--heap->count];
     unsigned at = 0;
 
     for (unsigned child = 1; child < heap->count; child = 2 * at + 1) {
-        if (child + 1 < heap->count && heap->rules[child + 1] < heap->rules[child])
+        if (child + 1 < heap->count && heap->spans[child + 1] < heap->spans[child])
             child++;
-        if (rule <= heap->rules[child])
+        if (span <= heap->spans[child])
             break;
-        heap->rules[at] = heap->rules[child];
+        heap->spans[at] = heap->spans[child];
         at = child;
     }
-    heap->rules[at] = rule;
-}
-
-static uint32_t last_of(const struct sweep *sweep, uint32_t rule)
-{
-    return sweep->rules[rule].fields[sweep->field].last;
+    heap->spans[at] = span;
 }
 
 /* ---- The sweep ------------------------------------------------------------------------------- */
@@ -105,15 +102,15 @@ static void append(struct intervals *intervals, uint32_t last, uint32_t answer)
 /* Who wins at `value`, and how far that is certain: up to *last at most. */
 static uint32_t winner_at(struct sweep *sweep, uint32_t value, uint32_t *last)
 {
-    while (sweep->open.count > 0 && last_of(sweep, sweep->open.rules[0]) < value)
+    while (sweep->open.count > 0 && sweep->spans[sweep->open.spans[0]].last < value)
         heap_remove_top(&sweep->open);
     if (sweep->open.count == 0)
         return JIT_NONE;
 
-    uint32_t rule = sweep->open.rules[0];
-    *last = MIN_OF(*last, last_of(sweep, rule));
-    sweep->seen[rule / 64] |= (uint64_t)1 << (rule % 64);
-    return sweep->rules[rule].answer;
+    const struct span *span = &sweep->spans[sweep->open.spans[0]];
+    *last = MIN_OF(*last, span->last);
+    sweep->seen[span->rule / 64] |= (uint64_t)1 << (span->rule % 64);
+    return span->answer;
 }
 
 static void sweep_all(struct sweep *sweep, const struct bound *starts, unsigned count,
@@ -134,31 +131,30 @@ static void sweep_all(struct sweep *sweep, const struct bound *starts, unsigned 
     } while (last != UINT32_MAX);
 }
 
-enum error intervals_make(const struct jit_rule *rules, unsigned count, unsigned field,
-                          const struct pause *pause, uint64_t *seen, struct intervals *intervals)
+enum error intervals_make(const struct span *spans, unsigned count, const struct pause *pause,
+                          uint64_t *seen, struct intervals *intervals)
 {
-    const size_t places = count + 1, interval_max = 2 * (size_t)count + 1;
-    struct sweep sweep = { .rules = rules, .field = field, .seen = seen };
+    const size_t places = (size_t)count + 1, interval_max = 2 * (size_t)count + 1;
+    struct sweep sweep = { .spans = spans, .seen = seen };
     struct intervals made = { .count = 0 };
     enum error error = ERROR_NO_MEMORY;
 
     struct bound *starts = memory_alloc_uncleared(2 * places * sizeof(*starts), 0, MEMORY_CODE);
-    sweep.open.rules = memory_alloc_uncleared(places * sizeof(uint32_t), 0, MEMORY_CODE);
+    sweep.open.spans = memory_alloc_uncleared(places * sizeof(uint32_t), 0, MEMORY_CODE);
     made.last = memory_alloc_uncleared(2 * interval_max * sizeof(uint32_t), 0, MEMORY_CODE);
-    if (starts == NULL || sweep.open.rules == NULL || made.last == NULL)
+    if (starts == NULL || sweep.open.spans == NULL || made.last == NULL)
         goto out;
     made.answers = made.last + interval_max;
 
     for (unsigned i = 0; i < count; i++)
-        starts[i] = (struct bound){ .value = rules[i].fields[field].first, .rule = i };
-    memset(seen, 0, (count + 63) / 64 * sizeof(*seen));
+        starts[i] = (struct bound){ .value = spans[i].first, .rule = i };
     sweep_all(&sweep, bounds_sort(starts, starts + places, count, pause), count, pause, &made);
     *intervals = made;
     made.last = NULL;
     error = OK;
 out:
     memory_free(made.last);
-    memory_free(sweep.open.rules);
+    memory_free(sweep.open.spans);
     memory_free(starts);
     return error == OK ? OK : fail(error);
 }

@@ -4,10 +4,17 @@
 
 #include "jit/jit.h"
 
-/* Where the range of a rule starts, or ends. */
+/* What is sorted by a value: where the range of a rule starts, or ends, for one. */
 struct bound {
     uint32_t value;
     uint32_t rule;
+};
+
+/* One of the ranges of a rule. */
+struct span {
+    uint32_t first, last;
+    uint32_t rule;
+    uint32_t answer;
 };
 
 struct intervals {
@@ -21,10 +28,8 @@ struct intervals {
 struct bound *bounds_sort(struct bound *from, struct bound *to, unsigned count,
                           const struct pause *pause);
 
-/* Ranges are `field` of each rule. The bit of each rule that owns a value of its own is set in
- * seen[], which holds bits for `count` rules and is cleared first. ERROR_NO_MEMORY: *intervals is
- * as it was. */
-enum error intervals_make(const struct jit_rule *rules, unsigned count, unsigned field,
-                          const struct pause *pause, uint64_t *seen,
-                          struct intervals *intervals) MUST_CHECK;
+/* Of spans the first one in order wins; those of one rule do not overlap. The bit of each rule that
+ * owns a value of its own is set in seen[]. ERROR_NO_MEMORY: *intervals is as it was. */
+enum error intervals_make(const struct span *spans, unsigned count, const struct pause *pause,
+                          uint64_t *seen, struct intervals *intervals) MUST_CHECK;
 void intervals_free(struct intervals *intervals);

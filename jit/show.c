@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "jit/filter_code.h"
+#include "jit/key_front.h"
 
 enum { COLUMN_BYTES = BATCH_MAX * sizeof(uint32_t) };
 
@@ -59,4 +60,47 @@ void jit_instruction_at(const struct jit_description *filter, uint32_t at,
     } else if (memory->base == RSP) {
         instruction->operand = JIT_OPERAND_STACK;
     }
+}
+
+/* ---- What fields are ------------------------------------------------------------------------- */
+
+struct jit_field jit_field_of(const struct jit_description *filter, unsigned field)
+{
+    static const enum jit_field_kind kinds[] = { [COLUMN_COPY] = JIT_FIELD_ITSELF,
+                                                 [COLUMN_RANK] = JIT_FIELD_RANK,
+                                                 [COLUMN_MEMBERS] = JIT_FIELD_MEMBERS };
+    if (filter->front == NULL)
+        return (struct jit_field){ .kind = JIT_FIELD_ITSELF, .field = field };
+    CHECK(field < filter->front->count);
+    return (struct jit_field){ .kind = kinds[filter->front->columns[field].kind],
+                               .field = filter->front->columns[field].field };
+}
+
+void jit_rank_values(const struct jit_description *filter, unsigned field, uint32_t first_rank,
+                     uint32_t last_rank, uint32_t first[JIT_KEY_WORDS_MAX],
+                     uint32_t last[JIT_KEY_WORDS_MAX])
+{
+    const struct key_ranks *ranks = &filter->front->columns[field].ranks;
+    const unsigned words = ranks->words;
+
+    first_rank = MIN_OF(first_rank, ranks->count - 1);
+    last_rank = MIN_OF(last_rank, ranks->count - 1);
+    /* Behind the last value of the rank before; before the first rank that is all ones. */
+    bool carry = true;
+    for (unsigned i = words; i-- > 0;) {
+        first[i] = first_rank > 0 ? ranks->last[(first_rank - 1) * words + i] : UINT32_MAX;
+        first[i] += carry;
+        carry = carry && first[i] == 0;
+        last[i] = ranks->last[last_rank * words + i];
+    }
+}
+
+bool jit_bits_name_set(const struct jit_description *filter, unsigned field, unsigned set,
+                       uint32_t value, uint32_t mask)
+{
+    const struct key_front *front = filter->front;
+    const struct key_member *member = &front->members[front->columns[field].field][set];
+
+    return member->bits.last != 0 && member->column == field && (member->bits.last & ~mask) == 0 &&
+           (value & member->bits.last) == member->bits.first;
 }

@@ -34,6 +34,31 @@ void jit_instruction_at(const struct jit_description *filter, uint32_t at,
 /* Where the code of a mark ends. */
 uint32_t jit_mark_end(const struct jit_description *filter, unsigned mark);
 
+/* ---- What fields are -------------------------------------------------------------------------
+ *
+ * Those of code that does not read the caller's are columns made of them (key_front.h). */
+
+enum jit_field_kind {
+    JIT_FIELD_ITSELF,  /* one of the caller's */
+    JIT_FIELD_RANK,    /* the number of a range of a key: its place among all that rules ask for */
+    JIT_FIELD_MEMBERS, /* bits: in which sets a key is */
+};
+
+struct jit_field {
+    enum jit_field_kind kind;
+    unsigned field; /* of the caller's: itself, or where the key begins */
+};
+struct jit_field jit_field_of(const struct jit_description *filter, unsigned field);
+
+/* Of a field of ranks: the words of the first value of one rank, and of the last one of another. */
+void jit_rank_values(const struct jit_description *filter, unsigned field, uint32_t first_rank,
+                     uint32_t last_rank, uint32_t first[JIT_KEY_WORDS_MAX],
+                     uint32_t last[JIT_KEY_WORDS_MAX]);
+
+/* Of a field of members: bits of that value under the mask say that the key is in the set. */
+bool jit_bits_name_set(const struct jit_description *filter, unsigned field, unsigned set,
+                       uint32_t value, uint32_t mask);
+
 /* ---- What leads to an answer ----------------------------------------------------------------- */
 
 enum {
@@ -73,6 +98,7 @@ enum jit_found jit_entry_next(const struct jit_description *filter, struct jit_e
 struct jit_cut {
     struct code *code;
     const uint32_t *table;
+    const struct key_front *front; /* of the filter, or NULL */
 };
 
 /* ERROR_NO_MEMORY. ERROR_FULL: not all of the filter's marks are known. */

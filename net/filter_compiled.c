@@ -62,6 +62,7 @@ static void box_of_rule(struct jit_rule *box, const struct filter_rule *rule,
             rule->ranges[FILTER_PORT_IN].last >= PORT_MAX)
             box->fields[FILTER_PORT_IN] = JIT_ANY;
     }
+    box->in_set = 0;
     box->answer = index;
 }
 

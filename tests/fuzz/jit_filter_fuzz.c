@@ -1,4 +1,3 @@
-/* covers: jit/filter.c */
 /* covers: jit/intervals.c */
 /* covers: jit/rule_list.c */
 /* covers: jit/search_tree.c */
@@ -10,6 +9,7 @@
 #include "jit/jit.h"
 #include "kernel/platform.h"
 #include "tests/host/host.h"
+#include "tests/unit/rule_search.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -58,19 +58,6 @@ static struct jit_rule take_rule(struct input *input, const struct jit_plan *pla
     return rule;
 }
 
-static bool matches(const struct jit_plan *plan, const struct jit_rule *rule,
-                    const uint32_t (*fields)[BATCH_MAX], unsigned packet)
-{
-    for (unsigned field = 0; field < plan->field_count; field++) {
-        const struct jit_range *range = &rule->fields[field];
-        uint32_t value = fields[field][packet];
-        if (is_bits(plan, field) ? (value & range->last) != range->first
-                                 : value < range->first || value > range->last)
-            return false;
-    }
-    return true;
-}
-
 static void check_packets(const struct jit_plan *plan, const struct jit_rule *rules, unsigned count,
                           const struct jit_filter *filter, const uint32_t (*fields)[BATCH_MAX])
 {
@@ -78,9 +65,7 @@ static void check_packets(const struct jit_plan *plan, const struct jit_rule *ru
 
     jit_filter_run(filter, fields, BATCH_MAX, answers);
     for (unsigned packet = 0; packet < BATCH_MAX; packet++) {
-        unsigned rule = 0;
-        while (rule < count && !matches(plan, &rules[rule], fields, packet))
-            rule++;
+        unsigned rule = rule_search(plan, rules, count, fields, packet);
         CHECK(answers[packet] == (rule < count ? rules[rule].answer : JIT_NONE));
         CHECK(rule == count || !jit_filter_is_shadowed(filter, rule));
     }

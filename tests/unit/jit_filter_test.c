@@ -7,6 +7,7 @@
 
 #include "jit/jit.h"
 #include "kernel/base/random.h"
+#include "tests/unit/rule_search.h"
 #include "tests/unit/test.h"
 
 enum { SPACE = 512, RULES = 3000 };
@@ -27,35 +28,9 @@ struct batch {
     uint32_t fields[JIT_FIELD_MAX][BATCH_MAX];
 };
 
-/* ---- The list -------------------------------------------------------------------------------- */
-
 static bool is_bits(const struct jit_plan *plan, unsigned field)
 {
     return (plan->bits >> field & 1) != 0;
-}
-
-static bool matches(const struct jit_plan *plan, const struct jit_rule *rule,
-                    const struct batch *batch, unsigned column)
-{
-    for (unsigned field = 0; field < plan->field_count; field++) {
-        const struct jit_range *range = &rule->fields[field];
-        uint32_t value = batch->fields[field][column];
-        if (is_bits(plan, field) ? (value & range->last) != range->first
-                                 : value < range->first || value > range->last)
-            return false;
-    }
-    return true;
-}
-
-/* The number of the first rule that matches, or count. */
-static unsigned first_match(const struct jit_plan *plan, const struct jit_rule *rules,
-                            unsigned count, const struct batch *batch, unsigned column)
-{
-    unsigned rule = 0;
-
-    while (rule < count && !matches(plan, &rules[rule], batch, column))
-        rule++;
-    return rule;
 }
 
 /* ---- Rules and packets ----------------------------------------------------------------------- */
@@ -154,11 +129,12 @@ static struct jit_filter *compile(const struct jit_plan *plan, const struct jit_
 static void compare(const struct jit_plan *plan, const struct jit_rule *rules, unsigned count,
                     const struct jit_filter *filter, const struct batch *batch, unsigned columns)
 {
+    const uint32_t(*fields)[BATCH_MAX] = (const uint32_t(*)[BATCH_MAX])batch->fields;
     uint32_t answers[BATCH_MAX];
 
-    jit_filter_run(filter, (const uint32_t(*)[BATCH_MAX])batch->fields, columns, answers);
+    jit_filter_run(filter, fields, columns, answers);
     for (unsigned column = 0; column < columns; column++) {
-        unsigned rule = first_match(plan, rules, count, batch, column);
+        unsigned rule = rule_search(plan, rules, count, fields, column);
         EXPECT_EQUAL(answers[column], rule < count ? rules[rule].answer : JIT_NONE);
         EXPECT(rule == count || !jit_filter_is_shadowed(filter, rule));
     }

@@ -127,7 +127,8 @@ TEST(jit_show_reads_all_code_from_mark_to_mark)
 TEST(jit_show_tells_what_instructions_look_at)
 {
     const struct jit_plan plan = { .field_count = 2, .vectors = JIT_SSE2 };
-    struct jit_rule rules[] = { { { { 80, 80 }, { 0xc0000200, 0xc00002ff } }, 5 } };
+    struct jit_rule rules[] = { { .fields = { { 80, 80 }, { 0xc0000200, 0xc00002ff } },
+                                  .answer = 5 } };
     struct jit_filter *filter = NULL;
     struct jit_description description;
     struct jit_instruction instruction;
@@ -239,7 +240,8 @@ TEST(jit_show_finds_entries_of_large_tables)
     unsigned calls = 0, count = 0;
 
     for (unsigned i = 0; i < ARRAY_COUNT(rules); i++)
-        rules[i] = (struct jit_rule){ { { 4 * i, 4 * i + 1 } }, i == 0 || i == 19999 ? 7 : 8 };
+        rules[i] = (struct jit_rule){ .fields = { { 4 * i, 4 * i + 1 } },
+                                      .answer = i == 0 || i == 19999 ? 7 : 8 };
     EXPECT_EQUAL(jit_filter_compile(&plan, rules, ARRAY_COUNT(rules), &filter), OK);
     jit_filter_describe(filter, &description);
     for (; (found = jit_entry_next(&description, &search, &entry)) != JIT_NO_MORE; calls++) {
@@ -267,8 +269,8 @@ TEST(jit_show_finds_what_is_longer_than_a_call_as_one)
     unsigned count = 0;
 
     for (unsigned i = 0; i < ARRAY_COUNT(rules); i++)
-        rules[i] = (struct jit_rule){ { { 4 * i, 4 * i + 1 }, { 0, 9 } }, i };
-    rules[0] = (struct jit_rule){ { { 1, UINT32_MAX - 1 }, { 5, 5 } }, 0 };
+        rules[i] = (struct jit_rule){ .fields = { { 4 * i, 4 * i + 1 }, { 0, 9 } }, .answer = i };
+    rules[0] = (struct jit_rule){ .fields = { { 1, UINT32_MAX - 1 }, { 5, 5 } }, .answer = 0 };
     EXPECT_EQUAL(jit_filter_compile(&plan, rules, ARRAY_COUNT(rules), &filter), OK);
     jit_filter_describe(filter, &description);
     while ((found = jit_entry_next(&description, &search, &entry)) != JIT_NO_MORE) {
