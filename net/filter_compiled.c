@@ -1,7 +1,6 @@
-/* Rules as the boxes that jit/jit.h compiles, one filter for each moment; whether it or the
- * interpreter decides is all that anybody sees of it. What cannot be boxes, or is too much for the
- * compiler, stays interpreted: thousands of rules over several fields, large sets beside other
- * conditions. */
+/* Rules as jit/jit.h compiles them, one filter for each moment; whether it or the interpreter
+ * decides is all that anybody sees of it. What is too much for the compiler stays interpreted:
+ * thousands of rules over several words, too many sets that overlap each other. */
 #include <string.h>
 
 #include "jit/jit.h"
@@ -14,76 +13,51 @@
 #include "net/port.h"
 
 enum {
-    BOXES_MAX = 1 << 17, /* 17 MB of them, while they are compiled */
-    BOXES_PER_PAUSE = 1024,
     NO_TCP = 0x100, /* FILTER_ABSENT has this bit, flags have not */
+    RULES_PER_PAUSE = 256,
 };
 _Static_assert(FILTER_WORD_COUNT <= (int)JIT_FIELD_MAX, "a word is a field");
 
-/* ---- Boxes ---------------------------------------------------------------------------------- */
+/* ---- Rules ---------------------------------------------------------------------------------- */
 
-/* A box for each range of the source's set and each of the destination's. */
-static uint64_t boxes_of(const struct filter_rule *rule)
+/* IPv6 addresses are keys of four words; of IPv4 ones the first word is the address. */
+static uint32_t joined_words(enum family family)
 {
-    uint64_t sources = rule->source_set ? rule->source_set->count : 1;
-    uint64_t destinations = rule->destination_set ? rule->destination_set->count : 1;
+    const uint32_t others = (1u << FILTER_ADDRESS_WORDS) - 2;
 
-    return sources * destinations;
+    return family == FAMILY_IPV6 ? others << FILTER_SOURCE | others << FILTER_DESTINATION : 0;
 }
 
-/* The words of range i of a set. False: it is no box, as it begins or ends amid a word and goes
- * over several values of the one before. */
-static bool box_of_range(struct jit_range *fields, const struct filter_set *set, unsigned i)
+static void ask_for_set(struct jit_rule *made, enum filter_word word, const struct filter *filter,
+                        const struct filter_set *set)
 {
-    const uint32_t *first = &set->first[i * set->words], *last = &set->last[i * set->words];
-    bool differs = false;
-
-    for (unsigned word = 0; word < set->words; word++) {
-        if (differs && (first[word] != 0 || last[word] != UINT32_MAX))
-            return false;
-        differs = differs || first[word] != last[word];
-        fields[word] = (struct jit_range){ first[word], last[word] };
-    }
-    return true;
+    if (!set)
+        return;
+    made->in_set |= 1u << word;
+    made->fields[word].first = (uint32_t)(set - filter->sets);
 }
 
 /* Each packet that arrives came by a port, and nobody knows yet by which it will leave. */
-static void box_of_rule(struct jit_rule *box, const struct filter_rule *rule,
-                        enum filter_moment moment, uint32_t index)
+static void make_rule(const struct filter *filter, enum filter_moment moment, uint32_t index,
+                      struct jit_rule *made)
 {
+    const struct filter_rule *rule = &filter->rules[index];
+
+    *made = (struct jit_rule){ .answer = index };
     for (unsigned word = 0; word < FILTER_WORD_COUNT; word++)
-        box->fields[word] = (struct jit_range){ rule->ranges[word].first, rule->ranges[word].last };
+        made->fields[word] =
+            (struct jit_range){ rule->ranges[word].first, rule->ranges[word].last };
     uint32_t flags = (uint32_t)rule->flags_set | rule->flags_clear;
-    box->fields[FILTER_FLAGS] =
+    made->fields[FILTER_FLAGS] =
         flags == 0 ? JIT_ANY_BITS : (struct jit_range){ rule->flags_set, flags | NO_TCP };
     if (moment == FILTER_ARRIVING) {
-        box->fields[FILTER_PORT_OUT] = JIT_ANY;
+        made->fields[FILTER_PORT_OUT] = JIT_ANY;
         if (rule->ranges[FILTER_PORT_IN].first == 0 &&
             rule->ranges[FILTER_PORT_IN].last >= PORT_MAX)
-            box->fields[FILTER_PORT_IN] = JIT_ANY;
+            made->fields[FILTER_PORT_IN] = JIT_ANY;
     }
-    box->in_set = 0;
-    box->answer = index;
-}
-
-static bool add_boxes(struct jit_rule *boxes, unsigned *count, const struct filter_rule *rule,
-                      enum filter_moment moment, uint32_t index, const struct pause *pause)
-{
-    const struct filter_set *sources = rule->source_set, *destinations = rule->destination_set;
-
-    for (unsigned s = 0; s < (sources ? sources->count : 1); s++) {
-        for (unsigned d = 0; d < (destinations ? destinations->count : 1); d++) {
-            struct jit_rule *box = &boxes[(*count)++];
-            box_of_rule(box, rule, moment, index);
-            if (sources && !box_of_range(&box->fields[FILTER_SOURCE], sources, s))
-                return false;
-            if (destinations && !box_of_range(&box->fields[FILTER_DESTINATION], destinations, d))
-                return false;
-            if (*count % BOXES_PER_PAUSE == 0)
-                pause_take(pause);
-        }
-    }
-    return true;
+    ask_for_set(made, FILTER_SOURCE, filter, rule->source_set);
+    ask_for_set(made, FILTER_DESTINATION, filter, rule->destination_set);
 }
 
 static enum jit_vectors vectors_of(const struct filter *filter)
@@ -100,34 +74,50 @@ bool filter_has_vectors(enum config_vectors vectors)
 }
 
 /* *compiled stays NULL where the rules are not for the compiler. */
-static enum error compile(struct filter *filter, enum filter_moment moment,
-                          const struct pause *pause, struct jit_filter **compiled)
+static enum error compile_rules(struct filter *filter, enum filter_moment moment,
+                                const struct jit_set *sets, const struct pause *pause,
+                                struct jit_filter **compiled)
 {
     const struct jit_plan plan = { .field_count = FILTER_WORD_COUNT,
                                    .bits = 1u << FILTER_FLAGS,
+                                   .joined = joined_words(filter->family),
+                                   .sets = sets,
+                                   .set_count = filter->set_count,
                                    .vectors = vectors_of(filter),
                                    .pause = pause };
-    uint64_t room = 0;
-    unsigned count = 0;
-    bool are_boxes = true;
-    enum error error = OK;
+    struct jit_rule *rules = memory_alloc_uncleared(filter->rule_count * sizeof(*rules),
+                                                    alignof(struct jit_rule), MEMORY_FILTER);
 
-    for (unsigned i = 0; i < filter->rule_count && room <= BOXES_MAX; i++)
-        room += boxes_of(&filter->rules[i]);
-    if (room > BOXES_MAX)
-        return OK;
-    struct jit_rule *boxes =
-        memory_alloc_uncleared(room * sizeof(*boxes), alignof(struct jit_rule), MEMORY_FILTER);
-    if (!boxes)
+    if (!rules)
         return fail(ERROR_NO_MEMORY);
-    for (unsigned i = 0; i < filter->rule_count && are_boxes; i++)
-        are_boxes = add_boxes(boxes, &count, &filter->rules[i], moment, i, pause);
-    if (are_boxes)
-        error = jit_filter_compile(&plan, boxes, count, compiled);
+    for (unsigned i = 0; i < filter->rule_count; i++) {
+        make_rule(filter, moment, i, &rules[i]);
+        if (i % RULES_PER_PAUSE == 0)
+            pause_take(pause);
+    }
+    enum error error = jit_filter_compile(&plan, rules, filter->rule_count, compiled);
     if (*compiled)
-        filter_learn_shadowed(filter, moment, boxes, count, *compiled);
-    memory_free(boxes);
+        filter_learn_shadowed(filter, moment, *compiled);
+    memory_free(rules);
     return error == ERROR_FULL ? OK : error;
+}
+
+static enum error compile(struct filter *filter, enum filter_moment moment,
+                          const struct pause *pause, struct jit_filter **compiled)
+{
+    struct jit_set *sets = memory_alloc((filter->set_count + 1) * sizeof(*sets), 0, MEMORY_FILTER);
+
+    if (!sets)
+        return fail(ERROR_NO_MEMORY);
+    for (unsigned i = 0; i < filter->set_count; i++) {
+        const struct filter_set *set = &filter->sets[i];
+        sets[i] = (struct jit_set){
+            .words = set->words, .count = set->count, .first = set->first, .last = set->last
+        };
+    }
+    enum error error = compile_rules(filter, moment, sets, pause, compiled);
+    memory_free(sets);
+    return error;
 }
 
 enum error filter_compile(struct filter *filter, const struct pause *pause)
@@ -170,8 +160,8 @@ void filter_describe(const struct filter *filter, struct filter_description *des
             description->kind = jit.shape;
             description->vectors = names[jit.vectors];
         }
-        description->code_bytes += jit.code_bytes;
-        description->table_bytes += jit.table_bytes;
+        description->code_bytes += jit.front_code_bytes + jit.code_bytes;
+        description->table_bytes += jit.front_table_bytes + jit.table_bytes;
     }
 }
 

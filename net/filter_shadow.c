@@ -121,19 +121,21 @@ void filter_find_shadowed(struct filter *filter, const struct pause *pause)
     }
 }
 
+static bool is_empty(const struct filter_set *set)
+{
+    return set && set->count == 0;
+}
+
 void filter_learn_shadowed(struct filter *filter, enum filter_moment moment,
-                           const struct jit_rule *boxes, unsigned count,
                            const struct jit_filter *compiled)
 {
     if (moment != (filter->names_out ? FILTER_LEAVING : FILTER_ARRIVING))
         return;
-    for (unsigned i = 0; i < count;) {
-        const uint32_t rule = boxes[i].answer;
-        bool is_shadowed = true;
-        for (; i < count && boxes[i].answer == rule; i++)
-            is_shadowed = is_shadowed && jit_filter_is_shadowed(compiled, i);
-        if (is_shadowed && filter->rules[rule].number != 0)
-            filter->rules[rule].is_shadowed = true;
+    for (unsigned i = 0; i < filter->rule_count && filter->rules[i].number != 0; i++) {
+        struct filter_rule *rule = &filter->rules[i];
+        if (jit_filter_is_shadowed(compiled, i) && !is_empty(rule->source_set) &&
+            !is_empty(rule->destination_set))
+            rule->is_shadowed = true;
     }
 }
 

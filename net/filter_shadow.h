@@ -4,7 +4,6 @@
 #include "net/filter.h"
 
 struct jit_filter;
-struct jit_rule;
 struct text;
 
 /* Each rule is compared with so many of those before it, from the first on: of 65,535 rules that
@@ -15,11 +14,9 @@ enum { FILTER_SHADOW_RULES = 1024 };
  * prefixes and is covered by them; what two different sets have in common is not looked into. */
 void filter_find_shadowed(struct filter *filter, const struct pause *pause);
 
-/* The same, of what the compiler has found: rules none of whose boxes any packet comes to. It knows
- * of several rules that have all packets of a later one together, where all ask of one field.
- * boxes[i].answer is the index of a rule; those of one rule follow each other. */
+/* The same, of what the compiler has found: it knows of several rules that have all packets of a
+ * later one together, where all ask of one field or address. Of an empty set nothing is told. */
 void filter_learn_shadowed(struct filter *filter, enum filter_moment moment,
-                           const struct jit_rule *boxes, unsigned count,
                            const struct jit_filter *compiled);
 
 /* "rule 30 is never reached: rule 10 has all of its packets", of the first rule that is, and was

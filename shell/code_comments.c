@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "kernel/base/bytes.h"
+#include "net/filter_set.h"
 #include "net/router.h"
 #include "net/wire/ipv4.h"
 #include "net/wire/ipv6.h"
@@ -48,14 +49,17 @@ void print_field(struct text *out, const struct code_subject *subject, unsigned 
         [FILTER_PORT_IN] = "way in",
         [FILTER_PORT_OUT] = "way out",
     };
-    const unsigned word = field % FILTER_ADDRESS_WORDS;
+    const struct jit_field it = jit_field_of(&subject->code, field);
+    const unsigned word = it.field % FILTER_ADDRESS_WORDS;
 
-    if (!is_address(field)) {
-        text_print(out, "%s", field < ARRAY_COUNT(names) ? names[field] : "key");
+    if (!is_address(it.field)) {
+        text_print(out, "%s", it.field < ARRAY_COUNT(names) ? names[it.field] : "key");
         return;
     }
-    text_print(out, "%s address", field < FILTER_DESTINATION ? "source" : "destination");
-    if (subject->filter->family == FAMILY_IPV6)
+    text_print(out, "%s address", it.field < FILTER_DESTINATION ? "source" : "destination");
+    if (it.kind == JIT_FIELD_MEMBERS)
+        text_print(out, ", in sets");
+    else if (it.kind == JIT_FIELD_ITSELF && subject->filter->family == FAMILY_IPV6)
         text_print(out, ", bits %u-%u", word * 32, word * 32 + 31);
 }
 
@@ -82,9 +86,29 @@ static void print_protocol_value(struct text *out, uint32_t value)
         text_print(out, "%u", value);
 }
 
+static void print_words(struct text *out, const uint32_t words[FILTER_ADDRESS_WORDS])
+{
+    uint8_t bytes[16];
+
+    for (unsigned i = 0; i < FILTER_ADDRESS_WORDS; i++)
+        store_be32(bytes + i * 4, words[i]);
+    text_print(out, "%pI6", bytes);
+}
+
+/* Of ranks, which only IPv6 addresses have: the first address of one, or the last. */
+static void print_rank(struct text *out, const struct code_subject *subject, unsigned field,
+                       uint32_t rank, bool is_last)
+{
+    uint32_t first[JIT_KEY_WORDS_MAX] = { 0 }, last[JIT_KEY_WORDS_MAX] = { 0 };
+
+    jit_rank_values(&subject->code, field, rank, rank, first, last);
+    print_words(out, is_last ? last : first);
+}
+
 static void print_value(struct text *out, const struct code_subject *subject, unsigned field,
                         uint32_t value)
 {
+    field = jit_field_of(&subject->code, field).field;
     if (is_address(field))
         print_address_word(out, subject, value);
     else if (field == FILTER_PROTOCOL)
@@ -105,6 +129,58 @@ static void print_flag_values(struct text *out, uint32_t value, uint32_t mask)
         print_flags(out, value, mask & ~value & mask_of_flags);
 }
 
+static bool is_rank(const struct code_subject *subject, unsigned field)
+{
+    return jit_field_of(&subject->code, field).kind == JIT_FIELD_RANK;
+}
+
+/* "192.0.2.0 - 192.0.2.255" */
+static void print_range(struct text *out, const struct code_subject *subject, unsigned field,
+                        uint32_t first, uint32_t last)
+{
+    if (is_rank(subject, field)) {
+        print_rank(out, subject, field, first, false);
+        text_print(out, " - ");
+        print_rank(out, subject, field, last, true);
+        return;
+    }
+    print_value(out, subject, field, first);
+    if (first == last)
+        return;
+    text_print(out, " - ");
+    print_value(out, subject, field, last);
+}
+
+static bool are_members(const struct code_subject *subject, unsigned field)
+{
+    return jit_field_of(&subject->code, field).kind == JIT_FIELD_MEMBERS;
+}
+
+/* Names of all sets that the bits stand for. */
+static void print_sets(struct text *out, const struct code_subject *subject, unsigned field,
+                       uint32_t value, uint32_t mask)
+{
+    const char *between = "";
+
+    for (unsigned set = 0; set < subject->filter->set_count; set++) {
+        if (!jit_bits_name_set(&subject->code, field, set, value, mask))
+            continue;
+        text_print(out, "%s%s", between, subject->filter->sets[set].name);
+        between = ", ";
+    }
+    if (between[0] == '\0')
+        text_print(out, "no set");
+}
+
+static void print_bits(struct text *out, const struct code_subject *subject, unsigned field,
+                       uint32_t value, uint32_t mask)
+{
+    if (are_members(subject, field))
+        print_sets(out, subject, field, value, mask);
+    else
+        print_flag_values(out, value, mask);
+}
+
 static bool is_any(const struct jit_entry *entry)
 {
     return entry->first == 0 &&
@@ -122,13 +198,9 @@ void print_entry(struct text *out, const struct code_subject *subject,
     } else if (is_any(entry)) {
         text_print(out, "any");
     } else if (table->kind == JIT_TABLE_VALUES) {
-        print_flag_values(out, entry->first, table->mask);
+        print_bits(out, subject, table->field, entry->first, table->mask);
     } else {
-        print_value(out, subject, table->field, entry->first);
-        if (entry->first == entry->last)
-            return;
-        text_print(out, " - ");
-        print_value(out, subject, table->field, entry->last);
+        print_range(out, subject, table->field, entry->first, entry->last);
     }
 }
 
@@ -218,15 +290,28 @@ static bool is_operation(const struct jit_instruction *instruction, const char *
     return strncmp(text + (text[0] == 'v'), operation, strlen(operation)) == 0;
 }
 
+/* An end of a range. */
+static void print_end(struct text *out, const struct code_subject *subject, unsigned field,
+                      uint32_t value, bool is_last)
+{
+    if (is_rank(subject, field))
+        print_rank(out, subject, field, value, is_last);
+    else
+        print_value(out, subject, field, value);
+}
+
 static void print_comparison(struct text *out, const struct code_subject *subject, uint32_t value,
                              const struct comment_state *state)
 {
     if (state->is_bits) {
         text_print(out, "are ");
-        print_flag_values(out, value, state->mask);
+        print_bits(out, subject, state->field, value, state->mask);
+    } else if (state->is_range) {
+        text_print(out, "up to ");
+        print_end(out, subject, state->field, state->first + value, true);
     } else {
-        text_print(out, state->is_range ? "up to " : "is ");
-        print_value(out, subject, state->field, state->is_range ? state->first + value : value);
+        text_print(out, "is ");
+        print_range(out, subject, state->field, value, value);
     }
 }
 
@@ -240,7 +325,7 @@ static void print_rule_value(struct text *out, const struct code_subject *subjec
         state->is_range = true;
         state->first = value;
         text_print(out, "from ");
-        print_value(out, subject, state->field, value);
+        print_end(out, subject, state->field, value, false);
         text_print(out, " on");
     } else if (is_operation(instruction, "pcmp")) {
         print_comparison(out, subject, value, state);
@@ -249,7 +334,10 @@ static void print_rule_value(struct text *out, const struct code_subject *subjec
         state->is_bits = true;
         state->mask = value;
         text_print(out, "of ");
-        print_flag_values(out, value & mask_of_flags, value);
+        if (are_members(subject, state->field))
+            text_print(out, "those sets");
+        else
+            print_flag_values(out, value & mask_of_flags, value);
     } else {
         state->is_matched = true;
         text_print(out, "then ");

@@ -207,6 +207,11 @@ static void tell_head(struct code_show *show, struct record *record)
     record_format(record, "kind", "%s %s", code->shape, vectors[code->vectors]);
     record_u64(record, "code_bytes", code->code_bytes);
     record_u64(record, "table_bytes", code->table_bytes);
+    if (code->front)
+        record_format(record, "before",
+                      "%u bytes of code and %zu bytes of tables, that find the places of addresses "
+                      "among all that are named, and their sets",
+                      code->front_code_bytes, code->front_table_bytes);
     if (show->look == LOOK_COST) {
         record_decimal(record, "cycles",
                        per_packet(show->cycles[show->moment][code->marks.mark_count - 1]), 1);

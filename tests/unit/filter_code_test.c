@@ -210,6 +210,47 @@ TEST(filter6_code_speaks_of_its_addresses_in_words)
     stop();
 }
 
+/* Where addresses are looked up beforehand, what the code compares are places among all addresses
+ * that are named, and bits: they are told as addresses and sets. */
+TEST(filter6_code_tells_ranks_as_addresses_and_members_as_sets)
+{
+    start();
+    say("ipv6 filter jit on sse2");
+    say("ipv6 filter set bad 2001:db8:bad::/48");
+    say("ipv6 filter set bad 2001:db8:bad:1::/64");
+    say("ipv6 filter set good 2001:db8:600d::/48");
+    say("ipv6 filter 10 drop src set bad proto udp");
+    say("ipv6 filter 20 pass src 2001:db8:7::/48 dst set good");
+    say("ipv6 filter 30 drop src 2001:db8:7::/49 dport 1-99");
+    say("ipv6 filter 40 drop src 2001:db8::/32 dport 22");
+    const char *answer = ask_in("show ipv6 filter code", 5000, 0);
+    expect_in(answer, "\n  kind              linear sse2\n");
+    expect_in(answer,
+              " bytes of tables, that find the places of addresses among all that are named");
+    expect_in(answer, "source address, in sets\n");
+    expect_in(answer, "of those sets\n");
+    expect_in(answer, "are bad\n");
+    expect_in(answer, "destination address, in sets\n");
+    expect_in(answer, "are good\n");
+    expect_in(answer, "is 2001:db8:7:: - 2001:db8:7:7fff:ffff:ffff:ffff:ffff\n");
+    expect_in(answer, "from 2001:db8:7:: on\n");
+    expect_in(answer, "up to 2001:db8:7:ffff:ffff:ffff:ffff:ffff\n");
+    for (unsigned i = 50; i < 70; i++) {
+        char line[80];
+        text_format(line, sizeof(line), "ipv6 filter %u drop src 2001:db8:%x::/48 dport %u", i, i,
+                    i);
+        say(line);
+    }
+    answer = ask_in("show ipv6 filter code 50 | json", 5000, 0);
+    expect_in(answer, "{\"looked_up\":\"source address\",\"values\":\"2001:db8:32:: - "
+                      "2001:db8:32:ffff:ffff:ffff:ffff:ffff\"");
+    answer = ask_in("show ipv6 filter code 10 | json", 5000, 0);
+    expect_in(answer, "{\"looked_up\":\"source address, in sets\",\"values\":\"bad\"");
+    answer = ask_in("show ipv6 filter code 10 cost | json", 5000, 0);
+    expect_in(answer, "\"cycles\":");
+    stop();
+}
+
 /* A commit by somebody else comes between two slices. */
 static void change_filters(void)
 {

@@ -91,6 +91,29 @@ TEST(filter_shadow_is_told_of_ipv6)
     stop();
 }
 
+TEST(filter_shadow_is_told_of_ipv6_rules_that_several_have_together)
+{
+    start();
+    EXPECT_TEXT(say("ipv6 filter 10 drop src 2001:db8::/33"), "");
+    EXPECT_TEXT(say("ipv6 filter 20 pass src 2001:db8:8000::/33"), "");
+    EXPECT_TEXT(say("ipv6 filter 30 drop src 2001:db8:1::/48"),
+                "note: ipv6 rule 30 is never reached: rule 10 has all of its packets");
+    EXPECT_TEXT(say("ipv6 filter 40 pass src 2001:db8::/32"),
+                "note: ipv6 rule 40 is never reached: earlier rules have all of its packets");
+    stop();
+}
+
+/* Nobody has what an empty set has. */
+TEST(filter_shadow_is_not_told_of_empty_sets)
+{
+    start();
+    host_file_add("none", "# nothing\n", 10);
+    EXPECT_TEXT(say("ip filter set e file none"), "");
+    EXPECT_TEXT(say("ip filter 10 drop src set e"), "");
+    EXPECT_TEXT(say("ip filter 20 drop src set e dport 5"), "");
+    stop();
+}
+
 /* News are told once, and of several the first; what is so is shown for as long as it is. */
 TEST(filter_shadow_is_told_once_and_shown_always)
 {

@@ -314,8 +314,11 @@ TEST(filter_decides_as_the_statements_say)
         config->filter_jit_off[family] = round % 4 >= 2;
         struct filter *filter = create(config, family, NULL);
         EXPECT(!filter == !filter_is_wanted(config, family));
-        if (filter)
+        if (filter) {
+            EXPECT_EQUAL(filter->compiled[FILTER_ARRIVING] != NULL,
+                         !config->filter_jit_off[family]);
             compare(config, filter, family);
+        }
         filter_destroy(filter, NULL);
         config_destroy(config);
     }
@@ -636,4 +639,82 @@ TEST(filter_verify_finds_what_code_decides_otherwise)
         filter_destroy(filter, NULL);
         config_destroy(config);
     }
+}
+
+/* ---- Large sets beside rules that ask for more ------------------------------------------------
+ */
+
+enum { LIST_PREFIXES = 20000, LIST_BYTES = LIST_PREFIXES * 32 };
+
+/* A file of prefixes, some of them hosts; every other list lies between the prefixes of the first.
+ */
+static void print_list(char list[LIST_BYTES], enum family family, unsigned shift)
+{
+    unsigned used = 0;
+
+    for (unsigned i = 0; i < LIST_PREFIXES; i++) {
+        const unsigned net = 4 * i + shift;
+        if (family == FAMILY_IPV6)
+            used += (unsigned)snprintf(list + used, LIST_BYTES - used, "2001:%x:%x::%s\n",
+                                       0x1000 + net / 256, net % 256, i % 16 == 0 ? "7" : "/48");
+        else
+            used += (unsigned)snprintf(list + used, LIST_BYTES - used, "%u.%u.%u.%s\n",
+                                       10 + net / 65536, net / 256 % 256, net % 256,
+                                       i % 16 == 0 ? "7" : "0/24");
+    }
+}
+
+static void add_list(struct config *config, char list[LIST_BYTES], enum family family,
+                     const char *name, unsigned shift)
+{
+    struct config_filter_set element = { .family = (uint8_t)family };
+
+    print_list(list, family, shift);
+
+    snprintf(element.name, sizeof(element.name), "%s", name);
+    snprintf(element.file, sizeof(element.file), "%s", name);
+    EXPECT_EQUAL(config_set_filter_set(config, &element), OK);
+    host_file_add(name, list, strlen(list));
+}
+
+/* Goal: what operators have most is compiled. Method: a list of bad addresses before general rules,
+ * another one that overlaps it, and a rule from the one to the other. */
+TEST(filter_of_large_sets_and_general_rules_is_compiled)
+{
+    static char lists[3][LIST_BYTES];
+
+    name_ports();
+    for (unsigned round = 0; round < 2; round++) {
+        const enum family family = round == 0 ? FAMILY_IPV4 : FAMILY_IPV6;
+        struct config *config = config_create();
+        struct config_filter rule = { .family = (uint8_t)family,
+                                      .number = 1,
+                                      .action = FILTER_DROP };
+
+        host_file_remove_all();
+        add_list(config, lists[0], family, "bad", 0);
+        add_list(config, lists[1], family, "worse", 2);
+        add_list(config, lists[2], family, "far", 0);
+        snprintf(rule.source.set, sizeof(rule.source.set), "bad");
+        EXPECT_EQUAL(config_set_filter(config, &rule), OK);
+        for (unsigned i = 2; i < 22; i++) {
+            rule = random_filter(family);
+            rule.number = (uint16_t)i;
+            rule.source.set[0] = rule.destination.set[0] = '\0';
+            EXPECT_EQUAL(config_set_filter(config, &rule), OK);
+        }
+        rule = (struct config_filter){ .family = (uint8_t)family, .number = 30 };
+        snprintf(rule.source.set, sizeof(rule.source.set), "worse");
+        snprintf(rule.destination.set, sizeof(rule.destination.set), "far");
+        EXPECT_EQUAL(config_set_filter(config, &rule), OK);
+
+        struct filter *filter = create(config, family, NULL);
+        for (unsigned moment = 0; moment < FILTER_MOMENT_COUNT; moment++) {
+            EXPECT(filter->compiled[moment] != NULL || moment == FILTER_LEAVING);
+            EXPECT_EQUAL(verify(filter, (enum filter_moment)moment), 0);
+        }
+        filter_destroy(filter, NULL);
+        config_destroy(config);
+    }
+    host_file_remove_all();
 }
