@@ -1,10 +1,14 @@
 /* Compiled filters beside DPDK's rte_acl and a search by halves, in one process.
  *
- *   filter_bench PASSES prefixes COUNT       a list of random prefixes of one field
- *   filter_bench PASSES rules FILE TRACE N   ClassBench's packets through the first N of its rules
+ *   filter_bench PASSES prefixes COUNT          a list of random IPv4 prefixes
+ *   filter_bench PASSES prefixes6 COUNT TABLE   of IPv6 prefixes from a routing table
+ *   filter_bench PASSES rules FILE TRACE N      ClassBench's packets through the first N of its
+ * rules filter_bench PASSES set FILE TRACE N COUNT  the same behind a rule that names a set of IPv4
+ * prefixes
  *
  * Everybody's answers are compared before the race, which is that of fib_race.h. Ours reads fields
  * in columns, as the datapath has them; rte_acl reads keys through pointers, as it wants them. */
+#include <arpa/inet.h>
 #include <inttypes.h>
 #include <rte_acl.h>
 #include <rte_byteorder.h>
@@ -20,16 +24,20 @@
 #undef NS_PER_S /* ours are constants of the same name */
 
 #include "jit/jit.h"
+#include "kernel/base/bytes.h"
 #include "kernel/base/random.h"
 #include "tests/bench/fib_race.h"
 #include "tests/host/host.h"
 
 enum { SOURCE, DESTINATION, SOURCE_PORT, DESTINATION_PORT, PROTOCOL, FLAGS, FIELDS };
 
+enum { WORDS6 = 4 };
+
 /* As rte_acl reads it: the first byte, then words, in network order. */
 struct key {
     uint8_t protocol;
     uint8_t unused[3];
+    uint32_t source6_be[WORDS6];
     uint32_t source_be;
     uint32_t destination_be;
     uint16_t source_port_be;
@@ -47,13 +55,18 @@ struct trace {
     struct key keys[PACKETS];
 };
 
+enum kind { RULES, PREFIXES, PREFIXES6 };
+
 struct bench {
     struct race race;
+    enum kind kind;
     struct jit_rule *rules;
     unsigned rule_count;
+    struct jit_set set;
+    struct jit_rule *members; /* of the set, as rules: rte_acl knows no sets */
+    unsigned member_count;
     struct trace *traces[2];
     struct jit_plan plan;
-    bool is_prefixes;
 };
 
 static uint64_t random_state = 1;
@@ -62,6 +75,7 @@ static uint64_t random_state = 1;
 
 /* Of a list of prefixes nobody is told of more than the prefix: it is the first field. */
 static const struct jit_plan prefix_plan = { .field_count = 1 };
+static const struct jit_plan prefix6_plan = { .field_count = WORDS6, .joined = 0xe };
 static const struct jit_plan rule_plan = { .field_count = FIELDS,
                                            .bits = 1 << FLAGS | 1 << PROTOCOL };
 
@@ -91,12 +105,10 @@ static struct jit_range prefix_range(uint32_t address, unsigned length)
 }
 
 /* Lengths as operators' lists have them, addresses in groups. */
-static void make_prefixes(struct bench *bench, unsigned count)
+static struct jit_rule *random_prefixes(unsigned count)
 {
-    bench->is_prefixes = true;
-    bench->plan = prefix_plan;
-    bench->rule_count = count;
-    bench->rules = need(calloc(count, sizeof(*bench->rules)));
+    struct jit_rule *rules = need(calloc(count, sizeof(*rules)));
+
     for (unsigned i = 0; i < count; i++) {
         unsigned kind = random_below(&random_state, 100);
         unsigned length = kind < 40   ? 24
@@ -106,12 +118,21 @@ static void make_prefixes(struct bench *bench, unsigned count)
                                       : 18 + random_below(&random_state, 6);
         uint32_t address = (uint32_t)random_next(&random_state);
         if (i > 20 && random_below(&random_state, 3) > 0) {
-            uint32_t group = bench->rules[random_below(&random_state, i)].fields[SOURCE].first;
+            uint32_t group = rules[random_below(&random_state, i)].fields[SOURCE].first;
             address = (group & 0xfff00000) | (address & 0xfffff);
         }
-        bench->rules[i] = any_rule(i);
-        bench->rules[i].fields[SOURCE] = prefix_range(address, length);
+        rules[i] = any_rule(i);
+        rules[i].fields[SOURCE] = prefix_range(address, length);
     }
+    return rules;
+}
+
+static void make_prefixes(struct bench *bench, unsigned count)
+{
+    bench->kind = PREFIXES;
+    bench->plan = prefix_plan;
+    bench->rule_count = count;
+    bench->rules = random_prefixes(count);
 }
 
 static void set_packet(struct trace *trace, unsigned at, const uint32_t fields[FIELDS])
@@ -133,6 +154,7 @@ static struct trace *add_trace(struct bench *bench, const char *name)
     struct trace *trace = need(calloc(1, sizeof(*trace)));
 
     trace->field_count = bench->plan.field_count;
+    CHECK(trace->field_count <= FIELDS);
     bench->traces[bench->race.trace_count] = trace;
     race_add_trace(&bench->race, name, trace);
     return trace;
@@ -160,6 +182,113 @@ static void make_prefix_traces(struct bench *bench)
     for (unsigned i = 0; i < PACKETS; i++)
         set_packet(zipf, i, (uint32_t[FIELDS]){ [SOURCE] = addresses[flows[i]] });
 }
+
+/* ---- IPv6 ------------------------------------------------------------------------------------ */
+
+struct prefix6 {
+    uint32_t words[WORDS6];
+    unsigned length;
+};
+
+static struct jit_rule prefix6_rule(const struct prefix6 *prefix, uint32_t answer)
+{
+    struct jit_rule rule = { .answer = answer };
+
+    for (unsigned word = 0; word < WORDS6; word++) {
+        unsigned known = prefix->length > word * 32 ? MIN_OF(prefix->length - word * 32, 32u) : 0;
+        rule.fields[word] = prefix_range(prefix->words[word], known);
+    }
+    return rule;
+}
+
+static void random_hosts(struct prefix6 *prefix)
+{
+    for (unsigned bit = prefix->length; bit < 128; bit++)
+        prefix->words[bit / 32] |= (uint32_t)(random_next(&random_state) & 1) << (31 - bit % 32);
+}
+
+static struct prefix6 *read_table6(const char *path, unsigned *count)
+{
+    enum { ROOM = 1 << 20 };
+    struct prefix6 *table = need(calloc(ROOM, sizeof(*table)));
+    FILE *file = fopen(path, "r");
+    char text[64], address[16];
+
+    if (file == NULL)
+        refuse("the table cannot be read");
+    *count = 0;
+    while (*count < ROOM && fscanf(file, " %63[^/]/%u %*d", text, &table[*count].length) == 2) {
+        if (inet_pton(AF_INET6, text, address) != 1)
+            refuse("the table has something else");
+        for (unsigned word = 0; word < WORDS6; word++)
+            table[*count].words[word] = load_be32((const uint8_t *)address + word * 4);
+        (*count)++;
+    }
+    fclose(file);
+    return table;
+}
+
+/* Of the table as they come, but for one in 32 that becomes a /64 and one in 64 that becomes a
+ * host: so all of a key's words are looked at, however short the list. */
+static struct prefix6 *choose_prefixes6(struct bench *bench, unsigned count, const char *path)
+{
+    unsigned table_count;
+    struct prefix6 *table = read_table6(path, &table_count);
+
+    if (table_count < count)
+        refuse("the table is too short");
+    for (unsigned i = 0; i < count; i++) {
+        unsigned other = i + random_below(&random_state, table_count - i);
+        struct prefix6 chosen = table[other];
+        table[other] = table[i];
+        if (i % 32 == 7 && chosen.length < 64) {
+            random_hosts(&chosen);
+            chosen.length = i % 64 == 7 ? 128 : 64;
+        }
+        table[i] = chosen;
+    }
+    bench->kind = PREFIXES6;
+    bench->plan = prefix6_plan;
+    bench->rule_count = count;
+    bench->rules = need(calloc(count, sizeof(*bench->rules)));
+    for (unsigned i = 0; i < count; i++)
+        bench->rules[i] = prefix6_rule(&table[i], i);
+    return table;
+}
+
+static void set_packet6(struct trace *trace, unsigned at, const uint32_t words[WORDS6])
+{
+    for (unsigned word = 0; word < WORDS6; word++) {
+        trace->columns[at / BURST * trace->field_count + word][at % BURST] = words[word];
+        trace->keys[at].source6_be[word] = rte_cpu_to_be_32(words[word]);
+    }
+}
+
+/* Half of the addresses in a prefix, half near one; or 4,096 of them, some more often. */
+static void make_prefix6_traces(struct bench *bench, const struct prefix6 *prefixes)
+{
+    enum { FLOWS = 4096, NEAR_BITS = 28 };
+    static unsigned flows[TRACE_LENGTH];
+    static struct prefix6 addresses[FLOWS];
+    struct trace *random = add_trace(bench, "random"), *zipf = add_trace(bench, "4,096 flows");
+
+    zipf_flows(flows, FLOWS, &random_state);
+    for (unsigned i = 0; i < PACKETS; i++) {
+        struct prefix6 address = prefixes[random_below(&random_state, bench->rule_count)];
+        if (i % 2 != 0 && address.length > NEAR_BITS) {
+            address = (struct prefix6){ .words = { address.words[0] & ~host_bits(NEAR_BITS) },
+                                        .length = NEAR_BITS };
+        }
+        random_hosts(&address);
+        if (i < FLOWS)
+            addresses[i] = address;
+        set_packet6(random, i, address.words);
+    }
+    for (unsigned i = 0; i < PACKETS; i++)
+        set_packet6(zipf, i, addresses[flows[i]].words);
+}
+
+/* ---- Rules over several fields --------------------------------------------------------------- */
 
 static void read_rules(struct bench *bench, const char *path, unsigned count_max)
 {
@@ -213,6 +342,67 @@ static void read_trace(struct bench *bench, const char *path)
     }
 }
 
+/* ---- A set before them ----------------------------------------------------------------------- */
+
+static int compare_ranges(const void *a, const void *b)
+{
+    const struct jit_range *x = a, *y = b;
+    return (x->first > y->first) - (x->first < y->first);
+}
+
+/* What the prefixes are together. */
+static struct jit_set set_of(const struct jit_rule *prefixes, unsigned count)
+{
+    struct jit_range *ranges = need(calloc(count, sizeof(*ranges)));
+    uint32_t *first = need(calloc(count, sizeof(*first)));
+    uint32_t *last = need(calloc(count, sizeof(*last)));
+    unsigned made = 0;
+
+    for (unsigned i = 0; i < count; i++)
+        ranges[i] = prefixes[i].fields[SOURCE];
+    qsort(ranges, count, sizeof(*ranges), compare_ranges);
+    for (unsigned i = 0; i < count; i++) {
+        if (made > 0 && ranges[i].first <= last[made - 1]) {
+            last[made - 1] = MAX_OF(last[made - 1], ranges[i].last);
+            continue;
+        }
+        first[made] = ranges[i].first;
+        last[made++] = ranges[i].last;
+    }
+    free(ranges);
+    return (struct jit_set){ .words = 1, .count = made, .first = first, .last = last };
+}
+
+/* All rules move on by one. */
+static void add_set(struct bench *bench, unsigned count)
+{
+    struct jit_rule *rules = need(calloc(bench->rule_count + 1, sizeof(*rules)));
+
+    bench->members = random_prefixes(count);
+    bench->member_count = count;
+    bench->set = set_of(bench->members, count);
+    bench->plan.sets = &bench->set;
+    bench->plan.set_count = 1;
+    rules[0] = any_rule(0);
+    rules[0].in_set = 1 << SOURCE;
+    rules[0].fields[SOURCE].first = 0;
+    for (unsigned i = 0; i < count; i++)
+        bench->members[i].answer = 0;
+    for (unsigned i = 0; i < bench->rule_count; i++) {
+        rules[i + 1] = bench->rules[i];
+        rules[i + 1].answer++;
+    }
+    bench->rules = rules;
+    bench->rule_count++;
+    /* One packet in eight is from the set. */
+    for (unsigned i = 0; i < PACKETS; i += 8) {
+        unsigned chosen = random_below(&random_state, count);
+        uint32_t source = bench->members[chosen].fields[SOURCE].first;
+        bench->traces[0]->columns[i / BURST * FIELDS + SOURCE][i % BURST] = source;
+        bench->traces[0]->keys[i].source_be = rte_cpu_to_be_32(source);
+    }
+}
+
 /* ---- Ours ------------------------------------------------------------------------------------ */
 
 static void run_ours(const struct subject *subject, const void *trace)
@@ -246,7 +436,9 @@ static void add_ours(struct bench *bench, enum jit_vectors vectors)
     }
     struct jit_description description;
     jit_filter_describe(filter, &description);
-    report_build(names[vectors], best_ns, description.table_bytes + description.code_bytes);
+    report_build(names[vectors], best_ns,
+                 description.table_bytes + description.front_table_bytes + description.code_bytes +
+                     description.front_code_bytes);
     printf("    %s: %u parts, %u bytes of code\n", description.shape, description.parts,
            description.code_bytes);
     subject.table = filter;
@@ -348,14 +540,36 @@ static union rte_acl_field_types acl_prefix(const struct jit_range *range, uint3
     return (union rte_acl_field_types){ .u32 = range->first };
 }
 
-static struct acl_rule acl_rule_of(const struct bench *bench, unsigned i)
+static const struct rte_acl_field_def defs6[] = {
+    { RTE_ACL_FIELD_TYPE_BITMASK, 1, 0, 0, offsetof(struct key, protocol) },
+    { RTE_ACL_FIELD_TYPE_MASK, 4, 1, 1, offsetof(struct key, source6_be[0]) },
+    { RTE_ACL_FIELD_TYPE_MASK, 4, 2, 2, offsetof(struct key, source6_be[1]) },
+    { RTE_ACL_FIELD_TYPE_MASK, 4, 3, 3, offsetof(struct key, source6_be[2]) },
+    { RTE_ACL_FIELD_TYPE_MASK, 4, 4, 4, offsetof(struct key, source6_be[3]) },
+};
+
+static struct acl_rule acl_rule6_of(struct acl_rule rule, const struct jit_range *fields)
 {
-    const struct jit_range *fields = bench->rules[i].fields;
+    for (unsigned word = 0; word < WORDS6; word++) {
+        uint32_t length;
+        rule.field[word + 1].value = acl_prefix(&fields[word], &length);
+        rule.field[word + 1].mask_range.u32 = length;
+    }
+    return rule;
+}
+
+static struct acl_rule acl_rule_of(const struct bench *bench, const struct jit_rule *ours,
+                                   unsigned i)
+{
+    const struct jit_range *fields = ours->fields;
     struct acl_rule rule = {
         .data = { .category_mask = 1,
                   .priority = (int32_t)(RTE_ACL_MAX_PRIORITY - i),
-                  .userdata = i + 1 },
+                  .userdata = ours->answer + 1 },
     };
+
+    if (bench->kind == PREFIXES6)
+        return acl_rule6_of(rule, fields);
 
     rule.field[0].value.u8 = (uint8_t)fields[PROTOCOL].first;
     rule.field[0].mask_range.u8 = (uint8_t)fields[PROTOCOL].last;
@@ -393,6 +607,21 @@ static void run_acl(const struct subject *subject, const void *trace)
     }
 }
 
+/* The members first, in place of the rule that names the set. */
+static void add_acl_rules(const struct bench *bench, struct rte_acl_ctx *context)
+{
+    const unsigned skipped = bench->member_count > 0 ? 1 : 0;
+
+    for (unsigned i = 0; i < bench->member_count + bench->rule_count - skipped; i++) {
+        const struct jit_rule *ours = i < bench->member_count
+                                          ? &bench->members[i]
+                                          : &bench->rules[i - bench->member_count + skipped];
+        struct acl_rule rule = acl_rule_of(bench, ours, i);
+        if (rte_acl_add_rules(context, (struct rte_acl_rule *)&rule, 1) != 0)
+            refuse("rte_acl does not take a rule");
+    }
+}
+
 static void add_acl(struct bench *bench)
 {
     static const struct {
@@ -402,22 +631,21 @@ static void add_acl(struct bench *bench)
                   { "rte_acl, AVX-512, 16", RTE_ACL_CLASSIFY_AVX512X16 },
                   { "rte_acl, AVX-512, 32", RTE_ACL_CLASSIFY_AVX512X32 } };
     /* Of a list of prefixes it is told of nothing but what it must have: a byte and the prefix. */
-    const unsigned fields = bench->is_prefixes ? 2 : ARRAY_COUNT(defs);
+    const struct rte_acl_field_def *told = bench->kind == PREFIXES6 ? defs6 : defs;
+    const unsigned fields = bench->kind == PREFIXES    ? 2
+                            : bench->kind == PREFIXES6 ? ARRAY_COUNT(defs6)
+                                                       : ARRAY_COUNT(defs);
     struct rte_acl_param parameters = { .name = "acl",
                                         .socket_id = SOCKET_ID_ANY,
                                         .rule_size = RTE_ACL_RULE_SZ(fields),
-                                        .max_rule_num = bench->rule_count };
+                                        .max_rule_num = bench->rule_count + bench->member_count };
     struct rte_acl_config config = { .num_categories = 1, .num_fields = fields };
     struct rte_acl_ctx *context = rte_acl_create(&parameters);
 
-    memcpy(config.defs, defs, fields * sizeof(defs[0]));
+    memcpy(config.defs, told, fields * sizeof(told[0]));
     if (context == NULL)
         refuse("rte_acl cannot be made");
-    for (unsigned i = 0; i < bench->rule_count; i++) {
-        struct acl_rule rule = acl_rule_of(bench, i);
-        if (rte_acl_add_rules(context, (struct rte_acl_rule *)&rule, 1) != 0)
-            refuse("rte_acl does not take a rule");
-    }
+    add_acl_rules(bench, context);
     uint64_t start_ns = cpu_ns();
     int error = rte_acl_build(context, &config);
     if (error != 0) {
@@ -481,17 +709,24 @@ int main(int argc, char **argv)
     if (strcmp(what, "prefixes") == 0) {
         make_prefixes(&bench, (unsigned)strtoul(argv[3], NULL, 10));
         make_prefix_traces(&bench);
-    } else if (strcmp(what, "rules") == 0 && argc > 5) {
+    } else if (strcmp(what, "prefixes6") == 0 && argc > 4) {
+        unsigned count = (unsigned)strtoul(argv[3], NULL, 10);
+        make_prefix6_traces(&bench, choose_prefixes6(&bench, count, argv[4]));
+    } else if ((strcmp(what, "rules") == 0 && argc > 5) || (strcmp(what, "set") == 0 && argc > 6)) {
         read_rules(&bench, argv[3], (unsigned)strtoul(argv[5], NULL, 10));
         read_trace(&bench, argv[4]);
+        if (strcmp(what, "set") == 0)
+            add_set(&bench, (unsigned)strtoul(argv[6], NULL, 10));
     } else {
-        refuse("usage: filter_bench PASSES prefixes COUNT | rules FILE TRACE N");
+        refuse(
+            "usage: filter_bench PASSES prefixes COUNT | prefixes6 COUNT TABLE | rules FILE TRACE "
+            "N | set FILE TRACE N COUNT");
     }
     printf("%u rules, %u packets a pass\n  %-28s %9s %9s\n", bench.rule_count, TRACE_LENGTH, "",
            "build ms", "MiB");
     for (unsigned vectors = JIT_SSE2; vectors <= jit_vectors_best(); vectors++)
         add_ours(&bench, vectors);
-    if (bench.is_prefixes)
+    if (bench.kind == PREFIXES)
         add_halves(&bench);
     add_acl(&bench);
     compare_answers(&bench);

@@ -17,11 +17,13 @@ from pathlib import Path
 import dpdk
 
 TREE = Path(__file__).resolve().parent.parent.parent
-DATA = Path(os.environ.get("TSUJI_DATA", TREE / "../shared/data")) / "classbench"
+DATA = Path(os.environ.get("TSUJI_DATA", TREE / "../shared/data"))
 PROGRAM = TREE / "build/host/filter_bench"
 HUGE_PAGES = 800  # of 2 MiB: what EAL is told to take
 PREFIXES = [10, 1000, 10000, 100000]
+TABLE6 = DATA / "dfz-2023-02-v6.txt.gz"
 RULES = [("acl1_1000", 10), ("acl1_1000", 64), ("acl1_1000", 1000), ("fw1_1000", 1000), ("ipc1_1000", 1000)]
+SETS = [("acl1_1000", 20, 100000), ("acl1_1000", 1000, 100000)]
 
 
 def run(*arguments):
@@ -29,11 +31,15 @@ def run(*arguments):
                           env=os.environ | {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=2"}).returncode
 
 
-def run_rules(passes, name, count, folder):
-    for kind in ("rules", "trace"):
-        (folder / kind).write_bytes(gzip.decompress((DATA / f"{name}.{kind}.gz").read_bytes()))
-    print(f"{name}, its first {count}:", flush=True)
-    return run(passes, "rules", folder / "rules", folder / "trace", count)
+def unpack(source, target):
+    target.write_bytes(gzip.decompress(source.read_bytes()))
+    return target
+
+
+def run_rules(passes, folder, name, count, *set_size):
+    files = [unpack(DATA / "classbench" / f"{name}.{kind}.gz", folder / kind) for kind in ("rules", "trace")]
+    print(f"{name}, its first {count}{', behind a set of ' + str(set_size[0]) if set_size else ''}:", flush=True)
+    return run(passes, "set" if set_size else "rules", *files, count, *set_size)
 
 
 def main():
@@ -50,10 +56,14 @@ def main():
     try:
         results = [run(options.passes, "prefixes", count) for count in PREFIXES]
         if not DATA.exists():
-            print(f"skipped: several fields: no {DATA} (set TSUJI_DATA)")
+            print(f"skipped: IPv6, several fields: no {DATA} (set TSUJI_DATA)")
             return max(results)
-        with tempfile.TemporaryDirectory() as folder:
-            results += [run_rules(options.passes, name, count, Path(folder)) for name, count in RULES]
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            table6 = unpack(TABLE6, folder / "table6")
+            results += [run(options.passes, "prefixes6", count, table6) for count in PREFIXES]
+            results += [run_rules(options.passes, folder, *rules) for rules in RULES]
+            results += [run_rules(options.passes, folder, *rules) for rules in SETS]
         return max(results)
     finally:
         pages.end()
