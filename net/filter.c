@@ -151,12 +151,13 @@ struct maker {
     const struct filter_plan *plan;
     struct filter *filter;
     struct text *problem;
-    unsigned set_room;
-    unsigned old_at; /* in the rules of before, in step with ours: both are in order */
+    unsigned *set_starts; /* where in the configuration each set begins, in ascending order */
+    unsigned old_at;      /* in the rules of before, in step with ours: both are in order */
 };
 
-/* How many sets the family has: all elements of one follow each other. */
-static unsigned count_sets(const struct config *config, enum family family)
+/* How many sets the family has, all elements of one following each other, and where each begins;
+ * NULL: that is not asked for. */
+static unsigned find_sets(const struct config *config, enum family family, unsigned *starts)
 {
     const char *last = "";
     unsigned count = 0;
@@ -166,27 +167,31 @@ static unsigned count_sets(const struct config *config, enum family family)
         if (element->family != family || strcmp(element->name, last) == 0)
             continue;
         last = element->name;
+        if (starts)
+            starts[count] = i;
         count++;
     }
     return count;
 }
 
-/* The set of that name, made when a rule first names it. */
-static enum error find_set(struct maker *maker, const char *name, const struct filter_set **out)
+static struct filter_set *set_that_starts(const struct maker *maker, unsigned start)
+{
+    unsigned low = 0, high = maker->filter->set_count - 1;
+
+    while (low < high) {
+        unsigned middle = low + (high - low) / 2;
+        if (maker->set_starts[middle] < start)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return &maker->filter->sets[low];
+}
+
+static enum error make_set(struct maker *maker, struct filter_set *set, const char *name)
 {
     const struct filter_plan *plan = maker->plan;
     struct filter *filter = maker->filter;
-
-    *out = NULL;
-    if (name[0] == '\0')
-        return OK;
-    for (unsigned i = 0; i < filter->set_count && !*out; i++)
-        if (strcmp(filter->sets[i].name, name) == 0)
-            *out = &filter->sets[i];
-    if (*out)
-        return OK;
-    CHECK(filter->set_count < maker->set_room); /* control_check() knows all sets that are named */
-    struct filter_set *set = &filter->sets[filter->set_count++];
     const struct filter_set_plan set_plan = {
         .config = plan->config,
         .family = plan->family,
@@ -194,9 +199,25 @@ static enum error find_set(struct maker *maker, const char *name, const struct f
         .pause = plan->pause,
     };
     enum error error = filter_set_make(set, &set_plan, name, &filter->files, maker->problem);
+
     filter->bytes += 2ull * set->count * set->words * sizeof(set->first[0]);
-    *out = set;
     return error;
+}
+
+/* The set of that name, made when a rule first names it. */
+static enum error find_set(struct maker *maker, const char *name, const struct filter_set **out)
+{
+    const struct config *config = maker->plan->config;
+
+    *out = NULL;
+    if (name[0] == '\0')
+        return OK;
+    const struct config_filter_set *first =
+        config_find_filter_set(config, maker->plan->family, name);
+    CHECK(first != NULL); /* control_check() knows all sets that are named */
+    struct filter_set *set = set_that_starts(maker, (unsigned)(first - config->filter_sets));
+    *out = set;
+    return set->words > 0 ? OK : make_set(maker, set, name);
 }
 
 static bool same_set(const struct filter_set *a, const struct filter_set *b)
@@ -342,23 +363,50 @@ static void find_asked(struct filter *filter)
             filter->asked[moment] |= asked_by(&filter->rules[i], (enum filter_moment)moment);
 }
 
+static enum error make_room_for_sets(struct maker *maker)
+{
+    const struct filter_plan *plan = maker->plan;
+    struct filter *filter = maker->filter;
+    unsigned count = find_sets(plan->config, plan->family, NULL);
+    size_t sets_bytes = count * sizeof(*filter->sets);
+
+    if (count == 0)
+        return OK;
+    filter->sets = memory_alloc(sets_bytes, 0, MEMORY_FILTER);
+    maker->set_starts = memory_alloc(count * sizeof(*maker->set_starts), 0, MEMORY_FILTER);
+    if (!filter->sets || !maker->set_starts)
+        return fail(ERROR_NO_MEMORY);
+    filter->set_count = find_sets(plan->config, plan->family, maker->set_starts);
+    filter->bytes += sets_bytes;
+    return OK;
+}
+
+static enum error make_room_for_rules(struct maker *maker)
+{
+    struct filter *filter = maker->filter;
+    size_t room = maker->plan->config->filter_count + ENDING_MAX;
+    size_t rules_bytes = room * sizeof(*filter->rules);
+    size_t outcomes_bytes = (room + 1) * sizeof(*filter->outcomes);
+
+    filter->rules = memory_alloc(rules_bytes, 0, MEMORY_FILTER);
+    filter->outcomes = memory_alloc(outcomes_bytes, 0, MEMORY_FILTER);
+    if (!filter->rules || !filter->outcomes)
+        return fail(ERROR_NO_MEMORY);
+    filter->bytes += rules_bytes + outcomes_bytes;
+    return OK;
+}
+
 static enum error make(struct maker *maker)
 {
     const struct filter_plan *plan = maker->plan;
     struct filter *filter = maker->filter;
-    size_t room = plan->config->filter_count + ENDING_MAX;
-    size_t rules_bytes = room * sizeof(*filter->rules);
-    size_t outcomes_bytes = (room + 1) * sizeof(*filter->outcomes);
-    size_t sets_bytes = maker->set_room * sizeof(*filter->sets);
 
-    filter->rules = memory_alloc(rules_bytes, 0, MEMORY_FILTER);
-    filter->outcomes = memory_alloc(outcomes_bytes, 0, MEMORY_FILTER);
-    if (sets_bytes > 0)
-        filter->sets = memory_alloc(sets_bytes, 0, MEMORY_FILTER);
-    if (!filter->rules || !filter->outcomes || (sets_bytes > 0 && !filter->sets))
-        return fail(ERROR_NO_MEMORY);
-    filter->bytes = sizeof(*filter) + rules_bytes + outcomes_bytes + sets_bytes;
-    enum error error = filter_files_create(&filter->files, plan->config, plan->family);
+    filter->bytes = sizeof(*filter);
+    enum error error = make_room_for_rules(maker);
+    if (error == OK)
+        error = make_room_for_sets(maker);
+    if (error == OK)
+        error = filter_files_create(&filter->files, plan->config, plan->family);
     if (error == OK)
         error = add_rules(maker);
     if (error == OK)
@@ -370,9 +418,7 @@ static enum error make(struct maker *maker)
 
 enum error filter_create(const struct filter_plan *plan, struct filter **out, struct text *problem)
 {
-    struct maker maker = { .plan = plan,
-                           .problem = problem,
-                           .set_room = count_sets(plan->config, plan->family) };
+    struct maker maker = { .plan = plan, .problem = problem };
     uint64_t start_ns = clock_ns();
 
     *out = NULL;
@@ -387,6 +433,7 @@ enum error filter_create(const struct filter_plan *plan, struct filter **out, st
     filter->generation = plan->old ? plan->old->generation + 1 : 1;
     maker.filter = filter;
     enum error error = make(&maker);
+    memory_free(maker.set_starts);
     if (error == OK)
         filter_find_shadowed(filter, plan->pause);
     if (error == OK && !plan->config->filter_jit_off[plan->family])
