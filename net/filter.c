@@ -435,7 +435,7 @@ enum error filter_create(const struct filter_plan *plan, struct filter **out, st
     enum error error = make(&maker);
     memory_free(maker.set_starts);
     if (error == OK)
-        filter_find_shadowed(filter, plan->pause);
+        filter_find_shadowed(filter, plan->old, plan->pause);
     if (error == OK && !plan->config->filter_jit_off[plan->family])
         error = filter_compile(filter, plan->pause);
     if (error != OK) {

@@ -7,7 +7,7 @@
 #include "kernel/base/text.h"
 #include "net/filter_set.h"
 
-enum { RULES_PER_PAUSE = 16 }; /* of each up to FILTER_SHADOW_RULES comparisons */
+enum { COMPARISONS_PER_PAUSE = 1 << 14 };
 
 /* ---- Boxes ---------------------------------------------------------------------------------- */
 
@@ -87,6 +87,10 @@ static bool end_covers(struct end outer, struct end inner)
 
 static bool rule_covers(const struct filter_rule *outer, const struct filter_rule *inner)
 {
+    const unsigned addresses = (1u << FILTER_PROTOCOL) - 1; /* which sets may narrow, too */
+
+    if ((outer->constrained & ~inner->constrained & ~addresses) != 0)
+        return false;
     for (unsigned word = FILTER_PROTOCOL; word < FILTER_WORD_COUNT; word++)
         if (word != FILTER_FLAGS && !range_covers(&outer->ranges[word], &inner->ranges[word]))
             return false;
@@ -100,25 +104,76 @@ static bool rule_covers(const struct filter_rule *outer, const struct filter_rul
 
 /* ---- Finding --------------------------------------------------------------------------------- */
 
-static void find_cover(const struct filter *filter, struct filter_rule *rule)
+/* The rule of that number; NULL: there is none. Rules are in the order of numbers, those of nobody
+ * at the end; *at goes on in them. */
+static const struct filter_rule *rule_numbered(const struct filter *filter, unsigned *at,
+                                               uint16_t number)
 {
-    for (const struct filter_rule *other = filter->rules;
-         other < rule && other < filter->rules + FILTER_SHADOW_RULES; other++) {
-        if (!rule_covers(other, rule))
-            continue;
-        rule->is_shadowed = true;
-        rule->shadowed_by = other->number;
-        return;
-    }
+    if (!filter)
+        return NULL;
+    while (*at < filter->rule_count && filter->rules[*at].number != 0 &&
+           filter->rules[*at].number < number)
+        ++*at;
+    return *at < filter->rule_count && filter->rules[*at].number == number ? &filter->rules[*at]
+                                                                           : NULL;
 }
 
-void filter_find_shadowed(struct filter *filter, const struct pause *pause)
+/* So that a commit of one rule among thousands need not compare all with all: a rule that was not
+ * covered is so now only by what is new. */
+struct search {
+    struct filter *filter;
+    const struct filter *old; /* NULL: all is new */
+    const struct pause *pause;
+    unsigned old_at, compared, fresh_count;
+    uint16_t fresh[FILTER_SHADOW_RULES]; /* indexes of those that are new among the first */
+};
+
+/* The rule as it was before; NULL: it is new, or what its sets contain may be. */
+static const struct filter_rule *rule_before(struct search *search, const struct filter_rule *rule)
 {
-    for (unsigned i = 0; i < filter->rule_count && filter->rules[i].number != 0; i++) {
-        find_cover(filter, &filter->rules[i]);
-        if (i % RULES_PER_PAUSE == 0)
-            pause_take(pause);
-    }
+    if (rule->source_set || rule->destination_set)
+        return NULL;
+    const struct filter_rule *before = rule_numbered(search->old, &search->old_at, rule->number);
+    return before && filter_outcome_of(search->old, before)->hits ==
+                         filter_outcome_of(search->filter, rule)->hits
+               ? before
+               : NULL;
+}
+
+static bool take_cover(struct search *search, struct filter_rule *rule,
+                       const struct filter_rule *other)
+{
+    if (++search->compared % COMPARISONS_PER_PAUSE == 0)
+        pause_take(search->pause);
+    if (!rule_covers(other, rule))
+        return false;
+    rule->is_shadowed = true;
+    rule->shadowed_by = other->number;
+    return true;
+}
+
+static void find_cover(struct search *search, unsigned index)
+{
+    struct filter_rule *rules = search->filter->rules, *rule = &rules[index];
+    const struct filter_rule *before = rule_before(search, rule);
+    const bool was_open = before && before->shadowed_by == 0;
+    const unsigned count = was_open ? search->fresh_count : MIN_OF(index, FILTER_SHADOW_RULES + 0u);
+    bool covered = false;
+
+    for (unsigned i = 0; i < count && !covered; i++)
+        covered = take_cover(search, rule, &rules[was_open ? search->fresh[i] : i]);
+    if (index < FILTER_SHADOW_RULES &&
+        (!before || before - search->old->rules >= FILTER_SHADOW_RULES))
+        search->fresh[search->fresh_count++] = (uint16_t)index;
+}
+
+void filter_find_shadowed(struct filter *filter, const struct filter *old,
+                          const struct pause *pause)
+{
+    struct search search = { .filter = filter, .old = old, .pause = pause };
+
+    for (unsigned i = 0; i < filter->rule_count && filter->rules[i].number != 0; i++)
+        find_cover(&search, i);
 }
 
 static bool is_empty(const struct filter_set *set)
@@ -141,16 +196,6 @@ void filter_learn_shadowed(struct filter *filter, enum filter_moment moment,
 
 /* ---- Telling --------------------------------------------------------------------------------- */
 
-/* Both are in the order of numbers, those of nobody at the end; *at goes on in the old ones. */
-static bool was_shadowed(const struct filter *old, unsigned *at, uint16_t number)
-{
-    if (!old)
-        return false;
-    while (*at < old->rule_count && old->rules[*at].number != 0 && old->rules[*at].number < number)
-        ++*at;
-    return *at < old->rule_count && old->rules[*at].number == number && old->rules[*at].is_shadowed;
-}
-
 static void tell(const struct filter *filter, const struct filter_rule *rule, struct text *out)
 {
     text_print(out, "%srule %u is never reached: ", filter->family == FAMILY_IPV6 ? "ipv6 " : "",
@@ -167,7 +212,10 @@ void filter_tell_shadowed(const struct filter *filter, const struct filter *old,
 
     for (unsigned i = 0; filter && i < filter->rule_count; i++) {
         const struct filter_rule *rule = &filter->rules[i];
-        if (!rule->is_shadowed || was_shadowed(old, &at, rule->number))
+        if (!rule->is_shadowed)
+            continue;
+        const struct filter_rule *before = rule_numbered(old, &at, rule->number);
+        if (before && before->is_shadowed)
             continue;
         if (count++ > 0)
             continue;

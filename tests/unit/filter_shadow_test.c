@@ -3,6 +3,7 @@
  * That nothing is told of rules that decide is seen with random ones in filter_test.c. */
 #include "net/filter_shadow.h"
 
+#include "kernel/base/random.h"
 #include "kernel/base/text.h"
 #include "net/control.h"
 #include "tests/unit/lab.h"
@@ -142,14 +143,108 @@ TEST(filter_shadow_is_told_once_and_shown_always)
     stop();
 }
 
-/* The bound holds, and is what it says. */
+/* ---- From filter to filter ------------------------------------------------------------------- */
+
+static uint64_t random_state = 7;
+
+static unsigned below(unsigned count)
+{
+    return random_below(&random_state, count);
+}
+
+/* Sources that often lie in each other, at times by a set, at times of one protocol. */
+static struct config_filter random_rule(unsigned number)
+{
+    struct config_filter wish = { .family = FAMILY_IPV4, .number = (uint16_t)number };
+    struct prefix any = prefix_of_ipv4(__builtin_bswap32(10u << 24 | below(1 << 16)),
+                                       below(200) == 0 ? 18 + below(6) : 26 + below(4));
+
+    if (below(50) == 0)
+        text_format(wish.source.set, sizeof(wish.source.set), "a");
+    else
+        wish.source.prefix = prefix_network(&any);
+    wish.has_protocol = below(3) == 0;
+    wish.protocol = (uint8_t)below(2);
+    return wish;
+}
+
+static void change_rules(struct config *config, unsigned changes)
+{
+    enum { NUMBERS = 2 * FILTER_SHADOW_RULES };
+
+    for (unsigned i = 0; i < changes; i++) {
+        struct config_filter wish = random_rule(1 + below(NUMBERS));
+        const struct config_filter *known = config_find_filter(config, FAMILY_IPV4, wish.number);
+        if (known && below(2) == 0) {
+            wish = *known;
+            EXPECT_EQUAL(config_remove_filter(config, &wish), OK);
+        } else {
+            EXPECT_EQUAL(config_set_filter(config, &wish), OK);
+        }
+    }
+}
+
+static void add_to_set(struct config *config)
+{
+    struct prefix any = prefix_of_ipv4(__builtin_bswap32(10u << 24 | below(1 << 16)), 22);
+    struct config_filter_set element = { .family = FAMILY_IPV4,
+                                         .name = "a",
+                                         .prefix = prefix_network(&any) };
+
+    EXPECT_EQUAL(config_set_filter_set(config, &element), OK);
+}
+
+static struct filter *create(const struct config *config, const struct filter *old)
+{
+    char why[200];
+    struct text problem = text_of(why, sizeof(why));
+    const struct filter_plan plan = {
+        .config = config, .family = FAMILY_IPV4, .core_count = 1, .old = old
+    };
+    struct filter *filter;
+
+    EXPECT_EQUAL(filter_create(&plan, &filter, &problem), OK);
+    return filter;
+}
+
+/* Goal: what is found with the help of the filter before is what is found without. Method: lists
+ * longer than what is compared, a few rules of which change, and a set at times. */
+TEST(filter_shadow_is_the_same_after_changes_as_from_the_beginning)
+{
+    enum { ROUNDS = 25 };
+    struct config *config = config_create();
+    struct filter *filter = NULL;
+    unsigned covered = 0;
+
+    config->filter_jit_off[FAMILY_IPV4] = true;
+    add_to_set(config);
+    change_rules(config, 10 * FILTER_SHADOW_RULES);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        change_rules(config, 1 + below(6));
+        if (below(4) == 0)
+            add_to_set(config);
+        struct filter *next = create(config, filter), *anew = create(config, NULL);
+        EXPECT_EQUAL(next->rule_count, anew->rule_count);
+        EXPECT(next->rule_count > FILTER_SHADOW_RULES);
+        for (unsigned i = 0; i < next->rule_count; i++) {
+            EXPECT_EQUAL(next->rules[i].is_shadowed, anew->rules[i].is_shadowed);
+            EXPECT_EQUAL(next->rules[i].shadowed_by, anew->rules[i].shadowed_by);
+            covered += next->rules[i].is_shadowed;
+        }
+        filter_destroy(anew, NULL);
+        filter_destroy(filter, NULL);
+        filter = next;
+    }
+    EXPECT(covered > 100 * ROUNDS && covered < 900 * ROUNDS);
+    filter_destroy(filter, NULL);
+    config_destroy(config);
+}
+
+/* The bound holds, and is what it says; also when a rule comes among the first. */
 TEST(filter_shadow_compares_with_the_first_rules)
 {
     enum { RULES = FILTER_SHADOW_RULES + 3 };
     struct config *config = config_create();
-    char why[200];
-    struct text problem = text_of(why, sizeof(why));
-    struct filter *filter;
 
     config->filter_jit_off[FAMILY_IPV4] = true;
     for (unsigned i = 1; i <= RULES; i++) {
@@ -158,11 +253,18 @@ TEST(filter_shadow_compares_with_the_first_rules)
         wish.source.prefix = prefix_of_ipv4(__builtin_bswap32(block << 8), 24);
         EXPECT_EQUAL(config_set_filter(config, &wish), OK);
     }
-    const struct filter_plan plan = { .config = config, .family = FAMILY_IPV4, .core_count = 1 };
-    EXPECT_EQUAL(filter_create(&plan, &filter, &problem), OK);
+    struct filter *filter = create(config, NULL);
     for (unsigned i = 0; i < RULES; i++)
         EXPECT_EQUAL(filter->rules[i].is_shadowed, i == FILTER_SHADOW_RULES + 1);
     EXPECT_EQUAL(filter->rules[FILTER_SHADOW_RULES + 1].shadowed_by, 1);
+
+    struct config_filter first = config->filters[0];
+    EXPECT_EQUAL(config_remove_filter(config, &first), OK);
+    struct filter *next = create(config, filter);
+    for (unsigned i = 0; i < RULES - 1; i++)
+        EXPECT_EQUAL(next->rules[i].is_shadowed, i == FILTER_SHADOW_RULES + 1);
+    EXPECT_EQUAL(next->rules[FILTER_SHADOW_RULES + 1].shadowed_by, RULES - 2);
     filter_destroy(filter, NULL);
+    filter_destroy(next, NULL);
     config_destroy(config);
 }
