@@ -172,7 +172,7 @@ def test_sets_are_compiled_while_packets_go_on(family, cores, count):
         jit, cores_now = router.show(f"{family} filter")["jit"], router.show("cores")["cores"]
         print(f"{rounds} sets of {count} in {seconds:.1f} s; {jit}, "
               f"longest slices {[core['longest_slice_us'] for core in cores_now]} us")
-        expect(family == "ipv6" or jit["state"] == "on", "no code:", jit)
+        expect(jit["state"] == "on", "no code:", jit)
 
 
 test_sets_are_compiled_while_packets_go_on.limit_s = 300
