@@ -30,8 +30,8 @@ enum {
     JIT_FIELD_MAX = 16, /* IPv6 with all that a statement can ask for is 15 */
     JIT_KEY_WORDS_MAX = 4,
     JIT_RULE_MAX = 1 << 20,
-    JIT_RANGE_MAX = 1 << 21, /* of rules and of the sets they name: offsets into the tables are of
-                                32 bits, and so are 100 MB for making it of IPv6 addresses */
+    JIT_RANGE_MAX = 1 << 21, /* of rules and of the sets they name: while addresses of IPv6 are
+                                compiled, each takes some 120 bytes */
     JIT_SET_MAX = 4096,      /* that rules name */
     JIT_GENERAL_MAX = 2047,  /* rules over several fields: words of bits fit into a register */
     JIT_LINEAR_MAX = 256,    /* of these, where they look at bits all over a field */

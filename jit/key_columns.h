@@ -11,8 +11,7 @@
  * tell whether an address is on a blocklist, and nine to tell which of 500 customers has it, and
  * what is asked of a field is what a field of bits is asked anyway.
  *
- *   ...0 0 1 1 0 1     in set 3 of the first group, and in the only one of the second
- *        - - -----
+ *   0 ... 0 0 1 101     in set 5 of the first group, and in the only one of the second
  */
 #pragma once
 

@@ -802,6 +802,31 @@ TEST(filter_refuses_more_sets_than_it_has_bits_and_columns_for)
     }
 }
 
+/* Of one key each rule that names a set counts, of several each set. */
+TEST(filter_refuses_more_ranges_than_it_has_room_for)
+{
+    enum { HALF = JIT_RANGE_MAX / 2 };
+    uint32_t *values = calloc(HALF + 1, sizeof(*values));
+    struct jit_set sets[2];
+    struct jit_rule rules[2];
+    const struct jit_plan plan = { .field_count = 2, .sets = sets, .set_count = 2 };
+
+    for (unsigned i = 0; i <= HALF; i++)
+        values[i] = 2 * i;
+    for (unsigned several = 0; several < 2; several++) {
+        for (unsigned i = 0; i < 2; i++) {
+            sets[i] =
+                (struct jit_set){ .words = 1, .count = HALF + 1, .first = values, .last = values };
+            ask_nothing(&plan, &rules[i], i);
+            ask_set(&rules[i], 0, several ? i : 0);
+            if (several)
+                rules[i].fields[1] = (struct jit_range){ i, i };
+        }
+        expect_refused(&plan, rules, 2, ERROR_FULL);
+    }
+    free(values);
+}
+
 /* Whichever allocation fails, of memory or of code, nothing is left. */
 TEST(filter_of_keys_without_memory_is_an_error)
 {
