@@ -24,7 +24,7 @@ void test_expect_text(const char *file, int line, const char *actual, const char
         check_failed(file, line, actual);
 }
 
-enum { ROWS = 16, KINDS = 3, SLOW_BIT = 4, LOGIN_BIT = 8, CHUNK_BYTES = 64 };
+enum { ROWS = 16, KINDS = 3, SLOW_BIT = 4, LOGIN_BIT = 8, NOTE_BIT = 16, CHUNK_BYTES = 64 };
 
 /* The password is "b". */
 static const char login[] =
@@ -43,6 +43,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memset(&log, 0, sizeof(log));
     struct shell_fixture *fixture = fixture_try_create(&fixture_commands);
     fixture->cpu.log = &log;
+    if (data[0] & NOTE_BIT)
+        strcpy(fixture->note, "a \"note\"");
     struct problem problem;
     if (data[0] & LOGIN_BIT)
         CHECK(shell_load(fixture->shell, login, sizeof(login) - 1, &problem) == OK);

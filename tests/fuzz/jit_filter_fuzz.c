@@ -4,9 +4,10 @@
 /* covers: jit/linear_code.c */
 /* covers: jit/bit_rows.c */
 /* covers: jit/rows_code.c */
+/* covers: jit/entries.c */
 /* Whatever the rules: they are refused, or every kind of code finds what a search from the start
  * finds, at all their bounds. */
-#include "jit/jit.h"
+#include "jit/show.h"
 #include "kernel/platform.h"
 #include "tests/host/host.h"
 #include "tests/unit/rule_search.h"
@@ -92,6 +93,19 @@ static void check_rules(const struct jit_plan *plan, const struct jit_rule *rule
     }
 }
 
+/* The search ends, and finds nothing else than what the tables have. */
+static void check_entries(const struct jit_filter *filter, uint32_t answer)
+{
+    struct jit_entry_search search = { .answer = answer };
+    struct jit_description description;
+    struct jit_entry entry;
+    enum jit_found found;
+
+    jit_filter_describe(filter, &description);
+    while ((found = jit_entry_next(&description, &search, &entry)) != JIT_NO_MORE)
+        CHECK(found == JIT_NOT_YET || entry.first <= entry.last);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct jit_rule rules[RULES];
@@ -109,8 +123,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         host_fail_allocation(failing < 16 ? failing : UINT64_MAX);
         enum error error = jit_filter_compile(&plan, rules, count, &filter);
         host_fail_allocation(UINT64_MAX);
-        if (error == OK)
+        if (error == OK) {
             check_rules(&plan, rules, count, filter);
+            check_entries(filter, 0);
+            check_entries(filter, JIT_NONE);
+        }
         CHECK((error == OK) == (filter != NULL));
         jit_filter_destroy(filter);
         filter = NULL;

@@ -168,6 +168,21 @@ TEST(session_tells_why_a_commit_was_refused)
     fixture_destroy(fixture);
 }
 
+TEST(session_tells_what_a_commit_has_noted)
+{
+    struct shell_fixture *fixture = fixture_create();
+    memcpy(fixture->note, "that is \"odd\"", 14);
+    EXPECT_TEXT(fixture_ask(fixture, "interface eth0 down"), "note: that is \"odd\"\n");
+    fixture_type(fixture, "configure\rinterface eth0 up\r");
+    EXPECT(strstr(fixture_type(fixture, "commit\r"), "\nnote                that is \"odd\"\n"));
+    fixture_type(fixture, "exit\rterminal format json\r");
+    EXPECT(strstr(fixture_ask(fixture, "interface eth0 down"),
+                  "{\"ok\":true,\"data\":{\"note\":\"that is \\\"odd\\\"\"},\"ms\":"));
+    fixture->note[0] = '\0';
+    EXPECT(strstr(fixture_ask(fixture, "interface eth0 up"), "{\"ok\":true,\"data\":{},\"ms\":"));
+    fixture_destroy(fixture);
+}
+
 TEST(session_pages_on_a_screen_only)
 {
     struct shell_fixture *fixture = fixture_create();

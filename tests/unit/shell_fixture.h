@@ -25,6 +25,7 @@ struct shell_fixture {
     size_t shown_length;
     char shown[SHOWN_BYTES]; /* since fixture_type() began, without CR */
     char refuse[64];         /* the next commits are refused with that */
+    char note[64];           /* or note that */
     unsigned commits;
     bool fussy; /* the terminal takes one byte at a time */
 };
@@ -79,6 +80,7 @@ static inline enum error fixture_commit(struct router *router, struct config *ne
     config_destroy(router->config);
     router->config = next;
     report->changes = 1;
+    memcpy(report->note, fixture_of(router)->note, sizeof(fixture_of(router)->note));
     fixture_of(router)->commits++;
     return OK;
 }
