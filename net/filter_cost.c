@@ -1,26 +1,33 @@
-/* A copy of the code that ends early is run; the running filter is left alone, and so are other
- * cores, which are in no part of it. */
+/* See filter_cost.h. */
 #include "net/filter_cost.h"
 
-#include "jit/show.h"
 #include "kernel/platform.h"
 
-enum error filter_cost_measure(const struct filter *filter, enum filter_moment moment,
-                               unsigned mark, const struct filter_keys *keys, uint64_t *cycles)
+enum error filter_cost_make(struct filter_cost *cost, const struct filter *filter,
+                            enum filter_moment moment, unsigned mark)
 {
-    uint32_t answers[BATCH_MAX];
     struct jit_description description;
-    struct jit_cut cut;
 
     jit_filter_describe(filter->compiled[moment], &description);
-    enum error error = jit_cut_make(&description, mark, &cut);
-    if (error != OK)
-        return error;
-    jit_cut_run(&cut, keys->words, BATCH_MAX, answers); /* brings it to the caches */
+    enum error error = jit_cut_make(&description, mark, &cost->cut);
+    /* Other cores run none of it, but they see that there is new code. */
+    if (error == OK)
+        core_follow_code();
+    return error;
+}
+
+void filter_cost_clear(struct filter_cost *cost)
+{
+    jit_cut_free(&cost->cut);
+}
+
+uint64_t filter_cost_measure(const struct filter_cost *cost, const struct filter_keys *keys)
+{
+    uint32_t answers[BATCH_MAX];
+
+    jit_cut_run(&cost->cut, keys->words, BATCH_MAX, answers); /* brings it to the caches */
     uint64_t start = clock_cycles();
     for (unsigned pass = 0; pass < FILTER_COST_PASSES; pass++)
-        jit_cut_run(&cut, keys->words, BATCH_MAX, answers);
-    *cycles = clock_cycles() - start;
-    jit_cut_free(&cut);
-    return OK;
+        jit_cut_run(&cost->cut, keys->words, BATCH_MAX, answers);
+    return clock_cycles() - start;
 }

@@ -1,15 +1,24 @@
-/* What the machine code of a filter costs, here and now. */
+/* What the machine code of a filter costs, here and now: a copy that ends early is run over packets
+ * that are made up, by the core that asks; the filter itself is left alone. */
 #pragma once
 
+#include "jit/show.h"
 #include "net/filter.h"
 
-/* Passes over a batch that are measured as one: more than the TSC's own steps, and done before
+/* Passes over a batch that are measured as one: more than the steps of the TSC, and done before
  * anybody waits. */
 enum { FILTER_COST_PASSES = 8 };
 
-/* The TSC cycles of so many passes over a whole batch of packets (filter_draw()), of the code up to
- * the end of that mark (jit/marks.h), the way there and back included. There is code for the
- * moment. ERROR_NO_MEMORY; ERROR_FULL: the code has too many marks. */
-enum error filter_cost_measure(const struct filter *filter, enum filter_moment moment,
-                               unsigned mark, const struct filter_keys *keys,
-                               uint64_t *cycles) MUST_CHECK;
+/* The code up to the end of a mark (jit/marks.h), and the way there and back; one of zeros is none.
+ * It looks at the filter's tables: once that is gone, it can only be cleared. */
+struct filter_cost {
+    struct jit_cut cut;
+};
+
+/* There is code for the moment. ERROR_NO_MEMORY; ERROR_FULL: the code has too many marks. */
+enum error filter_cost_make(struct filter_cost *cost, const struct filter *filter,
+                            enum filter_moment moment, unsigned mark) MUST_CHECK;
+void filter_cost_clear(struct filter_cost *cost);
+
+/* The TSC cycles of so many passes over a whole batch of packets (filter_draw()). */
+uint64_t filter_cost_measure(const struct filter_cost *cost, const struct filter_keys *keys);

@@ -15,7 +15,8 @@
 
 enum {
     STEPS_PER_CALL = 16, /* instructions, entries; some 50 microseconds */
-    COST_ROUNDS = 64,    /* over all marks, so that what disturbs one round disturbs no other */
+    COST_TRIES = 64,     /* of each part, a few at a time: what disturbs some disturbs no other */
+    TRIES_PER_CALL = 4,
     COST_PACKETS = FILTER_COST_PASSES * BATCH_MAX,
     HEX_BYTES = 2 * 15 + 1,
     COMMENT_BYTES = 256,
@@ -42,7 +43,8 @@ struct code_show {
     /* ENTRIES: */
     struct jit_entry_search search;
     /* MEASURING: */
-    unsigned round;
+    unsigned tries;
+    struct filter_cost cost;
     uint64_t random_state;
     struct filter_keys keys;
     uint64_t cycles[FILTER_MOMENT_COUNT][JIT_MARK_MAX]; /* the fewest, up to the end of the mark */
@@ -75,6 +77,11 @@ static const struct record_column hex_columns[] = {
 static const struct filter *filter_of(const struct command_call *call)
 {
     return call->router->filters[line_family(call->line)];
+}
+
+static const char *moment_name(enum filter_moment moment)
+{
+    return moment == FILTER_ARRIVING ? "arriving" : "leaving";
 }
 
 /* Where code is: "0x0010-0x0042", the last byte included. */
@@ -115,28 +122,41 @@ static enum filter_moment first_moment(const struct filter *filter)
     return filter->compiled[FILTER_ARRIVING] ? FILTER_ARRIVING : FILTER_LEAVING;
 }
 
-/* One mark once: its copy is made and run a few times. */
-static enum error measure_some(struct code_show *show)
+/* All of the moment is measured. */
+static void end_measuring(struct code_show *show)
 {
-    uint64_t *least = &show->cycles[show->moment][show->mark], cycles;
-
-    enum error error =
-        filter_cost_measure(show->subject.filter, show->moment, show->mark, &show->keys, &cycles);
-    if (error != OK)
-        return error;
-    *least = show->round == 0 ? cycles : MIN_OF(*least, cycles);
-    if (++show->mark < show->subject.code.marks.mark_count)
-        return OK;
     show->mark = 0;
-    if (++show->round < COST_ROUNDS)
-        return OK;
-    show->round = 0;
     if (next_moment(show)) {
         enter_moment(show, show->moment);
-        return OK;
+        return;
     }
     enter_moment(show, first_moment(show->subject.filter));
     show->chapter = HEAD;
+}
+
+/* A few tries with the code up to the end of one mark, the fewest cycles of which count. */
+static enum error measure_some(struct code_show *show)
+{
+    uint64_t *least = &show->cycles[show->moment][show->mark];
+    enum error error = OK;
+
+    if (show->tries == 0) {
+        *least = UINT64_MAX;
+        error = filter_cost_make(&show->cost, show->subject.filter, show->moment, show->mark);
+    }
+    if (error != OK)
+        return error;
+    for (unsigned i = 0; i < TRIES_PER_CALL; i++) {
+        const uint64_t cycles = filter_cost_measure(&show->cost, &show->keys);
+        *least = MIN_OF(*least, cycles);
+    }
+    show->tries += TRIES_PER_CALL;
+    if (show->tries < COST_TRIES)
+        return OK;
+    filter_cost_clear(&show->cost);
+    show->tries = 0;
+    if (++show->mark == show->subject.code.marks.mark_count)
+        end_measuring(show);
     return OK;
 }
 
@@ -195,15 +215,13 @@ static void begin_table(struct code_show *show, struct record *record)
 
 static void tell_head(struct code_show *show, struct record *record)
 {
-    static const char *const moments[] = {
-        [FILTER_ARRIVING] = "arriving", [FILTER_LEAVING] = "leaving"
-    };
+
     static const char *const vectors[] = {
         [JIT_SSE2] = "sse2", [JIT_AVX2] = "avx2", [JIT_AVX512] = "avx512"
     };
     const struct jit_description *code = &show->subject.code;
 
-    record_object(record, moments[show->moment]);
+    record_object(record, moment_name(show->moment));
     record_format(record, "kind", "%s %s", code->shape, vectors[code->vectors]);
     record_u64(record, "code_bytes", code->code_bytes);
     record_u64(record, "table_bytes", code->table_bytes);
@@ -218,7 +236,7 @@ static void tell_head(struct code_show *show, struct record *record)
         record_format(record, "measured",
                       "here and now, on %u packets that were made up: the fewest TSC cycles of %u "
                       "tries, for each packet",
-                      BATCH_MAX, COST_ROUNDS);
+                      BATCH_MAX, COST_TRIES);
     }
     show->mark = 0;
     show->at = 0;
@@ -392,6 +410,15 @@ static bool find_answer(const struct filter *filter, uint64_t number, uint32_t *
     return false;
 }
 
+/* It may end amid a measurement. */
+static void forget(void *memory)
+{
+    struct code_show *show = memory;
+
+    filter_cost_clear(&show->cost);
+    memory_free(show);
+}
+
 static enum command_result begin(struct command_call *call)
 {
     const struct argument *number = line_argument(call->line, "number");
@@ -401,6 +428,7 @@ static enum command_result begin(struct command_call *call)
     call->memory = show;
     if (!show)
         return command_failed(call, "no-memory", NULL, "out of memory");
+    call->forget = forget;
     *show = (struct code_show){
         .look = line_has(call->line, "cost")  ? LOOK_COST
                 : line_has(call->line, "hex") ? LOOK_HEX
@@ -417,13 +445,14 @@ static enum command_result begin(struct command_call *call)
     return COMMAND_AGAIN;
 }
 
-/* Why there is no code. */
-static enum command_result tell_interpreter(struct command_call *call, const struct filter *filter)
+/* When packets are judged without code, and why. */
+static void tell_interpreter(struct command_call *call, const struct filter *filter,
+                             enum filter_moment moment)
 {
     const bool is_off = call->router->config->filter_jit_off[line_family(call->line)];
     struct record *record = call->record;
 
-    record_object(record, "arriving");
+    record_object(record, moment_name(moment));
     record_text(record, "kind", "interpreter");
     record_text(record, "why",
                 !filter  ? "there are no filters"
@@ -431,6 +460,15 @@ static enum command_result tell_interpreter(struct command_call *call, const str
                          : "filters are read one by one: they are too many, or too different, for "
                            "the compiler");
     record_end(record);
+}
+
+/* After the code of the others. */
+static enum command_result tell_interpreted(struct command_call *call, const struct filter *filter)
+{
+    if (!filter || !filter->compiled[FILTER_ARRIVING])
+        tell_interpreter(call, filter, FILTER_ARRIVING);
+    if (filter && filter->names_out && !filter->compiled[FILTER_LEAVING])
+        tell_interpreter(call, filter, FILTER_LEAVING);
     return COMMAND_DONE;
 }
 
@@ -506,7 +544,7 @@ enum command_result show_filter_code(struct command_call *call)
     struct code_show *show = call->memory;
 
     if (!show)
-        return has_code(filter) ? begin(call) : tell_interpreter(call, filter);
+        return has_code(filter) ? begin(call) : tell_interpreted(call, filter);
     if (!filter || filter->generation != show->generation)
         return end_early(call, show);
     if (show->chapter == MEASURING)
@@ -525,8 +563,10 @@ enum command_result show_filter_code(struct command_call *call)
         return COMMAND_AGAIN;
     }
     end_moment(show, call->record);
-    if (call->interrupted || !next_moment(show))
+    if (call->interrupted)
         return COMMAND_DONE;
+    if (!next_moment(show))
+        return tell_interpreted(call, filter);
     enter_moment(show, show->moment);
     show->chapter = HEAD;
     return COMMAND_AGAIN;

@@ -44,7 +44,7 @@ FILES = {
     "kernel/consoles.h": ["shell/shell.h"],
     "kernel/consoles.c": ["drivers/console.h", "drivers/console_devices.h"],
     "net/port.c": ["drivers/nic.h"],
-    "net/filter_cost.c": ["jit/show.h"],
+    "net/filter_cost.h": ["jit/show.h"],
     "shell/code_comments.h": ["jit/show.h"],
 }
 

@@ -1,6 +1,7 @@
 /* Goal: show ip filter code tells what runs, in words that fit the rules. Method: a shell over a
  * router with filters of each shape; small ones to the letter, for vectors that every processor
  * has. */
+#include "jit/jit.h"
 #include "kernel/base/text.h"
 #include "net/control.h"
 #include "tests/unit/lab.h"
@@ -191,6 +192,15 @@ TEST(filter_code_says_where_the_interpreter_decides)
     say("ip filter jit off");
     expect_in(code(" cost | json"), "{\"arriving\":{\"kind\":\"interpreter\",\"why\":\"filters are "
                                     "read one by one, as was told: jit off\"}}");
+    /* Of one moment alone: there were too many for the compiler, say. */
+    say("ip filter jit on");
+    say("ip filter 20 drop out eth1");
+    struct filter *filter = (struct filter *)lab.router->filters[FAMILY_IPV4];
+    jit_filter_destroy(filter->compiled[FILTER_LEAVING]);
+    filter->compiled[FILTER_LEAVING] = NULL;
+    expect_in(code(" | json"),
+              "}]},\"leaving\":{\"kind\":\"interpreter\",\"why\":\"filters are read "
+              "one by one: they are too many, or too different, for the compiler\"}}");
     stop();
 }
 
