@@ -147,6 +147,26 @@ enum command_result command_failed(struct command_call *call, const char *id,
     return COMMAND_FAILED;
 }
 
+/* What a commit is refused for begins with the statement, up to the word that is wrong: "ip filter
+ * 10 in eth9: there is no such interface". Where that word was typed, it is shown. */
+static void place_problem(const struct parsed_line *line, struct problem *problem)
+{
+    const char *end = strstr(problem->text, ": "), *start = end;
+
+    if (problem->column >= 0 || !end)
+        return;
+    while (start > problem->text && start[-1] != ' ')
+        start--;
+    for (unsigned i = line->argument_count; i-- > 0;) {
+        const struct argument *argument = &line->arguments[i];
+        if (strlen(argument->text) == (size_t)(end - start) &&
+            memcmp(argument->text, start, (size_t)(end - start)) == 0) {
+            problem->column = (int)argument->column;
+            return;
+        }
+    }
+}
+
 /* A statement: into the candidate, or at once into the running configuration. */
 static enum error run_statement(struct session *session, struct commit_report *report,
                                 struct problem *problem)
@@ -158,8 +178,12 @@ static enum error run_statement(struct session *session, struct commit_report *r
     enum error error = config_with_line(&shell->commands, base, &session->line, &next, problem);
     if (error)
         return error;
-    if (!session->candidate)
-        return shell_commit(shell, next, report, problem);
+    if (!session->candidate) {
+        error = shell_commit(shell, next, report, problem);
+        if (error)
+            place_problem(&session->line, problem);
+        return error;
+    }
     config_destroy(session->candidate);
     session->candidate = next;
     session->dirty = !config_equal(next, session_running_config(session));

@@ -164,6 +164,9 @@ TEST(session_tells_why_a_commit_was_refused)
     struct shell_fixture *fixture = fixture_create();
     memcpy(fixture->refuse, "eth9 is not there", 18);
     EXPECT_TEXT(fixture_ask(fixture, "interface eth9 down"), "error: eth9 is not there\n");
+    memcpy(fixture->refuse, "arp 10.0.0.1 eth9: no", 22);
+    EXPECT_TEXT(fixture_ask(fixture, "arp 10.0.0.1 02:00:00:00:00:01 eth9"),
+                "                                      ^\nerror: arp 10.0.0.1 eth9: no\n");
     EXPECT_TEXT(fixture_ask(fixture, "show configuration"), "");
     fixture_destroy(fixture);
 }
