@@ -36,9 +36,9 @@ ZYDIS   := $(realpath $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tsuji/zydis/current
 TOOLS   := $(firstword $(CC)) ld objcopy nm $(PYTHON) \
              $(if $(filter check compilers fuzz% format%,$(MAKECMDGOALS)),$(CLANG) $(CLANG_FORMAT))
 ifneq ($(filter-out help clean run test soak,$(or $(MAKECMDGOALS),all)),)
-MISSING := $(shell for tool in $(TOOLS); do command -v $$tool > /dev/null || echo $$tool; done) \
-             $(if $(ZYDIS),,zydis)
-ifneq ($(strip $(MISSING)),)
+MISSING := $(strip $(shell for tool in $(TOOLS); do command -v $$tool > /dev/null || echo $$tool; done) \
+             $(if $(ZYDIS),,zydis))
+ifneq ($(MISSING),)
 $(error Missing: $(MISSING). Run tools/setup)
 endif
 endif
