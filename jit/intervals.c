@@ -146,8 +146,11 @@ enum error intervals_make(const struct span *spans, unsigned count, const struct
         goto out;
     made.answers = made.last + interval_max;
 
-    for (unsigned i = 0; i < count; i++)
+    for (unsigned i = 0; i < count; i++) {
         starts[i] = (struct bound){ .value = spans[i].first, .rule = i };
+        if (i % COUNTS_A_PAUSE == 0)
+            pause_take(pause);
+    }
     sweep_all(&sweep, bounds_sort(starts, starts + places, count, pause), count, pause, &made);
     *intervals = made;
     made.last = NULL;

@@ -93,8 +93,11 @@ static void end_ranks_before(struct key_ranges *ranges, const struct pause *paus
 static struct bound *sort_values(const struct key_ranges *ranges, unsigned count,
                                  struct bound *order, struct bound *room, const struct pause *pause)
 {
-    for (unsigned i = 0; i < count; i++)
+    for (unsigned i = 0; i < count; i++) {
         order[i].rule = i;
+        if (i % STEPS_A_PAUSE == 0)
+            pause_take(pause);
+    }
     for (unsigned word = ranges->words; word-- > 0;) {
         for (unsigned i = 0; i < count; i++) {
             order[i].value = ranges->ends[(size_t)order[i].rule * ranges->words + word];
