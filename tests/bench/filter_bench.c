@@ -1,10 +1,10 @@
 /* Compiled filters beside DPDK's rte_acl and a search by halves, in one process.
  *
- *   filter_bench PASSES prefixes COUNT          a list of random IPv4 prefixes
- *   filter_bench PASSES prefixes6 COUNT TABLE   of IPv6 prefixes from a routing table
- *   filter_bench PASSES rules FILE TRACE N      ClassBench's packets through the first N of its
- * rules filter_bench PASSES set FILE TRACE N COUNT  the same behind a rule that names a set of IPv4
- * prefixes
+ *   filter_bench PASSES prefixes COUNT         a list of random IPv4 prefixes
+ *   filter_bench PASSES prefixes6 COUNT TABLE  of IPv6 prefixes from a routing table
+ *   filter_bench PASSES rules FILE TRACE N     ClassBench's packets through its first N rules
+ *   filter_bench PASSES rules6 FILE TRACE N    the same with IPv6 addresses: a /L is a /16+L
+ *   filter_bench PASSES set FILE TRACE N COUNT behind a rule about a set of IPv4 prefixes
  *
  * Everybody's answers are compared before the race, which is that of fib_race.h. Ours reads fields
  * in columns, as the datapath has them; rte_acl reads keys through pointers, as it wants them. */
@@ -31,13 +31,23 @@
 
 enum { SOURCE, DESTINATION, SOURCE_PORT, DESTINATION_PORT, PROTOCOL, FLAGS, FIELDS };
 
-enum { WORDS6 = 4 };
+/* With IPv6 addresses: four words each, then the others. */
+enum {
+    WORDS6 = 4,
+    DESTINATION6 = WORDS6,
+    SOURCE_PORT6 = 2 * WORDS6,
+    DESTINATION_PORT6,
+    PROTOCOL6,
+    FLAGS6,
+    FIELDS6,
+};
 
 /* As rte_acl reads it: the first byte, then words, in network order. */
 struct key {
     uint8_t protocol;
     uint8_t unused[3];
     uint32_t source6_be[WORDS6];
+    uint32_t destination6_be[WORDS6];
     uint32_t source_be;
     uint32_t destination_be;
     uint16_t source_port_be;
@@ -51,11 +61,11 @@ enum { PACKETS = 1 << 15, BURSTS = PACKETS / BURST, ROUNDS = TRACE_LENGTH / PACK
 
 struct trace {
     unsigned field_count;
-    uint32_t columns[BURSTS * FIELDS][BURST]; /* field_count of each burst */
+    uint32_t columns[BURSTS * FIELDS6][BURST]; /* field_count of each burst */
     struct key keys[PACKETS];
 };
 
-enum kind { RULES, PREFIXES, PREFIXES6 };
+enum kind { RULES, RULES6, PREFIXES, PREFIXES6 };
 
 struct bench {
     struct race race;
@@ -78,6 +88,10 @@ static const struct jit_plan prefix_plan = { .field_count = 1 };
 static const struct jit_plan prefix6_plan = { .field_count = WORDS6, .joined = 0xe };
 static const struct jit_plan rule_plan = { .field_count = FIELDS,
                                            .bits = 1 << FLAGS | 1 << PROTOCOL };
+
+static const struct jit_plan rule6_plan = { .field_count = FIELDS6,
+                                            .joined = 0xee,
+                                            .bits = 1 << FLAGS6 | 1 << PROTOCOL6 };
 
 static struct jit_rule any_rule(uint32_t answer)
 {
@@ -154,7 +168,7 @@ static struct trace *add_trace(struct bench *bench, const char *name)
     struct trace *trace = need(calloc(1, sizeof(*trace)));
 
     trace->field_count = bench->plan.field_count;
-    CHECK(trace->field_count <= FIELDS);
+    CHECK(trace->field_count <= FIELDS6);
     bench->traces[bench->race.trace_count] = trace;
     race_add_trace(&bench->race, name, trace);
     return trace;
@@ -340,6 +354,86 @@ static void read_trace(struct bench *bench, const char *path)
             f[field] = burst_of(trace, (i - count) / BURST)[field][(i - count) % BURST];
         set_packet(trace, i, f);
     }
+}
+
+/* ---- The same with IPv6 addresses ------------------------------------------------------------ */
+
+/* Where the fields of IPv4's rules are in those of IPv6. */
+static const unsigned field6_of[] = { [SOURCE_PORT] = SOURCE_PORT6,
+                                      [DESTINATION_PORT] = DESTINATION_PORT6,
+                                      [PROTOCOL] = PROTOCOL6,
+                                      [FLAGS] = FLAGS6 };
+
+/* 16 bits that all have, then an IPv4 address, then anything. */
+static void widen_address(uint32_t address, uint32_t rest, uint32_t words[WORDS6])
+{
+    words[0] = 0x20010000 | address >> 16;
+    words[1] = address << 16 | rest >> 16;
+    words[2] = words[3] = rest;
+}
+
+static void widen_range(const struct jit_range *range, struct jit_range wide[WORDS6])
+{
+    const bool is_any = range->first == 0 && range->last == UINT32_MAX;
+    uint32_t first[WORDS6], last[WORDS6];
+
+    widen_address(range->first, 0, first);
+    widen_address(range->last, UINT32_MAX, last);
+    for (unsigned word = 0; word < WORDS6; word++)
+        wide[word] = is_any ? JIT_ANY : (struct jit_range){ first[word], last[word] };
+}
+
+static void widen_rules(struct bench *bench)
+{
+    for (unsigned i = 0; i < bench->rule_count; i++) {
+        const struct jit_rule narrow = bench->rules[i];
+        struct jit_rule *wide = &bench->rules[i];
+        widen_range(&narrow.fields[SOURCE], &wide->fields[0]);
+        widen_range(&narrow.fields[DESTINATION], &wide->fields[DESTINATION6]);
+        for (unsigned field = SOURCE_PORT; field < FIELDS; field++)
+            wide->fields[field6_of[field]] = narrow.fields[field];
+    }
+}
+
+static void widen_packet(struct trace *trace, unsigned i, const uint32_t fields[FIELDS])
+{
+    uint32_t(*wide)[BURST] = &trace->columns[i / BURST * FIELDS6];
+    struct key *key = &trace->keys[i];
+    uint32_t source[WORDS6], destination[WORDS6];
+
+    widen_address(fields[SOURCE], i, source);
+    widen_address(fields[DESTINATION], i, destination);
+    for (unsigned word = 0; word < WORDS6; word++) {
+        wide[word][i % BURST] = source[word];
+        wide[DESTINATION6 + word][i % BURST] = destination[word];
+        key->source6_be[word] = rte_cpu_to_be_32(source[word]);
+        key->destination6_be[word] = rte_cpu_to_be_32(destination[word]);
+    }
+    for (unsigned field = SOURCE_PORT; field < FIELDS; field++)
+        wide[field6_of[field]][i % BURST] = fields[field];
+}
+
+static void widen_trace(struct trace *trace)
+{
+    struct trace *narrow = need(malloc(sizeof(*narrow)));
+    uint32_t fields[FIELDS];
+
+    memcpy(narrow, trace, sizeof(*narrow));
+    trace->field_count = FIELDS6;
+    for (unsigned i = 0; i < PACKETS; i++) {
+        for (unsigned field = 0; field < FIELDS; field++)
+            fields[field] = burst_of(narrow, i / BURST)[field][i % BURST];
+        widen_packet(trace, i, fields);
+    }
+    free(narrow);
+}
+
+static void widen(struct bench *bench)
+{
+    bench->kind = RULES6;
+    bench->plan = rule6_plan;
+    widen_rules(bench);
+    widen_trace(bench->traces[0]);
 }
 
 /* ---- A set before them ----------------------------------------------------------------------- */
@@ -546,17 +640,47 @@ static const struct rte_acl_field_def defs6[] = {
     { RTE_ACL_FIELD_TYPE_MASK, 4, 2, 2, offsetof(struct key, source6_be[1]) },
     { RTE_ACL_FIELD_TYPE_MASK, 4, 3, 3, offsetof(struct key, source6_be[2]) },
     { RTE_ACL_FIELD_TYPE_MASK, 4, 4, 4, offsetof(struct key, source6_be[3]) },
+    { RTE_ACL_FIELD_TYPE_MASK, 4, 5, 5, offsetof(struct key, destination6_be[0]) },
+    { RTE_ACL_FIELD_TYPE_MASK, 4, 6, 6, offsetof(struct key, destination6_be[1]) },
+    { RTE_ACL_FIELD_TYPE_MASK, 4, 7, 7, offsetof(struct key, destination6_be[2]) },
+    { RTE_ACL_FIELD_TYPE_MASK, 4, 8, 8, offsetof(struct key, destination6_be[3]) },
+    { RTE_ACL_FIELD_TYPE_RANGE, 2, 9, 9, offsetof(struct key, source_port_be) },
+    { RTE_ACL_FIELD_TYPE_RANGE, 2, 10, 9, offsetof(struct key, destination_port_be) },
+    { RTE_ACL_FIELD_TYPE_BITMASK, 4, 11, 10, offsetof(struct key, flags_be) },
 };
 
-static struct acl_rule acl_rule6_of(struct acl_rule rule, const struct jit_range *fields)
+static void set_acl_words(const struct jit_range *words, unsigned count, struct rte_acl_field *to)
 {
-    for (unsigned word = 0; word < WORDS6; word++) {
+    for (unsigned word = 0; word < count; word++) {
         uint32_t length;
-        rule.field[word + 1].value = acl_prefix(&fields[word], &length);
-        rule.field[word + 1].mask_range.u32 = length;
+        to[word].value = acl_prefix(&words[word], &length);
+        to[word].mask_range.u32 = length;
     }
-    return rule;
 }
+
+/* Ports, protocol and flags, which come behind addresses in this order; rte_acl has the protocol
+ * first. */
+static void set_acl_rest(const struct jit_range rest[4], unsigned at, struct acl_rule *rule)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        rule->field[at + i].value.u16 = (uint16_t)rest[i].first;
+        rule->field[at + i].mask_range.u16 = (uint16_t)MIN_OF(rest[i].last, 0xffffu);
+    }
+    rule->field[0].value.u8 = (uint8_t)rest[2].first;
+    rule->field[0].mask_range.u8 = (uint8_t)rest[2].last;
+    rule->field[at + 2].value.u32 = rest[3].first;
+    rule->field[at + 2].mask_range.u32 = rest[3].last;
+}
+
+/* What rte_acl is told of: of a list of prefixes of nothing but what it must have, a byte, and the
+ * prefix. */
+static const struct {
+    const struct rte_acl_field_def *defs;
+    unsigned count, address_words;
+} told[] = { [RULES] = { defs, ARRAY_COUNT(defs), 2 },
+             [RULES6] = { defs6, ARRAY_COUNT(defs6), 2 * WORDS6 },
+             [PREFIXES] = { defs, 2, 1 },
+             [PREFIXES6] = { defs6, 1 + WORDS6, WORDS6 } };
 
 static struct acl_rule acl_rule_of(const struct bench *bench, const struct jit_rule *ours,
                                    unsigned i)
@@ -568,22 +692,10 @@ static struct acl_rule acl_rule_of(const struct bench *bench, const struct jit_r
                   .userdata = ours->answer + 1 },
     };
 
-    if (bench->kind == PREFIXES6)
-        return acl_rule6_of(rule, fields);
-
-    rule.field[0].value.u8 = (uint8_t)fields[PROTOCOL].first;
-    rule.field[0].mask_range.u8 = (uint8_t)fields[PROTOCOL].last;
-    uint32_t length;
-    rule.field[1].value = acl_prefix(&fields[SOURCE], &length);
-    rule.field[1].mask_range.u32 = length;
-    rule.field[2].value = acl_prefix(&fields[DESTINATION], &length);
-    rule.field[2].mask_range.u32 = length;
-    rule.field[3].value.u16 = (uint16_t)fields[SOURCE_PORT].first;
-    rule.field[3].mask_range.u16 = (uint16_t)MIN_OF(fields[SOURCE_PORT].last, 0xffffu);
-    rule.field[4].value.u16 = (uint16_t)fields[DESTINATION_PORT].first;
-    rule.field[4].mask_range.u16 = (uint16_t)MIN_OF(fields[DESTINATION_PORT].last, 0xffffu);
-    rule.field[5].value.u32 = fields[FLAGS].first;
-    rule.field[5].mask_range.u32 = fields[FLAGS].last;
+    const unsigned words = told[bench->kind].address_words;
+    set_acl_words(fields, words, &rule.field[1]);
+    if (bench->kind == RULES || bench->kind == RULES6)
+        set_acl_rest(&fields[words], words + 1, &rule);
     return rule;
 }
 
@@ -630,11 +742,7 @@ static void add_acl(struct bench *bench)
     } modes[] = { { "rte_acl, AVX2", RTE_ACL_CLASSIFY_AVX2 },
                   { "rte_acl, AVX-512, 16", RTE_ACL_CLASSIFY_AVX512X16 },
                   { "rte_acl, AVX-512, 32", RTE_ACL_CLASSIFY_AVX512X32 } };
-    /* Of a list of prefixes it is told of nothing but what it must have: a byte and the prefix. */
-    const struct rte_acl_field_def *told = bench->kind == PREFIXES6 ? defs6 : defs;
-    const unsigned fields = bench->kind == PREFIXES    ? 2
-                            : bench->kind == PREFIXES6 ? ARRAY_COUNT(defs6)
-                                                       : ARRAY_COUNT(defs);
+    const unsigned fields = told[bench->kind].count;
     struct rte_acl_param parameters = { .name = "acl",
                                         .socket_id = SOCKET_ID_ANY,
                                         .rule_size = RTE_ACL_RULE_SZ(fields),
@@ -642,7 +750,7 @@ static void add_acl(struct bench *bench)
     struct rte_acl_config config = { .num_categories = 1, .num_fields = fields };
     struct rte_acl_ctx *context = rte_acl_create(&parameters);
 
-    memcpy(config.defs, told, fields * sizeof(told[0]));
+    memcpy(config.defs, told[bench->kind].defs, fields * sizeof(config.defs[0]));
     if (context == NULL)
         refuse("rte_acl cannot be made");
     add_acl_rules(bench, context);
@@ -712,15 +820,18 @@ int main(int argc, char **argv)
     } else if (strcmp(what, "prefixes6") == 0 && argc > 4) {
         unsigned count = (unsigned)strtoul(argv[3], NULL, 10);
         make_prefix6_traces(&bench, choose_prefixes6(&bench, count, argv[4]));
-    } else if ((strcmp(what, "rules") == 0 && argc > 5) || (strcmp(what, "set") == 0 && argc > 6)) {
+    } else if (((strcmp(what, "rules") == 0 || strcmp(what, "rules6") == 0) && argc > 5) ||
+               (strcmp(what, "set") == 0 && argc > 6)) {
         read_rules(&bench, argv[3], (unsigned)strtoul(argv[5], NULL, 10));
         read_trace(&bench, argv[4]);
+        if (strcmp(what, "rules6") == 0)
+            widen(&bench);
         if (strcmp(what, "set") == 0)
             add_set(&bench, (unsigned)strtoul(argv[6], NULL, 10));
     } else {
-        refuse(
-            "usage: filter_bench PASSES prefixes COUNT | prefixes6 COUNT TABLE | rules FILE TRACE "
-            "N | set FILE TRACE N COUNT");
+        refuse("usage: filter_bench PASSES prefixes COUNT | prefixes6 COUNT TABLE | rules[6] FILE "
+               "TRACE "
+               "N | set FILE TRACE N COUNT");
     }
     printf("%u rules, %u packets a pass\n  %-28s %9s %9s\n", bench.rule_count, TRACE_LENGTH, "",
            "build ms", "MiB");

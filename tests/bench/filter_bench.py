@@ -36,10 +36,10 @@ def unpack(source, target):
     return target
 
 
-def run_rules(passes, folder, name, count, *set_size):
+def run_rules(passes, folder, what, name, count, *set_size):
     files = [unpack(DATA / "classbench" / f"{name}.{kind}.gz", folder / kind) for kind in ("rules", "trace")]
-    print(f"{name}, its first {count}{', behind a set of ' + str(set_size[0]) if set_size else ''}:", flush=True)
-    return run(passes, "set" if set_size else "rules", *files, count, *set_size)
+    print(what, f"{name}, its first {count}", *set_size, flush=True)
+    return run(passes, what, *files, count, *set_size)
 
 
 def main():
@@ -62,8 +62,8 @@ def main():
             folder = Path(name)
             table6 = unpack(TABLE6, folder / "table6")
             results += [run(options.passes, "prefixes6", count, table6) for count in PREFIXES]
-            results += [run_rules(options.passes, folder, *rules) for rules in RULES]
-            results += [run_rules(options.passes, folder, *rules) for rules in SETS]
+            results += [run_rules(options.passes, folder, what, *rules) for what in ("rules", "rules6") for rules in RULES]
+            results += [run_rules(options.passes, folder, "set", *rules) for rules in SETS]
         return max(results)
     finally:
         pages.end()
