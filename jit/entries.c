@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "jit/filter_code.h"
+#include "jit/key_entries.h"
 #include "jit/search_tree.h"
 #include "jit/show.h"
 
@@ -149,12 +150,14 @@ enum jit_found jit_entry_next(const struct jit_description *filter, struct jit_e
 
     if (table == NULL)
         return JIT_NO_MORE;
-    if (search_table(filter, table, search, entry))
+    if (table->kind == JIT_TABLE_PAIRS ? key_entries_search(filter, table, search, entry)
+                                       : search_table(filter, table, search, entry))
         return JIT_FOUND;
     if (search->next == table->count) {
         search->table++;
         search->next = 0;
         search->has_bits = false;
+        memset(search->first_words, 0, sizeof(search->first_words));
     }
     return JIT_NOT_YET;
 }

@@ -285,6 +285,12 @@ void key_search_emit(const struct key_search *search, struct emit *emit)
         return;
     }
     mark(search, JIT_STEP_BEGIN, 0, emit);
+    emit_table(emit, (struct jit_table){ .kind = JIT_TABLE_PAIRS,
+                                         .field = (uint16_t)search->field,
+                                         .at = search->pair_tree.level_words[0],
+                                         .count = search->pair_tree.interval_count,
+                                         .nodes = search->groups.node_words,
+                                         .next = search->groups.next_words });
     emit_alu64_value(emit, ALU_SUB, RSP, STACK_BYTES);
     emit_pairs(search, 0, emit);
     for (unsigned level = 0; level < search->pair_tree.level_count; level++)

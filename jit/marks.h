@@ -4,7 +4,7 @@
  *   emit_mark(emit, (struct jit_mark){ .step = JIT_STEP_LEVEL, .field = field, .number = level });
  *   emit_table(emit, (struct jit_table){ .kind = JIT_TABLE_INTERVALS, ... });
  *
- * and it is kept with the filter: 12 bytes for each mark, 28 for each table. */
+ * and it is kept with the filter: 12 bytes for each mark, 36 for each table. */
 #pragma once
 
 #include "kernel/base/types.h"
@@ -47,6 +47,8 @@ enum jit_table_kind {
                           * each leads to is the answer; or where a row is, in bytes, if rows
                           * follow in the list */
     JIT_TABLE_VALUES, /* of the bits of a field under a mask: for each where a row is, in bytes */
+    JIT_TABLE_PAIRS,  /* of the values of a key of two words and more, as pair_tree_plan() has them:
+                       * what each leads to is the answer; or, as pair_groups.h has it, a node */
     JIT_TABLE_ROWS,   /* count answers, and JIT_NONE; a row has bit i set where answer i is left
                        * in question, and `words` of 32 bits */
 };
@@ -59,7 +61,9 @@ struct jit_table {
     uint16_t field;
     uint32_t words;   /* of ROWS: of each */
     uint32_t answers; /* of ROWS: where they are */
-    uint32_t mark;    /* the number of the one that looks there first; emit_table() fills it in */
+    uint32_t nodes;   /* of PAIRS: where those of groups are, and what comes next of each */
+    uint32_t next;
+    uint32_t mark; /* the number of the one that looks there first; emit_table() fills it in */
 };
 
 /* Those of a filter: marks in the order of the code, the first at its first byte; tables in the

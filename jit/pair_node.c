@@ -35,6 +35,15 @@ void pair_node_set(enum jit_vectors vectors, uint32_t node[PAIR_NODE_WORDS], uns
     node[vectors == JIT_SSE2 ? PAIR_NODE_BOUNDS + i : 2 * i] = lower;
 }
 
+uint64_t pair_node_bound(enum jit_vectors vectors, const uint32_t node[PAIR_NODE_WORDS], unsigned i)
+{
+    const uint32_t upper = node[vectors == JIT_SSE2 ? i : 2 * i + 1] ^ upper_change(vectors);
+    const uint32_t lower =
+        node[vectors == JIT_SSE2 ? PAIR_NODE_BOUNDS + i : 2 * i] ^ lower_change(vectors);
+
+    return (uint64_t)upper << 32 | lower;
+}
+
 /* ---- Values ---------------------------------------------------------------------------------- */
 
 static struct memory_operand behind(struct memory_operand from, unsigned bytes)

@@ -15,6 +15,9 @@ enum {
 void pair_node_set(enum jit_vectors vectors, uint32_t node[PAIR_NODE_WORDS], unsigned i,
                    uint64_t bound);
 
+uint64_t pair_node_bound(enum jit_vectors vectors, const uint32_t node[PAIR_NODE_WORDS],
+                         unsigned i);
+
 /* Values as nodes are compared with, 64 bits each, made of the words of PAIR_VALUES packets that
  * follow each other. Vector registers 0 to 3 are used, and the last one between the two. */
 enum { PAIR_VALUES = 4 };

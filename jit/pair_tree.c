@@ -67,6 +67,20 @@ void pair_tree_fill(const struct pair_tree *tree, const struct pair_intervals *i
     }
 }
 
+/* As in search_tree_last(). */
+uint64_t pair_tree_last(const struct pair_tree *tree, const uint32_t *table, uint32_t i)
+{
+    if (i + 1 >= tree->interval_count)
+        return UINT64_MAX;
+    for (unsigned level = tree->level_count; level-- > 0; i /= PAIR_NODE_CHILDREN) {
+        const uint32_t *node =
+            table + tree->level_words[level] + i / PAIR_NODE_CHILDREN * PAIR_NODE_WORDS;
+        if (i % PAIR_NODE_CHILDREN < PAIR_NODE_BOUNDS)
+            return pair_node_bound(tree->vectors, node, i % PAIR_NODE_CHILDREN);
+    }
+    return UINT64_MAX;
+}
+
 /* ---- The code -------------------------------------------------------------------------------- */
 
 void pair_tree_emit_level(const struct pair_tree *tree, unsigned level, struct memory_operand value,

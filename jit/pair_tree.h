@@ -31,6 +31,9 @@ struct pair_tree pair_tree_plan(enum jit_vectors vectors, unsigned interval_coun
 void pair_tree_fill(const struct pair_tree *tree, const struct pair_intervals *intervals,
                     const struct pause *pause, uint32_t *table);
 
+/* The bound of interval i, its last value, as that part of the table has it. */
+uint64_t pair_tree_last(const struct pair_tree *tree, const uint32_t *table, uint32_t i);
+
 /* One level, for packet FILTER_PACKET + ahead: `value` is as pair_node.h wants it, `state` of
  * 32 bits, left by the level before. In R8 is the next state, or behind the last level the answer.
  * RAX and vector registers 0 to 4 are used. */

@@ -71,6 +71,8 @@ struct jit_entry {
     /* INTERVALS: from value to value. VALUES: the same value of the bits under the mask twice, or
      * 0 and the mask: all of them. ROWS: the same number of a bit twice. */
     uint32_t first, last;
+    /* Of PAIRS, likewise: all words of the key, and behind them zeros and ones. */
+    uint32_t first_words[JIT_KEY_WORDS_MAX], last_words[JIT_KEY_WORDS_MAX];
 };
 
 /* How far one has come; begin with { .answer = ... }. */
@@ -80,7 +82,10 @@ struct jit_entry_search {
     uint32_t next;  /* its entry that comes next */
     bool is_open;   /* the entry before that led to the answer, and so on back to first */
     uint32_t first; /* value */
-    bool has_bits;  /* of the rows that this table leads to */
+    /* Of PAIRS: within the next interval; where the open one begins, and the one before ends. */
+    uint32_t within;
+    uint32_t first_words[JIT_KEY_WORDS_MAX], last_words[JIT_KEY_WORDS_MAX];
+    bool has_bits; /* of the rows that this table leads to */
     uint32_t bits[JIT_ENTRY_WORDS_MAX];
 };
 

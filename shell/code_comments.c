@@ -37,6 +37,17 @@ static bool is_address(unsigned field)
     return field < FILTER_PROTOCOL;
 }
 
+/* The field begins a key, all words of which are looked up together. */
+static bool is_searched_whole(const struct code_subject *subject, unsigned field)
+{
+    const struct jit_marks *marks = &subject->code.marks;
+
+    for (unsigned i = 0; i < marks->table_count; i++)
+        if (marks->tables[i].kind == JIT_TABLE_PAIRS && marks->tables[i].field == field)
+            return true;
+    return false;
+}
+
 void print_field(struct text *out, const struct code_subject *subject, unsigned field)
 {
     static const char *const names[] = {
@@ -59,7 +70,8 @@ void print_field(struct text *out, const struct code_subject *subject, unsigned 
     text_print(out, "%s address", it.field < FILTER_DESTINATION ? "source" : "destination");
     if (it.kind == JIT_FIELD_MEMBERS)
         text_print(out, ", in sets");
-    else if (it.kind == JIT_FIELD_ITSELF && subject->filter->family == FAMILY_IPV6)
+    else if (it.kind == JIT_FIELD_ITSELF && subject->filter->family == FAMILY_IPV6 &&
+             !is_searched_whole(subject, field))
         text_print(out, ", bits %u-%u", word * 32, word * 32 + 31);
 }
 
@@ -193,7 +205,11 @@ void print_entry(struct text *out, const struct code_subject *subject,
 {
     const struct jit_table *table = entry->table;
 
-    if (table->kind == JIT_TABLE_ROWS) {
+    if (table->kind == JIT_TABLE_PAIRS) {
+        print_words(out, entry->first_words);
+        text_print(out, " - ");
+        print_words(out, entry->last_words);
+    } else if (table->kind == JIT_TABLE_ROWS) {
         text_print(out, "bit %u", entry->first);
     } else if (is_any(entry)) {
         text_print(out, "any");
@@ -243,7 +259,11 @@ void print_mark(struct text *out, const struct code_subject *subject, unsigned m
 
     switch ((enum jit_step)it->step) {
     case JIT_STEP_BEGIN:
-        text_print(out, "from the first packet on");
+        if (is_searched_whole(subject, it->field))
+            text_print(out, "words %u and %u of the address, as one number", it->number * 2 + 1,
+                       it->number * 2 + 2);
+        else
+            text_print(out, "from the first packet on");
         break;
     case JIT_STEP_FIELDS:
         text_print(out, "what the packets are");

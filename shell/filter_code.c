@@ -252,6 +252,17 @@ static void tell_head(struct code_show *show, struct record *record)
         begin_table(show, record);
 }
 
+/* That mark is of the same search as the first one: of a longer key it begins with the words. */
+static bool is_lookup(const struct jit_description *code, unsigned mark,
+                      const struct jit_mark *first)
+{
+    const struct jit_mark *it = &code->marks.marks[mark];
+
+    return mark < code->marks.mark_count && it->field == first->field &&
+           (it->step == first->step ||
+            (first->step == JIT_STEP_BEGIN && it->step == JIT_STEP_LEVEL));
+}
+
 /* Marks that look at a table follow each other. */
 static uint32_t lookup_end(const struct jit_description *code, const struct jit_table *table)
 {
@@ -262,9 +273,7 @@ static uint32_t lookup_end(const struct jit_description *code, const struct jit_
         while (mark + 1 < code->marks.mark_count && code->marks.marks[mark].step != JIT_STEP_TURN)
             mark++;
     } else {
-        while (mark + 1 < code->marks.mark_count &&
-               code->marks.marks[mark + 1].step == first->step &&
-               code->marks.marks[mark + 1].field == first->field)
+        while (is_lookup(code, mark + 1, first))
             mark++;
     }
     return jit_mark_end(code, mark);

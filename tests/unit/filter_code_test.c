@@ -261,6 +261,24 @@ TEST(filter6_code_tells_ranks_as_addresses_and_members_as_sets)
     stop();
 }
 
+TEST(filter6_code_of_addresses_tells_the_intervals_of_a_rule)
+{
+    start();
+    ask_in("ipv6 filter 10 drop src 2001:db8:1:2::/64", 500, 200);
+    ask_in("ipv6 filter 20 pass src 2001:db8::/32", 500, 200);
+    ask_in("ipv6 filter 30 drop src 2001:db9::1/128", 500, 200);
+    const char *answer = ask_in("show ipv6 filter code 20 | json", 5000, 0);
+    expect_in(answer, "{\"looked_up\":\"source address\",\"values\":\"2001:db8:: - "
+                      "2001:db8:1:1:ffff:ffff:ffff:ffff\",\"code\":\"0x0000-0x");
+    expect_in(answer, "{\"looked_up\":\"source address\",\"values\":\"2001:db8:1:3:: - "
+                      "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff\",");
+    answer = ask_in("show ipv6 filter code 30 | json", 5000, 0);
+    expect_in(answer, "\"values\":\"2001:db9::1 - 2001:db9::1\"");
+    expect_in(ask_in("show ipv6 filter code", 5000, 0),
+              "words 3 and 4 of the address, as one number\n");
+    stop();
+}
+
 /* A commit by somebody else comes between two slices. */
 static void change_filters(void)
 {

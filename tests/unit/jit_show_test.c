@@ -284,6 +284,97 @@ TEST(jit_show_finds_what_is_longer_than_a_call_as_one)
     jit_filter_destroy(filter);
 }
 
+/* ---- Keys of several words ------------------------------------------------------------------- */
+
+enum { KEY_WORDS = 4 };
+
+/* Words of few values, so that ranges end within pairs, and many within the same one. */
+static void draw_key(uint32_t words[KEY_WORDS])
+{
+    static const uint32_t values[] = { 0, 1, 7, 0x80000000, 0xfffffffe, UINT32_MAX };
+
+    for (unsigned i = 0; i < KEY_WORDS; i++)
+        words[i] = values[below(ARRAY_COUNT(values))] + below(i < 2 ? 2 : 40);
+}
+
+/* Another answer for each rule, from one value to another. */
+static void draw_key_rule(struct jit_rule *rule, uint32_t answer)
+{
+    uint32_t a[KEY_WORDS], b[KEY_WORDS];
+    unsigned same = below(KEY_WORDS), word = 0;
+
+    draw_key(a);
+    draw_key(b);
+    memcpy(b, a, same * sizeof(*a));
+    while (word < KEY_WORDS - 1 && a[word] == b[word])
+        word++;
+    *rule = (struct jit_rule){ .answer = answer };
+    for (unsigned i = 0; i < KEY_WORDS; i++)
+        rule->fields[i] = a[word] <= b[word] ? (struct jit_range){ a[i], b[i] }
+                                             : (struct jit_range){ b[i], a[i] };
+}
+
+/* What the filter answers for a key that is `step` beside that one. */
+static uint32_t answer_beside(const struct jit_filter *filter, const uint32_t *words, int step)
+{
+    static uint32_t fields[KEY_WORDS][BATCH_MAX];
+    uint32_t answers[BATCH_MAX];
+    bool carries = step != 0;
+
+    for (unsigned i = KEY_WORDS; i-- > 0;) {
+        fields[i][0] = words[i] + (carries ? (uint32_t)step : 0);
+        carries = carries && fields[i][0] == (step > 0 ? 0 : UINT32_MAX);
+    }
+    if (carries) /* there is none */
+        return UINT32_MAX - 1;
+    jit_filter_run(filter, (const uint32_t(*)[BATCH_MAX])fields, 1, answers);
+    return answers[0];
+}
+
+static void expect_key_interval(const struct jit_filter *filter, const struct jit_entry *entry,
+                                uint32_t answer)
+{
+    EXPECT_EQUAL(entry->table->kind, JIT_TABLE_PAIRS);
+    EXPECT_EQUAL(answer_beside(filter, entry->first_words, 0), answer);
+    EXPECT_EQUAL(answer_beside(filter, entry->last_words, 0), answer);
+    EXPECT(answer_beside(filter, entry->first_words, -1) != answer);
+    EXPECT(answer_beside(filter, entry->last_words, 1) != answer);
+}
+
+TEST(jit_show_finds_the_intervals_of_longer_keys)
+{
+    static struct jit_rule rules[400];
+
+    for (unsigned round = 0; round < 30; round++) {
+        const struct jit_plan plan = { .field_count = KEY_WORDS,
+                                       .joined = 0xe,
+                                       .vectors = round % (jit_vectors_best() + 1) };
+        const unsigned count = round < 10 ? 3 : ARRAY_COUNT(rules);
+        struct jit_filter *filter = NULL;
+        struct jit_description description;
+        for (unsigned i = 0; i < count; i++)
+            draw_key_rule(&rules[i], i);
+        rules[0].fields[0] = rules[0].fields[1] = (struct jit_range){ 3, 3 };
+        rules[0].fields[2] = rules[0].fields[3] = (struct jit_range){ 5, 9 };
+        EXPECT_EQUAL(jit_filter_compile(&plan, rules, count, &filter), OK);
+        jit_filter_describe(filter, &description);
+        for (unsigned i = 0; i < count; i++) {
+            struct jit_entry_search search = { .answer = i };
+            struct jit_entry entry;
+            enum jit_found found;
+            unsigned entries = 0;
+            while ((found = jit_entry_next(&description, &search, &entry)) != JIT_NO_MORE) {
+                if (found == JIT_NOT_YET)
+                    continue;
+                expect_key_interval(filter, &entry, i);
+                entries++;
+            }
+            EXPECT_EQUAL(entries == 0, jit_filter_is_shadowed(filter, i));
+        }
+        jit_filter_destroy(filter);
+    }
+}
+
 /* ---- Copies that end early ------------------------------------------------------------------- */
 
 /* Each copy runs and ends; the one that ends behind the last mark decides as the filter does. */
