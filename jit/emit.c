@@ -522,6 +522,7 @@ enum {
     LOAD_VECTOR = 0xf30f6f,
     STORE_VECTOR = 0xf30f7f,
     TO_VECTOR = 0x660f6e,
+    FROM_VECTOR = 0x660f7e,
     SIGNS = 0x0f50,
     BROADCAST = 0x660f3858,
     BROADCAST_64 = 0x660f3859,
@@ -609,6 +610,11 @@ void emit_avx_vmovd(struct emit *emit, unsigned to, enum gpr from)
     vex(emit, VECTOR_128, TO_VECTOR, to, 0, in_register(from));
 }
 
+void emit_avx_vmovd_store(struct emit *emit, enum gpr to, unsigned from)
+{
+    vex(emit, VECTOR_128, FROM_VECTOR, from, 0, in_register(to));
+}
+
 void emit_avx_vpbroadcastd(struct emit *emit, enum vector_width width, unsigned to, unsigned from)
 {
     vex(emit, width, BROADCAST, to, 0, in_register(from));
@@ -691,6 +697,12 @@ void emit_evex_vpbroadcastd_merge(struct emit *emit, enum vector_width width, un
                                   unsigned mask, struct memory_operand from)
 {
     evex(emit, width, BROADCAST, mask, to, 0, in_memory(from));
+}
+
+void emit_evex_vpcompressd(struct emit *emit, enum vector_width width, unsigned to, unsigned mask,
+                           unsigned from)
+{
+    evex(emit, width, 0x660f388b, mask, from, 0, in_register(to));
 }
 
 static void compare(struct emit *emit, enum vector_width width, enum comparison comparison,

@@ -224,6 +224,7 @@ void emit_avx_vmovdqu_load(struct emit *emit, enum vector_width width, unsigned 
 void emit_avx_vmovdqu_store(struct emit *emit, enum vector_width width, struct memory_operand to,
                             unsigned from);
 void emit_avx_vmovd(struct emit *emit, unsigned to, enum gpr from);
+void emit_avx_vmovd_store(struct emit *emit, enum gpr to, unsigned from);
 void emit_avx_vpbroadcastd(struct emit *emit, enum vector_width width, unsigned to, unsigned from);
 void emit_avx_vpbroadcastd_load(struct emit *emit, enum vector_width width, unsigned to,
                                 struct memory_operand from);
@@ -261,6 +262,9 @@ void emit_evex_vpbroadcastq_load(struct emit *emit, enum vector_width width, uns
 /* Lanes that `mask` leaves out stay. */
 void emit_evex_vpbroadcastd_merge(struct emit *emit, enum vector_width width, unsigned to,
                                   unsigned mask, struct memory_operand from);
+/* Those that `mask` names come first; the ones behind them stay. */
+void emit_evex_vpcompressd(struct emit *emit, enum vector_width width, unsigned to, unsigned mask,
+                           unsigned from);
 /* Unsigned; lanes that `mask` leaves out compare false. */
 void emit_evex_vpcmpud(struct emit *emit, enum vector_width width, enum comparison comparison,
                        unsigned to_mask, unsigned mask, unsigned left, unsigned right);

@@ -344,6 +344,8 @@ TEST(emitted_vector_moves_decode)
         EXPECT_DECODED(&bench, "movd xmm%u, %s", to, names32[from]);
         emit_avx_vmovd(begin(&bench), to, from);
         EXPECT_DECODED(&bench, "vmovd xmm%u, %s", to, names32[from]);
+        emit_avx_vmovd_store(begin(&bench), to, from);
+        EXPECT_DECODED(&bench, "vmovd %s, xmm%u", names32[to], from);
         emit_sse_pshufd(begin(&bench), to, from, 0x1b);
         EXPECT_DECODED(&bench, "pshufd xmm%u, xmm%u, 0x1B", to, from);
         emit_sse_movmskps(begin(&bench), to, from);
@@ -359,6 +361,9 @@ TEST(emitted_vector_moves_decode)
         for (unsigned width = VECTOR_128; width <= VECTOR_512; width++) {
             emit_evex_vpbroadcastd(begin(&bench), width, to * 2 + 1, from);
             EXPECT_DECODED(&bench, "vpbroadcastd %s, %s", vector(width, to * 2 + 1), names32[from]);
+            emit_evex_vpcompressd(begin(&bench), width, to * 2 + 1, 3, from * 2);
+            EXPECT_DECODED(&bench, "vpcompressd %s {k3}, %s", vector(width, to * 2 + 1),
+                           vector(width, from * 2));
         }
         unsigned mask = to % 8, other = from % 8, third = (to + from) % 8;
         emit_kmovw(begin(&bench), to, other);
