@@ -7,8 +7,9 @@
 #include "jit/keys.h"
 #include "jit/linear_code.h"
 #include "jit/marks.h"
-#include "jit/rows_code.h"
+#include "jit/portions.h"
 #include "jit/rule_list.h"
+#include "jit/shadow.h"
 #include "kernel/base/vector.h"
 #include "kernel/platform.h"
 
@@ -25,11 +26,6 @@ struct jit_filter {
 enum jit_vectors jit_vectors_best(void)
 {
     return vector_has_avx512() ? JIT_AVX512 : vector_has_avx2() ? JIT_AVX2 : JIT_SSE2;
-}
-
-static void set_shadowed(struct jit_filter *filter, unsigned rule)
-{
-    filter->shadowed[rule / 64] |= (uint64_t)1 << (rule % 64);
 }
 
 /* ---- Code and tables ------------------------------------------------------------------------- */
@@ -54,6 +50,8 @@ static struct emit measure(struct jit_filter *filter)
 
 static enum error take_code(struct jit_filter *filter, const struct emit *measured)
 {
+    if (measured->used > JIT_CODE_BYTES_MAX)
+        return fail(ERROR_FULL);
     filter->description.code_bytes = (unsigned)measured->used;
     filter->code = code_alloc(measured->used);
     if (filter->code == NULL)
@@ -131,93 +129,66 @@ static enum error build_linear(struct jit_filter *filter, const struct jit_plan 
     return seal(filter, &emit);
 }
 
-/* What rows are made of and from, until they are a table. */
-struct rows_parts {
-    struct bit_rows rows;
-    struct field_rows fields[JIT_FIELD_MAX];
-    unsigned field_count;
-};
-
-static enum error make_rows(const struct jit_plan *plan, const struct rule_list *list,
-                            uint32_t used, unsigned room, struct rows_parts *parts)
+static enum error build_rows(struct jit_filter *filter, const struct rows_code *code)
 {
-    enum error error = bit_rows_create(&parts->rows, plan->vectors, list, room);
-
-    for (; used != 0 && error == OK; used &= used - 1) {
-        error = field_rows_make(plan, list, (unsigned)__builtin_ctz(used), &parts->rows,
-                                &parts->fields[parts->field_count]);
-        if (error == OK)
-            parts->field_count++;
-    }
-    return error;
-}
-
-static enum error build_rows(struct jit_filter *filter, const struct jit_plan *plan,
-                             const struct rule_list *list, struct rows_parts *parts)
-{
-    const struct rows_code code =
-        rows_code_plan(plan->vectors, list, &parts->rows, parts->fields, parts->field_count);
     struct emit measured = measure(filter);
 
-    rows_code_emit(&code, &measured);
-    enum error error = take_table(filter, code.end_words);
-    if (error == OK)
-        error = take_code(filter, &measured);
+    rows_code_emit(code, &measured);
+    enum error error = take_code(filter, &measured);
     if (error != OK)
         return error;
 
     struct emit emit = write(filter);
-    rows_code_fill(&code, list, &parts->rows, parts->fields, plan->pause, filter->table);
-    rows_code_emit(&code, &emit);
+    rows_code_emit(code, &emit);
     return seal(filter, &emit);
 }
 
 static enum error compile_rows(struct jit_filter *filter, const struct jit_plan *plan,
-                               const struct rule_list *list, uint32_t used, unsigned room)
+                               const struct rule_list *list, struct pace *pace)
 {
-    struct rows_parts parts = { .field_count = 0 };
-    enum error error = make_rows(plan, list, used, room, &parts);
+    struct table table;
+    struct rows_code code = { .portion_count = 0 };
+    enum error error = table_create(&table, pace);
 
+    if (error != OK)
+        return error;
+    error = portions_write(plan, list, &table, &code);
     if (error == OK)
-        error = build_rows(filter, plan, list, &parts);
-    while (parts.field_count > 0)
-        field_rows_free(&parts.fields[--parts.field_count]);
-    bit_rows_destroy(&parts.rows);
+        error = table_settle(&table);
+    if (error == OK)
+        error = build_rows(filter, &code);
+    filter->table = table.words;
+    filter->description.table_bytes = table.used * sizeof(uint32_t);
+    filter->description.portions = code.portion_count;
+    for (unsigned i = 0; i < code.portion_count; i++)
+        filter->description.groups += code.portions[i].group_count;
+    portions_free(&code);
     return error;
 }
 
-/* How many rows there may be in all fields that the list uses; 0 where one has too many. */
-static unsigned rows_max(const struct jit_plan *plan, const struct rule_list *list, uint32_t *used)
+static bool bits_fit(const struct jit_plan *plan, const struct rule_list *list)
 {
-    unsigned room = 0;
-
-    *used = 0;
-    for (unsigned i = 0; i < list->count; i++)
-        *used |= rule_uses(plan, &list->rules[i]);
-    for (uint32_t left = *used; left != 0; left &= left - 1) {
-        unsigned count = field_rows_max(plan, list, (unsigned)__builtin_ctz(left));
-        if (count == 0)
-            return 0;
-        room += count;
+    for (unsigned field = 0; field < plan->field_count; field++) {
+        if ((plan->bits >> field & 1) != 0 && !bit_classes_fit(list, field))
+            return false;
     }
-    return room;
+    return true;
 }
 
 /* From so many rules on rows are faster: measured by tests/bench/filter_bench.c. */
 static const unsigned rows_from[] = { [JIT_SSE2] = 16, [JIT_AVX2] = 24, [JIT_AVX512] = 64 };
 
 static enum error compile_list(struct jit_filter *filter, const struct jit_plan *plan,
-                               const struct rule_list *list)
+                               const struct rule_list *list, struct pace *pace)
 {
-    uint32_t used;
-    const unsigned room = rows_max(plan, list, &used);
-
-    filter->description.parts = list->count;
     const bool wants_rows = plan->shape == JIT_BEST_SHAPE ? list->count >= rows_from[plan->vectors]
                                                           : plan->shape == JIT_ROWS;
-    if (room > 0 && wants_rows) {
+
+    filter->description.parts = list->count;
+    if (wants_rows && list->used != 0 && bits_fit(plan, list)) {
         filter->description.shape = "rows";
-        return compile_rows(filter, plan, list, used, room);
+        return list->count <= JIT_GENERAL_MAX ? compile_rows(filter, plan, list, pace)
+                                              : fail(ERROR_FULL);
     }
     if (list->count > JIT_LINEAR_MAX)
         return fail(ERROR_FULL);
@@ -225,40 +196,20 @@ static enum error compile_list(struct jit_filter *filter, const struct jit_plan 
     return build_linear(filter, plan, list);
 }
 
-/* The field of numbers of which most rules ask something. */
-static unsigned key_field(const struct jit_plan *plan, const struct keys_look *look)
-{
-    unsigned best = 0;
-
-    for (unsigned field = 1; field < plan->field_count; field++) {
-        if ((plan->bits >> field & 1) == 0 &&
-            ((plan->bits >> best & 1) != 0 || look->users[field] > look->users[best]))
-            best = field;
-    }
-    return best;
-}
-
 /* Several fields do. */
 static enum error compile_general(struct jit_filter *filter, const struct jit_plan *plan,
                                   const struct jit_rule *rules, const struct keys_look *look)
 {
-    struct rule_list *list = memory_alloc_uncleared(sizeof(*list), 0, MEMORY_CODE);
-    enum error error = list != NULL ? OK : fail(ERROR_NO_MEMORY);
+    struct pace pace = { .pause = plan->pause };
+    struct rule_list list = { .count = 0 };
+    enum error error =
+        shadow_find(plan, rules, filter->rule_count, look->asked, &pace, filter->shadowed);
 
     if (error == OK)
-        rule_list_init(list, key_field(plan, look));
-    for (unsigned i = 0; i < filter->rule_count && error == OK; i++) {
-        bool shadowed = jit_filter_is_shadowed(filter, i);
-        if (shadowed)
-            continue;
-        error = rule_list_add(list, plan, &rules[i], &shadowed);
-        if (shadowed)
-            set_shadowed(filter, i);
-        pause_take(plan->pause);
-    }
+        error = rule_list_make(plan, rules, filter->rule_count, filter->shadowed, &pace, &list);
     if (error == OK)
-        error = compile_list(filter, plan, list);
-    memory_free(list);
+        error = compile_list(filter, plan, &list, &pace);
+    rule_list_free(&list);
     return error;
 }
 

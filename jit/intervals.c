@@ -41,7 +41,7 @@ struct bound *bounds_sort(struct bound *from, struct bound *to, unsigned count,
 
         for (unsigned i = 0; i < count; i++) {
             places[(from[i].value >> shift) % DIGITS]++;
-            if (i % COUNTS_A_PAUSE == 0)
+            if (i % COUNTS_A_PAUSE == COUNTS_A_PAUSE - 1)
                 pause_take(pause);
         }
         if (count > 0 && places[(from[0].value >> shift) % DIGITS] == count)
@@ -53,7 +53,7 @@ struct bound *bounds_sort(struct bound *from, struct bound *to, unsigned count,
         }
         for (unsigned i = 0; i < count; i++) {
             to[places[(from[i].value >> shift) % DIGITS]++] = from[i];
-            if (i % STEPS_A_PAUSE == 0)
+            if (i % STEPS_A_PAUSE == STEPS_A_PAUSE - 1)
                 pause_take(pause);
         }
         struct bound *sorted = to;

@@ -16,8 +16,9 @@
  * words and sets become one word each beforehand, by the same trees (key_columns.h). Then a few
  * rules are all tried, on as many packets at once as a vector has lanes (linear_code.h); of more,
  * each field says which rules are left, and the first that all fields leave is the one
- * (rows_code.h). Nothing of this takes a branch that depends on a packet. The code is for the
- * vectors it was asked for, so that each kind can be tried on a machine that has better ones.
+ * (rows_code.h); many are divided before, by one field or two (division.h). Nothing of this takes a
+ * branch that depends on a packet. The code is for the vectors it was asked for, so that each kind
+ * can be tried on a machine that has better ones.
  *
  * A filter does not change. Any number of cores may run it at a time. */
 #pragma once
@@ -30,11 +31,14 @@ enum {
     JIT_FIELD_MAX = 16, /* IPv6 with all that a statement can ask for is 15 */
     JIT_KEY_WORDS_MAX = 4,
     JIT_RULE_MAX = 1 << 20,
-    JIT_RANGE_MAX = 1 << 21, /* of rules and of the sets they name: while addresses of IPv6 are
-                                compiled, each takes some 120 bytes */
-    JIT_SET_MAX = 4096,      /* that rules name */
-    JIT_GENERAL_MAX = 2047,  /* rules over several fields: words of bits fit into a register */
-    JIT_LINEAR_MAX = 256,    /* of these, where they look at bits all over a field */
+    JIT_RANGE_MAX = 1 << 21,   /* of rules and of the sets they name: while addresses of IPv6 are
+                                  compiled, each takes some 120 bytes */
+    JIT_SET_MAX = 4096,        /* that rules name */
+    JIT_GENERAL_MAX = 1 << 17, /* rules over several keys: compiled in a second or two */
+    JIT_LINEAR_MAX = 256,      /* of these, where they look at bits all over a field */
+    JIT_SHADOW_TRIES = 2048,   /* others that one of these is compared with */
+    JIT_TABLE_BYTES_MAX = 1 << 27, /* for these; up to three times as much while it is made */
+    JIT_CODE_BYTES_MAX = 1 << 19,  /* so that the next filter has room beside this one */
 };
 
 /* The answer where no rule matches; also what a rule may answer, as is all below 2^31. */
@@ -77,7 +81,8 @@ enum jit_vectors {
 /* The best that this processor has. */
 enum jit_vectors jit_vectors_best(void);
 
-/* What to make of rules: what is fastest for them; or one shape, for all that it can be made of. */
+/* What to make of rules: what is fastest for them; or one shape, for all that it can be made of.
+ * Rows are not divided then as long as one has room for all rules. */
 enum jit_shape { JIT_BEST_SHAPE, JIT_LINEAR, JIT_ROWS };
 
 /* How to compile. */
@@ -98,9 +103,9 @@ struct key_front;
 /* The filter, in *filter; rules and sets are not needed any more. ERROR_BAD_VALUE: a range is
  * reversed, a set is not in order, or not the plan's, a value has bits that its mask has not, an
  * answer is too large. ERROR_FULL: more rules or ranges than the bounds above, those left out as
- * shadowed or joined to others not counted; or sets that overlap each other in more ways than
- * there are fields for (key_columns.h).
- * ERROR_NO_MEMORY: for code or for tables. With an error *filter is as it was. */
+ * shadowed or joined to others not counted; larger tables or code than these; or sets that overlap
+ * each other in more ways than there are fields for (key_columns.h). ERROR_NO_MEMORY: for code or
+ * for tables. With an error *filter is as it was. */
 enum error jit_filter_compile(const struct jit_plan *plan, const struct jit_rule *rules,
                               unsigned count, struct jit_filter **filter) MUST_CHECK;
 void jit_filter_destroy(struct jit_filter *filter); /* NULL is allowed */
@@ -114,13 +119,18 @@ void jit_filter_run(const struct jit_filter *filter, const uint32_t (*fields)[BA
 
 /* No packet comes to this rule (0 to count - 1), as rules before it match them all, or its set is
  * empty. Always known where one key is in use; with several, one earlier rule must match all that
- * this one does. */
+ * this one does, and where more than JIT_SHADOW_TRIES rules overlap in each field not all of them
+ * are looked at. */
 bool jit_filter_is_shadowed(const struct jit_filter *filter, unsigned rule);
 
 struct jit_description {
     const char *shape; /* "intervals", "linear" or "rows" */
     enum jit_vectors vectors;
     unsigned parts; /* intervals that differ from their neighbours, or rules that are left */
+    /* Of "rows": portions of these that are searched one after the other, and groups of rules in
+     * all of them, of which one is searched in each. */
+    unsigned portions;
+    unsigned groups; /* 1: all rules are in question, and tables are told of (marks.h) */
     unsigned code_bytes;
     size_t table_bytes;
     const uint8_t *code;

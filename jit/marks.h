@@ -41,7 +41,8 @@ struct jit_mark {
     uint32_t number;
 };
 
-/* What lies in the table, from its word `at` on. */
+/* What lies in the table, from its word `at` on. Of rules in several groups or portions nothing is
+ * told of tables. */
 enum jit_table_kind {
     JIT_TABLE_INTERVALS, /* of the values of a field, as search_tree_plan() has it of `count`: what
                           * each leads to is the answer; or where a row is, in bytes, if rows

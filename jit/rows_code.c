@@ -1,12 +1,12 @@
-/* The stack, from RSP on, which is at a cache line: where the rows of the packets are, one line of
- * the batch for each field; and what the rows of one packet have in common. */
+/* The stack, from RSP on, which is at a cache line: a line of the batch for each field, where the
+ * rows of the packets are; one for their records; one for the numbers that earlier portions found;
+ * and what the rows of one packet have in common. */
 #include "jit/rows_code.h"
-
-#include <string.h>
 
 #include "jit/filter_code.h"
 #include "jit/lanes.h"
 #include "jit/marks.h"
+#include "jit/search_tree.h"
 
 enum {
     PACKETS_A_TURN = 4,
@@ -14,76 +14,25 @@ enum {
     COMMON_BYTES = (ROWS_RULE_MAX + 1) / 8,
     VECTORS_AT_ONCE = 8, /* registers 0 to 7 are what the rows have in common so far */
     ZERO = 8,
+    /* Columns, those of fields from the last one on. */
+    RECORD = 0,
+    FOUND = 1,
+    FIRST_FIELD = 2,
+    COLUMNS_MAX = FIRST_FIELD + JIT_FIELD_MAX,
 };
 _Static_assert(BATCH_MAX % PACKETS_A_TURN == 0, "turns stay within the arrays");
 
-/* ---- The table ------------------------------------------------------------------------------- */
-
-struct rows_code rows_code_plan(enum jit_vectors vectors, const struct rule_list *list,
-                                const struct bit_rows *rows, const struct field_rows *fields,
-                                unsigned field_count)
-{
-    const uint32_t line_words = CACHE_LINE_BYTES / sizeof(uint32_t);
-    struct rows_code code = { .vectors = vectors,
-                              .row_words = rows->words,
-                              .field_count = field_count,
-                              .end_words = FILTER_TABLE_HEAD_WORDS };
-
-    for (unsigned i = 0; i < field_count; i++) {
-        code.fields[i].field = fields[i].field;
-        code.fields[i].mask = fields[i].mask;
-        code.fields[i].shift = fields[i].shift;
-        if (fields[i].mask != 0) {
-            code.fields[i].index_words = code.end_words;
-            code.end_words += fields[i].index.count;
-        } else {
-            code.fields[i].tree = search_tree_plan(vectors, fields[i].index.count, code.end_words);
-            code.end_words = code.fields[i].tree.end_words;
-        }
-        code.end_words = (code.end_words + line_words - 1) / line_words * line_words;
-    }
-    code.bits_words = code.end_words;
-    code.answer_words = code.bits_words + rows->count * rows->words;
-    code.end_words = code.answer_words + list->count + 1;
-    return code;
-}
-
-void rows_code_fill(const struct rows_code *code, const struct rule_list *list,
-                    const struct bit_rows *rows, struct field_rows *fields,
-                    const struct pause *pause, uint32_t *table)
-{
-    const size_t row_bytes = rows->words * sizeof(uint32_t);
-
-    for (unsigned i = 0; i < code->field_count; i++) {
-        struct intervals *index = &fields[i].index;
-        for (unsigned k = 0; k < index->count; k++) {
-            index->answers[k] =
-                (code->bits_words + index->answers[k] * rows->words) * (uint32_t)sizeof(uint32_t);
-        }
-        if (fields[i].mask != 0) {
-            memcpy(table + code->fields[i].index_words, index->answers,
-                   index->count * sizeof(uint32_t));
-        } else {
-            search_tree_fill(&code->fields[i].tree, index, pause, table);
-        }
-        pause_take(pause);
-    }
-    for (unsigned i = 0; i < rows->count; i++) {
-        memcpy(table + code->bits_words + i * rows->words, rows->bits + (size_t)i * rows->words,
-               row_bytes);
-        if (i % 512 == 0)
-            pause_take(pause);
-    }
-    for (unsigned i = 0; i < list->count; i++)
-        table[code->answer_words + i] = list->rules[i].answer;
-    table[code->answer_words + list->count] = JIT_NONE;
-}
-
-/* ---- Where the rows are ---------------------------------------------------------------------- */
+/* What is emitted for one portion. */
+struct portion_code {
+    const struct rows_code *code;
+    const struct rows_portion *portion;
+    bool is_first;
+    struct emit *emit;
+};
 
 static int32_t column(unsigned i)
 {
-    return (int32_t)(i * COLUMN_BYTES);
+    return COMMON_BYTES + (int32_t)(i * COLUMN_BYTES);
 }
 
 /* The word of packet FILTER_PACKET + ahead in that column. */
@@ -93,106 +42,265 @@ static struct memory_operand in_column(unsigned i, unsigned ahead)
                           column(i) + (int32_t)(ahead * sizeof(uint32_t)));
 }
 
-static void emit_index_of_bits(const struct rows_code *code, unsigned i, struct emit *emit)
+static bool is_divided(const struct portion_code *portion)
 {
-    const uint16_t field = (uint16_t)code->fields[i].field;
+    return portion->portion->stage_count > 0;
+}
 
-    emit_mark(emit, (struct jit_mark){ .step = JIT_STEP_VALUES, .field = field });
-    emit_table(emit,
-               (struct jit_table){ .kind = JIT_TABLE_VALUES,
-                                   .field = field,
-                                   .at = code->fields[i].index_words,
-                                   .count = (code->fields[i].mask >> code->fields[i].shift) + 1,
-                                   .mask = code->fields[i].mask });
+/* What people can be told of tables is that all packets look there (marks.h). */
+static bool tells_tables(const struct portion_code *portion)
+{
+    return portion->code->portion_count == 1 && !is_divided(portion);
+}
+
+static void mark(const struct portion_code *portion, enum jit_step step, unsigned number)
+{
+    emit_mark(portion->emit, (struct jit_mark){ .step = (uint16_t)step, .number = number });
+}
+
+static void mark_field(const struct portion_code *portion, enum jit_step step, unsigned field)
+{
+    emit_mark(portion->emit, (struct jit_mark){ .step = (uint16_t)step, .field = (uint16_t)field });
+}
+
+/* ---- Where the rows are ---------------------------------------------------------------------- */
+
+/* Trees put what they find at FILTER_ANSWERS. */
+static void emit_search(const struct portion_code *portion, const struct search *search,
+                        unsigned to)
+{
+    mark_field(portion, JIT_STEP_LEVEL, search->field);
+    emit_lea64(portion->emit, FILTER_ANSWERS, memory_of(RSP, column(to)));
+    search_emit(search, portion->emit);
+}
+
+static void emit_stages(const struct portion_code *portion)
+{
+    for (unsigned i = 0; i < portion->portion->stage_count; i++) {
+        const struct search search = { .vectors = portion->code->vectors,
+                                       .field = portion->portion->stages[i].field,
+                                       .level_count = portion->portion->stages[i].level_count,
+                                       .start = i == 0 ? SEARCH_ONE : SEARCH_FOUND,
+                                       .root = portion->portion->root };
+        emit_search(portion, &search, RECORD);
+    }
+}
+
+static void emit_bits(const struct portion_code *portion, unsigned i)
+{
+    const struct rows_field *field = &portion->portion->fields[i];
+    struct emit *emit = portion->emit;
+
+    mark_field(portion, JIT_STEP_VALUES, field->field);
+    if (tells_tables(portion))
+        emit_table(emit, (struct jit_table){ .kind = JIT_TABLE_VALUES,
+                                             .field = (uint16_t)field->field,
+                                             .at = field->start,
+                                             .count = field->count,
+                                             .mask = field->mask });
     struct label turn = filter_loop_begin(emit);
 
     for (unsigned ahead = 0; ahead < PACKETS_A_TURN; ahead++) {
-        emit_load32(emit, RAX, filter_field(code->fields[i].field, ahead));
-        emit_alu32_value(emit, ALU_AND, RAX, code->fields[i].mask);
-        emit_shift32_value(emit, SHIFT_RIGHT, RAX, (uint8_t)code->fields[i].shift);
-        emit_load32(emit, RAX,
-                    filter_table_indexed(code->fields[i].index_words, RAX, sizeof(uint32_t)));
-        emit_store32(emit, in_column(i, ahead), RAX);
+        emit_load32(emit, RAX, filter_field(field->field, ahead));
+        emit_alu32_value(emit, ALU_AND, RAX, field->mask);
+        emit_shift32_value(emit, SHIFT_RIGHT, RAX, (uint8_t)field->shift);
+        emit_load32(emit, RAX, filter_table_indexed(field->start, RAX, sizeof(uint32_t)));
+        if (is_divided(portion)) {
+            emit_load32(emit, R8, in_column(RECORD, ahead));
+            emit_alu32_load(emit, ALU_ADD, RAX, filter_table_indexed(i, R8, 1));
+            emit_load32(emit, RAX, filter_table_indexed(0, RAX, 1));
+        }
+        emit_store32(emit, in_column(FIRST_FIELD + i, ahead), RAX);
     }
     filter_loop_end(emit, &turn, PACKETS_A_TURN);
 }
 
-/* A tree puts what it finds at FILTER_ANSWERS. */
-static void emit_index(const struct rows_code *code, unsigned i, struct emit *emit)
+static void emit_numbers(const struct portion_code *portion, unsigned i)
 {
-    if (code->fields[i].mask != 0) {
-        emit_index_of_bits(code, i, emit);
-        return;
-    }
-    emit_mark(emit, (struct jit_mark){ .step = JIT_STEP_LEVEL,
-                                       .field = (uint16_t)code->fields[i].field });
-    emit_lea64(emit, FILTER_ANSWERS, memory_of(RSP, column(i)));
-    search_tree_emit(&code->fields[i].tree, code->fields[i].field, emit);
+    const struct rows_field *field = &portion->portion->fields[i];
+    const struct search search = { .vectors = portion->code->vectors,
+                                   .field = field->field,
+                                   .level_count = field->level_count,
+                                   .start = is_divided(portion) ? SEARCH_NAMED : SEARCH_ONE,
+                                   .root = field->start,
+                                   .entry = i,
+                                   .column = column(RECORD) };
+
+    mark_field(portion, JIT_STEP_LEVEL, field->field);
+    if (tells_tables(portion))
+        emit_table(portion->emit, (struct jit_table){ .kind = JIT_TABLE_INTERVALS,
+                                                      .field = (uint16_t)field->field,
+                                                      .at = field->start,
+                                                      .count = field->count });
+    emit_search(portion, &search, FIRST_FIELD + i);
 }
 
 /* ---- What they have in common ---------------------------------------------------------------- */
 
-/* RAX = a bit for each word of the vector that is 0. */
-static void emit_zero_words(const struct rows_code *code, unsigned vector, struct emit *emit)
+/* Registers 0 and up = so many vectors, from number `first` on. */
+static void emit_common(const struct portion_code *portion, unsigned ahead, unsigned first,
+                        unsigned count)
 {
-    if (code->vectors == JIT_AVX512) {
-        emit_evex_vpcmpud(emit, VECTOR_512, COMPARE_EQUAL, 1, 0, vector, ZERO);
-        emit_kmovw(emit, RAX, 1);
-    } else {
-        lanes_operate(emit, code->vectors, VECTOR_PCMPEQD, vector, ZERO);
-        lanes_signs(emit, code->vectors, RAX, vector);
-    }
-}
+    const enum jit_vectors vectors = portion->code->vectors;
+    struct emit *emit = portion->emit;
 
-/* So many vectors from number `first` on: to the stack, and which of their words are 0 to R8. */
-static void emit_common(const struct rows_code *code, unsigned ahead, unsigned first,
-                        unsigned count, struct emit *emit)
-{
-    const unsigned lanes = lane_count(code->vectors);
-
-    for (unsigned i = 0; i < code->field_count; i++) {
-        emit_load32(emit, RAX, in_column(i, ahead));
+    for (unsigned i = 0; i < portion->portion->field_count; i++) {
+        emit_load32(emit, RAX, in_column(FIRST_FIELD + i, ahead));
         for (unsigned k = 0; k < count; k++) {
-            struct memory_operand bits = filter_table_indexed((first + k) * lanes, RAX, 1);
+            struct memory_operand bits =
+                filter_table_indexed((first + k) * lane_count(vectors), RAX, 1);
             if (i == 0)
-                lanes_load(emit, code->vectors, k, bits);
+                lanes_load(emit, vectors, k, bits);
             else
-                lanes_operate_load(emit, code->vectors, VECTOR_PAND, k, bits);
+                lanes_operate_load(emit, vectors, VECTOR_PAND, k, bits);
         }
-    }
-    for (unsigned k = 0; k < count; k++) {
-        const unsigned word = (first + k) * lanes;
-        int32_t at = column(code->field_count) + (int32_t)(word * sizeof(uint32_t));
-        lanes_store(emit, code->vectors, memory_of(RSP, at), k);
-        emit_zero_words(code, k, emit);
-        if (word == 0) {
-            emit_mov32(emit, R8, RAX);
-            continue;
-        }
-        emit_shift64_value(emit, SHIFT_LEFT, RAX, (uint8_t)word);
-        emit_alu64(emit, ALU_OR, R8, RAX);
     }
 }
 
-/* One of the words is not 0, as all rows have the last bit. Processors without BMI1 take tzcnt for
- * bsf, which is the same then. */
-static void emit_packet(const struct rows_code *code, unsigned ahead, struct emit *emit)
+/* R8 |= RAX, a bit for each word of vector k. */
+static void emit_mark_words(const struct portion_code *portion, unsigned k)
 {
-    const unsigned vectors = code->row_words / lane_count(code->vectors);
-
-    emit_mark(emit, (struct jit_mark){ .step = JIT_STEP_COMMON, .number = ahead });
-    for (unsigned first = 0; first < vectors; first += VECTORS_AT_ONCE) {
-        emit_common(code, ahead, first, MIN_OF(vectors - first, (unsigned)VECTORS_AT_ONCE), emit);
+    if (k == 0) {
+        emit_mov32(portion->emit, R8, RAX);
+        return;
     }
-    emit_mark(emit, (struct jit_mark){ .step = JIT_STEP_FIRST, .number = ahead });
+    const unsigned word = k * lane_count(portion->code->vectors);
+    emit_shift64_value(portion->emit, SHIFT_LEFT, RAX, (uint8_t)word);
+    emit_alu64(portion->emit, ALU_OR, R8, RAX);
+}
+
+/* AVX-512: R8 = the first word that is not 0, RAX = what it is. Of each vector such a word is
+ * brought to the front. (By way of the stack, as below, it is slower, and much slower where a row
+ * that many packets have is a multiple of 4 KiB away from there.) */
+static void emit_first_word_mask(const struct portion_code *portion, unsigned ahead,
+                                 unsigned vectors)
+{
+    struct emit *emit = portion->emit;
+
+    emit_common(portion, ahead, 0, vectors);
+    mark(portion, JIT_STEP_FIRST, ahead);
+    for (unsigned k = 0; k < vectors; k++) {
+        emit_evex_vpcmpud(emit, VECTOR_512, COMPARE_NOT_EQUAL, 1, 0, k, ZERO);
+        emit_evex_vpcompressd(emit, VECTOR_512, k, 1, k);
+        emit_kmovw(emit, RAX, 1);
+        emit_mark_words(portion, k);
+    }
+    emit_tzcnt64(emit, R8, R8);
+    emit_avx_vmovd_store(emit, RAX, vectors - 1);
+    for (unsigned k = vectors - 1; k-- > 0;) {
+        emit_avx_vmovd_store(emit, R11, k);
+        emit_test32(emit, R11, R11);
+        emit_cmov32(emit, IF_NOT_EQUAL, RAX, R11);
+    }
+}
+
+/* SSE2, AVX2: likewise. R8 first has a bit for each word that is 0. Processors without BMI1 take
+ * tzcnt for bsf, which is the same of what is not 0. */
+static void emit_first_word_lanes(const struct portion_code *portion, unsigned ahead,
+                                  unsigned vectors)
+{
+    const enum jit_vectors kind = portion->code->vectors;
+    struct emit *emit = portion->emit;
+
+    for (unsigned first = 0; first < vectors; first += VECTORS_AT_ONCE) {
+        const unsigned count = MIN_OF(vectors - first, (unsigned)VECTORS_AT_ONCE);
+        emit_common(portion, ahead, first, count);
+        for (unsigned k = 0; k < count; k++) {
+            const size_t word = (first + k) * lane_count(kind);
+            lanes_store(emit, kind, memory_of(RSP, (int32_t)(word * sizeof(uint32_t))), k);
+            lanes_operate(emit, kind, VECTOR_PCMPEQD, k, ZERO);
+            lanes_signs(emit, kind, RAX, k);
+            emit_mark_words(portion, first + k);
+        }
+    }
+    mark(portion, JIT_STEP_FIRST, ahead);
     emit_not64(emit, R8);
     emit_tzcnt64(emit, R8, R8);
-    emit_load32(emit, RAX, memory_indexed(RSP, R8, sizeof(uint32_t), column(code->field_count)));
-    emit_tzcnt32(emit, RAX, RAX);
-    emit_shift32_value(emit, SHIFT_LEFT, R8, 5);
-    emit_alu32(emit, ALU_OR, R8, RAX);
-    emit_load32(emit, RAX, filter_table_indexed(code->answer_words, R8, sizeof(uint32_t)));
-    emit_store32(emit, filter_answer(ahead), RAX);
+    emit_load32(emit, RAX, memory_indexed(RSP, R8, sizeof(uint32_t), 0));
+}
+
+/* R8 = the number of the bit; of a group, RAX = the word of the table where its answer is. */
+static void emit_answer(const struct portion_code *portion, unsigned ahead)
+{
+    struct emit *emit = portion->emit;
+
+    if (is_divided(portion)) {
+        emit_load32(emit, RAX, in_column(RECORD, ahead));
+        emit_alu32_load(emit, ALU_ADD, R8,
+                        filter_table_indexed(portion->portion->field_count, RAX, 1));
+        emit_load32(emit, RAX, filter_table_indexed(0, R8, sizeof(uint32_t)));
+    } else {
+        emit_load32(emit, RAX,
+                    filter_table_indexed(portion->portion->answers, R8, sizeof(uint32_t)));
+    }
+    if (portion->code->portion_count == 1) {
+        emit_store32(emit, filter_answer(ahead), RAX);
+        return;
+    }
+    if (!portion->is_first) {
+        emit_load32(emit, R8, in_column(FOUND, ahead));
+        emit_alu32(emit, ALU_CMP, R8, RAX);
+        emit_cmov32(emit, IF_BELOW, RAX, R8);
+    }
+    emit_store32(emit, in_column(FOUND, ahead), RAX);
+}
+
+/* One of the words is not 0, as all rows have the last bit. */
+static void emit_packet(const struct portion_code *portion, unsigned ahead)
+{
+    const unsigned vectors = portion->portion->row_words / lane_count(portion->code->vectors);
+
+    mark(portion, JIT_STEP_COMMON, ahead);
+    if (portion->code->vectors == JIT_AVX512)
+        emit_first_word_mask(portion, ahead, vectors);
+    else
+        emit_first_word_lanes(portion, ahead, vectors);
+    emit_tzcnt32(portion->emit, RAX, RAX);
+    emit_shift32_value(portion->emit, SHIFT_LEFT, R8, 5);
+    emit_alu32(portion->emit, ALU_OR, R8, RAX);
+    emit_answer(portion, ahead);
+}
+
+static void emit_portion(const struct portion_code *portion)
+{
+    emit_stages(portion);
+    if (is_divided(portion))
+        mark(portion, JIT_STEP_BEGIN, 1); /* of the group */
+    for (unsigned i = 0; i < portion->portion->field_count; i++) {
+        if (portion->portion->fields[i].mask != 0)
+            emit_bits(portion, i);
+        else
+            emit_numbers(portion, i);
+    }
+    mark(portion, JIT_STEP_BEGIN, 2);
+    if (tells_tables(portion))
+        emit_table(portion->emit, (struct jit_table){ .kind = JIT_TABLE_ROWS,
+                                                      .at = portion->portion->rows,
+                                                      .count = portion->portion->rule_count,
+                                                      .words = portion->portion->row_words,
+                                                      .answers = portion->portion->answers });
+    emit_mov64(portion->emit, FILTER_ANSWERS, R10);
+    lanes_operate(portion->emit, portion->code->vectors, VECTOR_PXOR, ZERO, ZERO);
+    struct label turn = filter_loop_begin(portion->emit);
+    for (unsigned ahead = 0; ahead < PACKETS_A_TURN; ahead++)
+        emit_packet(portion, ahead);
+    mark(portion, JIT_STEP_TURN, 0);
+    filter_loop_end(portion->emit, &turn, PACKETS_A_TURN);
+}
+
+/* From numbers of rules to their answers. */
+static void emit_answers(const struct rows_code *code, struct emit *emit)
+{
+    emit_mark(emit, (struct jit_mark){ .step = JIT_STEP_STORE });
+    struct label turn = filter_loop_begin(emit);
+
+    for (unsigned ahead = 0; ahead < PACKETS_A_TURN; ahead++) {
+        emit_load32(emit, RAX, in_column(FOUND, ahead));
+        emit_load32(emit, RAX, filter_table_indexed(code->answers, RAX, sizeof(uint32_t)));
+        emit_store32(emit, filter_answer(ahead), RAX);
+    }
+    emit_mark(emit, (struct jit_mark){ .step = JIT_STEP_TURN });
+    filter_loop_end(emit, &turn, PACKETS_A_TURN);
 }
 
 void rows_code_emit(const struct rows_code *code, struct emit *emit)
@@ -200,25 +308,17 @@ void rows_code_emit(const struct rows_code *code, struct emit *emit)
     emit_mark(emit, (struct jit_mark){ .step = JIT_STEP_BEGIN });
     emit_push(emit, RBP);
     emit_mov64(emit, RBP, RSP);
-    emit_alu64_value(emit, ALU_SUB, RSP, column(code->field_count) + COMMON_BYTES);
+    emit_alu64_value(emit, ALU_SUB, RSP, column(COLUMNS_MAX));
     emit_alu64_value(emit, ALU_AND, RSP, -CACHE_LINE_BYTES);
     emit_mov64(emit, R10, FILTER_ANSWERS);
-    for (unsigned i = 0; i < code->field_count; i++)
-        emit_index(code, i, emit);
-    emit_mark(emit, (struct jit_mark){ .step = JIT_STEP_BEGIN, .number = 1 });
-    emit_table(emit, (struct jit_table){ .kind = JIT_TABLE_ROWS,
-                                         .at = code->bits_words,
-                                         .count = (code->end_words - 1) - code->answer_words,
-                                         .words = code->row_words,
-                                         .answers = code->answer_words });
-    emit_mov64(emit, FILTER_ANSWERS, R10);
-
-    lanes_operate(emit, code->vectors, VECTOR_PXOR, ZERO, ZERO);
-    struct label turn = filter_loop_begin(emit);
-    for (unsigned ahead = 0; ahead < PACKETS_A_TURN; ahead++)
-        emit_packet(code, ahead, emit);
-    emit_mark(emit, (struct jit_mark){ .step = JIT_STEP_TURN });
-    filter_loop_end(emit, &turn, PACKETS_A_TURN);
+    for (unsigned i = 0; i < code->portion_count; i++) {
+        const struct portion_code portion = {
+            .code = code, .portion = &code->portions[i], .is_first = i == 0, .emit = emit
+        };
+        emit_portion(&portion);
+    }
+    if (code->portion_count > 1)
+        emit_answers(code, emit);
     emit_mark(emit, (struct jit_mark){ .step = JIT_STEP_END });
     emit_mov64(emit, RSP, RBP);
     emit_pop(emit, RBP);

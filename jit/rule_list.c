@@ -1,5 +1,9 @@
-/* Rules are made fewer as they come, so that the list never holds more than must be tried. */
+/* Each rule grows together with the one before it where it can. */
 #include "jit/rule_list.h"
+
+#include "jit/keys.h"
+#include "jit/shadow.h"
+#include "kernel/platform.h"
 
 static bool is_bits(const struct jit_plan *plan, unsigned field)
 {
@@ -9,25 +13,6 @@ static bool is_bits(const struct jit_plan *plan, unsigned field)
 static bool range_equal(const struct jit_range *a, const struct jit_range *b)
 {
     return a->first == b->first && a->last == b->last;
-}
-
-/* Of a field of bits: what the outer one asks for, the inner one asks for as well. */
-static bool range_covers(const struct jit_plan *plan, unsigned field, const struct jit_range *outer,
-                         const struct jit_range *inner)
-{
-    if (is_bits(plan, field))
-        return (outer->last & ~inner->last) == 0 && (inner->first & outer->last) == outer->first;
-    return outer->first <= inner->first && inner->last <= outer->last;
-}
-
-bool rule_covers(const struct jit_plan *plan, const struct jit_rule *outer,
-                 const struct jit_rule *inner)
-{
-    for (unsigned field = 0; field < plan->field_count; field++) {
-        if (!range_covers(plan, field, &outer->fields[field], &inner->fields[field]))
-            return false;
-    }
-    return true;
 }
 
 /* They overlap or touch: no value lies between them. */
@@ -44,9 +29,9 @@ static bool rule_join(const struct jit_plan *plan, struct jit_rule *into,
 {
     unsigned differing = JIT_FIELD_MAX;
 
-    if (into->answer != rule->answer)
-        return false;
-    if (rule_covers(plan, rule, into)) {
+    if (into->answer != rule->answer || shadow_covers(plan, into, rule))
+        return into->answer == rule->answer;
+    if (shadow_covers(plan, rule, into)) {
         *into = *rule;
         return true;
     }
@@ -68,53 +53,51 @@ static bool rule_join(const struct jit_plan *plan, struct jit_rule *into,
     return true;
 }
 
-void rule_list_init(struct rule_list *list, unsigned key_field)
+static void add_rule(const struct jit_plan *plan, const struct jit_rule *rule,
+                     struct rule_list *list)
 {
-    list->count = 0;
-    list->key_field = key_field;
-}
-
-static struct jit_range key_of(const struct rule_list *list, const struct jit_plan *plan,
-                               const struct jit_rule *rule)
-{
-    return is_bits(plan, list->key_field) ? JIT_ANY : rule->fields[list->key_field];
-}
-
-static bool is_covered(const struct rule_list *list, const struct jit_plan *plan,
-                       const struct jit_rule *rule)
-{
-    const struct jit_range key = key_of(list, plan, rule);
-
-    for (unsigned i = 0; i < list->count; i++) {
-        if (list->keys[i].first <= key.first && key.last <= list->keys[i].last &&
-            rule_covers(plan, &list->rules[i], rule))
-            return true;
+    if (list->count == 0 || !rule_join(plan, &list->rules[list->count - 1], rule)) {
+        list->rules[list->count++] = *rule;
+        return;
     }
-    return false;
+    /* What has grown may now meet the one before it. */
+    while (list->count > 1 &&
+           rule_join(plan, &list->rules[list->count - 2], &list->rules[list->count - 1]))
+        list->count--;
 }
 
-static void set_last_key(struct rule_list *list, const struct jit_plan *plan)
+static void note_use(const struct jit_plan *plan, const struct jit_rule *rule,
+                     struct rule_list *list)
 {
-    list->keys[list->count - 1] = key_of(list, plan, &list->rules[list->count - 1]);
-}
-
-enum error rule_list_add(struct rule_list *list, const struct jit_plan *plan,
-                         const struct jit_rule *rule, bool *shadowed)
-{
-    *shadowed = is_covered(list, plan, rule);
-    if (*shadowed)
-        return OK;
-    if (list->count > 0 && rule_join(plan, &list->rules[list->count - 1], rule)) {
-        /* What has grown may now meet the one before it. */
-        while (list->count > 1 &&
-               rule_join(plan, &list->rules[list->count - 2], &list->rules[list->count - 1]))
-            list->count--;
-        set_last_key(list, plan);
-        return OK;
+    list->used |= rule_uses(plan, rule);
+    for (uint32_t left = list->used & plan->bits; left != 0; left &= left - 1) {
+        const unsigned field = (unsigned)__builtin_ctz(left);
+        list->masks[field] |= rule->fields[field].last;
     }
-    if (list->count == JIT_GENERAL_MAX)
-        return fail(ERROR_FULL);
-    list->rules[list->count++] = *rule;
-    set_last_key(list, plan);
+}
+
+enum error rule_list_make(const struct jit_plan *plan, const struct jit_rule *rules, unsigned count,
+                          const uint64_t *shadowed, struct pace *pace, struct rule_list *list)
+{
+    struct rule_list made = { .count = 0 };
+
+    made.rules = memory_alloc_uncleared(((size_t)count + 1) * sizeof(*made.rules), 0, MEMORY_CODE);
+    if (made.rules == NULL)
+        return fail(ERROR_NO_MEMORY);
+    for (unsigned i = 0; i < count; i++) {
+        if ((shadowed[i / 64] >> (i % 64) & 1) == 0)
+            add_rule(plan, &rules[i], &made);
+        pace_steps(pace, 1);
+    }
+    for (unsigned i = 0; i < made.count; i++) {
+        note_use(plan, &made.rules[i], &made);
+        pace_steps(pace, 1);
+    }
+    *list = made;
     return OK;
+}
+
+void rule_list_free(struct rule_list *list)
+{
+    memory_free(list->rules);
 }

@@ -3,23 +3,17 @@
 #pragma once
 
 #include "jit/jit.h"
+#include "jit/pace.h"
 
 struct rule_list {
     unsigned count;
-    unsigned key_field;
-    struct jit_range keys[JIT_GENERAL_MAX]; /* that field of each rule, where it is one of numbers:
-                                              most questions end there */
-    struct jit_rule rules[JIT_GENERAL_MAX];
+    uint32_t used;                 /* a bit for each field that any of them asks something of */
+    uint32_t masks[JIT_FIELD_MAX]; /* of each field of bits: those that any of them looks at */
+    struct jit_rule *rules;
 };
 
-/* An empty list. The key field is best the one of numbers of which most rules ask something. */
-void rule_list_init(struct rule_list *list, unsigned key_field);
-
-/* All of the values that content `inner` content `outer`. */
-bool rule_covers(const struct jit_plan *plan, const struct jit_rule *outer,
-                 const struct jit_rule *inner);
-
-/* Adds a rule behind the others. *shadowed: it is left out, as one of them covers it. ERROR_FULL:
- * there is no room for it. */
-enum error rule_list_add(struct rule_list *list, const struct jit_plan *plan,
-                         const struct jit_rule *rule, bool *shadowed) MUST_CHECK;
+/* Of rules whose ranges are good, without those whose bit is set in shadowed[]. ERROR_NO_MEMORY. */
+enum error rule_list_make(const struct jit_plan *plan, const struct jit_rule *rules, unsigned count,
+                          const uint64_t *shadowed, struct pace *pace,
+                          struct rule_list *list) MUST_CHECK;
+void rule_list_free(struct rule_list *list); /* one of zeros is allowed */

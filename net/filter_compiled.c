@@ -1,6 +1,6 @@
 /* Rules as jit/jit.h compiles them, one filter for each moment; whether it or the interpreter
  * decides is all that anybody sees of it. What is too much for the compiler stays interpreted:
- * thousands of rules over several words, too many sets that overlap each other. */
+ * rules whose tables would be too large, too many sets that overlap each other. */
 #include <string.h>
 
 #include "jit/jit.h"

@@ -489,6 +489,11 @@ static void tell_why(const struct code_show *show, struct record *record)
     if (rule->shadowed_by != 0)
         record_format(record, "why", "it is never reached: rule %u has all of its packets",
                       rule->shadowed_by);
+    else if (show->subject.code.groups > 1)
+        record_format(record, "why",
+                      "it is one of many that are searched in %u groups: what leads "
+                      "to it is not told",
+                      show->subject.code.groups);
     else
         record_text(record, "why", "it is never reached: there is no code of it");
 }

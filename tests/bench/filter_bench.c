@@ -533,8 +533,8 @@ static void add_ours(struct bench *bench, enum jit_vectors vectors)
     report_build(names[vectors], best_ns,
                  description.table_bytes + description.front_table_bytes + description.code_bytes +
                      description.front_code_bytes);
-    printf("    %s: %u parts, %u bytes of code\n", description.shape, description.parts,
-           description.code_bytes);
+    printf("    %s: %u parts, %u portions, %u groups, %u bytes of code\n", description.shape,
+           description.parts, description.portions, description.groups, description.code_bytes);
     subject.table = filter;
     race_add(&bench->race, &subject, "");
 }

@@ -1,12 +1,22 @@
+/* covers: jit/table.c */
 /* covers: jit/intervals.c */
+/* covers: jit/shadow.c */
 /* covers: jit/rule_list.c */
 /* covers: jit/search_tree.c */
 /* covers: jit/linear_code.c */
+/* covers: jit/bit_classes.c */
 /* covers: jit/bit_rows.c */
+/* covers: jit/division.c */
+/* covers: jit/rows_table.c */
+/* covers: jit/portions.c */
 /* covers: jit/rows_code.c */
 /* covers: jit/entries.c */
 /* Whatever the rules: they are refused, or every kind of code finds what a search from the start
- * finds, at all their bounds. */
+ * finds, at all their bounds.
+ *
+ * The input: how many fields (its lower half), and how often all rules come again (its upper half,
+ * as a power of two), each time a bit further on; which fields are bits; which allocation fails
+ * (from 240 on: none); rules. */
 #include "jit/show.h"
 #include "kernel/platform.h"
 #include "tests/host/host.h"
@@ -14,7 +24,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { RULES = 320 };
+enum {
+    RULES = 2600,
+    LOOKED_AT = 320, /* that many more are only looked at here and there */
+};
 
 /* What is left of the input; behind its end are zeros. */
 struct input {
@@ -59,6 +72,25 @@ static struct jit_rule take_rule(struct input *input, const struct jit_plan *pla
     return rule;
 }
 
+/* The k-th of those that come again: all its numbers are further on, as far as there are any. */
+static struct jit_rule moved_rule(const struct jit_plan *plan, const struct jit_rule *rule,
+                                  unsigned k)
+{
+    struct jit_rule moved = *rule;
+
+    for (unsigned field = 0; field < plan->field_count; field++) {
+        struct jit_range *range = &moved.fields[field];
+        const uint32_t by = k * (1 + range->first % 256);
+        if (is_bits(plan, field) || (range->first == 0 && range->last == UINT32_MAX) ||
+            range->last > UINT32_MAX - by)
+            continue;
+        range->first += by;
+        range->last += by;
+    }
+    moved.answer = (rule->answer + k) % 8;
+    return moved;
+}
+
 static void check_packets(const struct jit_plan *plan, const struct jit_rule *rules, unsigned count,
                           const struct jit_filter *filter, const uint32_t (*fields)[BATCH_MAX])
 {
@@ -79,7 +111,7 @@ static void check_rules(const struct jit_plan *plan, const struct jit_rule *rule
     uint32_t fields[JIT_FIELD_MAX][BATCH_MAX] = { { 0 } };
 
     check_packets(plan, rules, count, filter, (const uint32_t(*)[BATCH_MAX])fields);
-    for (unsigned rule = 0; rule < count; rule++) {
+    for (unsigned rule = 0; rule < count; rule += 1 + count / LOOKED_AT * 8) {
         for (unsigned packet = 0; packet < BATCH_MAX; packet++) {
             for (unsigned field = 0; field < plan->field_count; field++) {
                 const struct jit_range *range = &rules[rule].fields[field];
@@ -110,7 +142,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct jit_rule rules[RULES];
     struct input input = { data, size };
-    struct jit_plan plan = { .field_count = 1 + take(&input) % JIT_FIELD_MAX };
+    const unsigned head = take(&input);
+    struct jit_plan plan = { .field_count = 1 + head % JIT_FIELD_MAX };
     struct jit_filter *filter = NULL;
     unsigned count = 0;
 
@@ -118,9 +151,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     unsigned failing = take(&input);
     while (count < RULES && input.left > 0)
         rules[count++] = take_rule(&input, &plan);
+    for (unsigned k = count, of = count; k < of << (head >> 4) && k < RULES; k++)
+        rules[count++] = moved_rule(&plan, &rules[k % of], k / of);
     for (unsigned vectors = JIT_SSE2; vectors <= jit_vectors_best(); vectors++) {
         plan.vectors = vectors;
-        host_fail_allocation(failing < 16 ? failing : UINT64_MAX);
+        host_fail_allocation(failing < 240 ? failing : UINT64_MAX);
         enum error error = jit_filter_compile(&plan, rules, count, &filter);
         host_fail_allocation(UINT64_MAX);
         if (error == OK) {

@@ -105,6 +105,21 @@ TEST(filter_code_of_a_few_rules_is_told_to_the_letter)
     stop();
 }
 
+/* Of rules in groups it is not, and that is no reason to call them unreachable. */
+TEST(filter_code_of_groups_tells_why_nothing_leads_to_a_rule)
+{
+    start();
+    say("ip filter jit on sse2");
+    for (unsigned i = 1; i <= 520; i++) {
+        char line[96];
+        text_format(line, sizeof(line), "ip filter %u drop src 10.%u.%u.0/24 proto tcp dport %u", i,
+                    i / 256, i % 256, 1 + i % 3);
+        say(line);
+    }
+    expect_in(code(" 7"), "it is one of many that are searched in 3 groups");
+    stop();
+}
+
 /* Where tables decide, what leads to a rule is told, and which code looks there. */
 TEST(filter_code_of_intervals_tells_those_of_a_rule)
 {

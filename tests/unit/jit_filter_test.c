@@ -10,7 +10,7 @@
 #include "tests/unit/rule_search.h"
 #include "tests/unit/test.h"
 
-enum { SPACE = 512, RULES = 3000 };
+enum { SPACE = 512, RULES = 3000, SEVERAL = 2100, MANY = 10000 };
 
 static uint64_t random_state = 1;
 
@@ -216,29 +216,30 @@ TEST(filter_of_one_field_is_right_at_every_bound)
  * not overlap. */
 TEST(filter_of_many_prefixes_finds_each_of_them)
 {
-    enum { MANY = 60000, STRIDE = 0x10000 };
-    struct jit_rule *rules = calloc(MANY, sizeof(*rules));
+    enum { PREFIXES = 60000, STRIDE = 0x10000 };
+    struct jit_rule *rules = calloc(PREFIXES, sizeof(*rules));
     struct batch batch;
     uint32_t answers[BATCH_MAX];
 
     for (unsigned vectors = JIT_SSE2; vectors <= jit_vectors_best(); vectors++) {
         struct jit_plan plan = { .field_count = 1, .vectors = vectors };
-        for (unsigned i = 0; i < MANY; i++) {
+        for (unsigned i = 0; i < PREFIXES; i++) {
             uint32_t first = i * STRIDE + 1;
             rules[i] = any_rule(&plan, i);
             rules[i].fields[0] = (struct jit_range){ first, first + i % (STRIDE - 2) };
         }
-        struct jit_filter *filter = compile(&plan, rules, MANY);
-        for (unsigned i = 0; i < MANY; i += BATCH_MAX / 4) {
+        struct jit_filter *filter = compile(&plan, rules, PREFIXES);
+        for (unsigned i = 0; i < PREFIXES; i += BATCH_MAX / 4) {
             for (unsigned k = 0; k < BATCH_MAX; k++) {
-                const struct jit_range *range = &rules[i + k / 4 < MANY ? i + k / 4 : 0].fields[0];
+                const struct jit_range *range =
+                    &rules[i + k / 4 < PREFIXES ? i + k / 4 : 0].fields[0];
                 batch.fields[0][k] = k % 2 ? range->first - 1 + k % 4 / 2 : range->last + k % 4 / 2;
             }
             jit_filter_run(filter, (const uint32_t(*)[BATCH_MAX])batch.fields, BATCH_MAX, answers);
             for (unsigned k = 0; k < BATCH_MAX; k++) {
                 unsigned rule = batch.fields[0][k] / STRIDE;
                 const struct jit_range *range = &rules[rule].fields[0];
-                bool is_in = rule < MANY && range->first <= batch.fields[0][k] &&
+                bool is_in = rule < PREFIXES && range->first <= batch.fields[0][k] &&
                              batch.fields[0][k] <= range->last;
                 EXPECT_EQUAL(answers[k], is_in ? rule : JIT_NONE);
             }
@@ -264,14 +265,14 @@ TEST(filter_that_asks_for_nothing_has_one_answer)
 TEST(filter_of_several_fields_is_right)
 {
     enum { PACKETS_A_FILTER = 512 };
-    static struct jit_rule rules[JIT_GENERAL_MAX];
+    static struct jit_rule rules[SEVERAL];
 
     for (unsigned done = 0, round = 0; done < test_comparisons() / 2;
          done += PACKETS_A_FILTER, round++) {
         struct jit_plan plan = { .field_count = 1 + below(JIT_FIELD_MAX),
                                  .bits = below(2) ? any_word() & any_word() : 0,
                                  .vectors = round % (jit_vectors_best() + 1) };
-        unsigned count = below(round % 16 == 0 ? JIT_GENERAL_MAX + 1 : 40);
+        unsigned count = below(round % 16 == 0 ? SEVERAL + 1 : 40);
         random_rules(&plan, rules, count);
         /* Mostly few fields in use, or nothing would ever match. */
         for (unsigned i = 0; i < count; i++) {
@@ -306,14 +307,14 @@ static void random_overlapping_rules(const struct jit_plan *plan, struct jit_rul
 /* All numbers of rules at which a row takes a word or a vector more. */
 TEST(filter_of_many_general_rules_is_right)
 {
-    static struct jit_rule rules[JIT_GENERAL_MAX];
+    static struct jit_rule rules[SEVERAL];
     const unsigned packets = MAX_OF(test_comparisons() / 1000, 128u);
 
-    for (unsigned round = 0; round < 3 * 64; round++) {
+    for (unsigned round = 0; round < 3 * 65; round++) {
         struct jit_plan plan = { .field_count = 2 + below(5),
                                  .bits = below(4) << 3,
                                  .vectors = round % (jit_vectors_best() + 1) };
-        unsigned count = MAX_OF(32 * (round / 3) + below(32), 150u);
+        unsigned count = MIN_OF(MAX_OF(32 * (round / 3) + below(32), 150u), SEVERAL);
         random_overlapping_rules(&plan, rules, count);
         struct jit_filter *filter = compile(&plan, rules, count);
         struct jit_description description;
@@ -326,6 +327,166 @@ TEST(filter_of_many_general_rules_is_right)
     }
 }
 
+/* ---- Divided --------------------------------------------------------------------------------- */
+
+static struct jit_description describe(const struct jit_filter *filter)
+{
+    struct jit_description description;
+
+    jit_filter_describe(filter, &description);
+    return description;
+}
+
+/* Four fields of numbers and one of bits. */
+static const struct jit_plan five = { .field_count = 5, .bits = 1 << 4 };
+
+/* An address of one of a few, or a prefix around it. */
+static struct jit_range host_or_net(unsigned hosts, unsigned seed)
+{
+    uint32_t address = (below(hosts) + 1) * seed, host = below(3) ? 0 : 0xffffu >> below(17);
+
+    return (struct jit_range){ address & ~host, address | host };
+}
+
+/* As access lists have them: few addresses in all combinations, a port, a protocol. */
+static void access_rules(struct jit_rule *rules, unsigned count, unsigned wide)
+{
+    for (unsigned i = 0; i < count; i++) {
+        const uint32_t port = below(100) * 7;
+        rules[i] = any_rule(&five, below(8) || i == 0 ? i : rules[i - 1].answer);
+        if (wide == 0 || below(wide) > 0)
+            rules[i].fields[0] = host_or_net(2 * MANY, 0x1357bu);
+        if (rules[i].fields[0].last != UINT32_MAX || below(16) > 0)
+            rules[i].fields[1] = host_or_net(300, 0xc0ffe7u);
+        if (below(4) > 0)
+            rules[i].fields[3] = (struct jit_range){ port, port + below(3) * 2 };
+        if (below(4) > 0)
+            rules[i].fields[4] = (struct jit_range){ below(2) ? 6 : 17, 0xff };
+    }
+}
+
+static void count_pause(void *context)
+{
+    ++*(unsigned *)context;
+}
+
+/* In all fields about half of all values, so that all rules overlap, and no two start at one. */
+static void crossing_rules(struct jit_rule *rules, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        rules[i] = any_rule(&five, i);
+        for (unsigned field = 0; field < 4; field++) {
+            const uint32_t first = below(INT32_MAX);
+            rules[i].fields[field] = (struct jit_range){ first, first + 0x80000000u };
+        }
+    }
+}
+
+static void compare_with(enum jit_vectors vectors, const struct jit_rule *rules, unsigned count,
+                         unsigned packets, struct jit_description *description)
+{
+    struct jit_plan plan = five;
+    struct batch batch;
+
+    plan.vectors = vectors;
+    struct jit_filter *filter = compile(&plan, rules, count);
+    *description = describe(filter);
+    EXPECT_TEXT(description->shape, "rows");
+    expect_decodes(filter);
+    for (unsigned i = 0; i < packets; i += BATCH_MAX) {
+        random_batch(&plan, rules, count, &batch);
+        compare(&plan, rules, count, filter, &batch, i == 0 ? 1 + below(BATCH_MAX) : BATCH_MAX);
+    }
+    jit_filter_destroy(filter);
+}
+
+/* By one field, and by a second one where a few hosts have all the rules. */
+TEST(filter_of_thousands_of_general_rules_is_divided_into_groups)
+{
+    static struct jit_rule rules[MANY];
+    static const unsigned counts[] = { 600, 1100, 3000, MANY };
+    struct jit_description description;
+
+    for (unsigned i = 0; i < ARRAY_COUNT(counts); i++) {
+        for (unsigned vectors = JIT_SSE2; vectors <= jit_vectors_best(); vectors++) {
+            access_rules(rules, counts[i], 0);
+            compare_with(vectors, rules, counts[i], 512, &description);
+            EXPECT_EQUAL(description.portions, 1);
+            EXPECT(vectors == JIT_AVX512 && i == 0 ? description.groups == 1
+                                                   : description.groups > counts[i] / 1024);
+            for (unsigned k = 0; k < counts[i]; k++)
+                rules[k].fields[0] = host_or_net(2, 0x1010101u);
+            compare_with(vectors, rules, counts[i], 512, &description);
+            EXPECT_EQUAL(description.portions, 1);
+        }
+    }
+}
+
+/* The last value of a group and the first one of the next: where groups meet is where some rule
+ * starts, in the first field, which no two rules share. */
+TEST(filter_keeps_to_the_bounds_of_groups)
+{
+    static struct jit_rule rules[RULES];
+    struct batch batch = { { { 0 } } };
+
+    for (unsigned i = 0; i < RULES; i++) {
+        rules[i] = any_rule(&five, i);
+        rules[i].fields[0] = (struct jit_range){ 1000 * i, 1000 * i + 1500 };
+        rules[i].fields[1] = (struct jit_range){ i % 2, i % 2 + 5 };
+    }
+    for (unsigned vectors = JIT_SSE2; vectors <= jit_vectors_best(); vectors++) {
+        struct jit_plan plan = five;
+        plan.vectors = vectors;
+        struct jit_filter *filter = compile(&plan, rules, RULES);
+        EXPECT(describe(filter).groups > 2);
+        for (unsigned i = 0; i < RULES; i += BATCH_MAX / 4) {
+            for (unsigned k = 0; k < BATCH_MAX; k++) {
+                const uint32_t start = 1000 * (i + k / 4);
+                batch.fields[0][k] = k % 2 ? start : start - 1;
+                batch.fields[1][k] = k % 4 / 2 * 6;
+            }
+            compare(&plan, rules, RULES, filter, &batch, BATCH_MAX);
+        }
+        jit_filter_destroy(filter);
+    }
+}
+
+/* Half of the rules reach over all sources, and the others over many destinations: copying each
+ * into the groups of the other half would be too much. Whichever portion a rule is in, the first
+ * one that matches wins. */
+TEST(filter_whose_rules_are_wide_here_and_there_is_parted)
+{
+    static struct jit_rule rules[MANY];
+    struct jit_description description;
+
+    for (unsigned vectors = JIT_SSE2; vectors <= jit_vectors_best(); vectors++) {
+        access_rules(rules, MANY, 2);
+        for (unsigned i = 0; i < MANY; i++) {
+            if (rules[i].fields[0].last == UINT32_MAX)
+                rules[i].fields[1] = host_or_net(2 * MANY, 0x2468fu);
+            else
+                rules[i].fields[1] = JIT_ANY;
+        }
+        compare_with(vectors, rules, MANY, 512, &description);
+        EXPECT(description.portions > 1 && description.portions < 5);
+        EXPECT(description.groups > 2 * description.portions);
+    }
+}
+
+/* Nothing can be divided: rows of all rules, one portion after the other. */
+TEST(filter_whose_rules_all_cross_each_other_is_searched_in_portions)
+{
+    static struct jit_rule rules[RULES];
+    struct jit_description description;
+
+    for (unsigned vectors = JIT_SSE2; vectors <= jit_vectors_best(); vectors++) {
+        crossing_rules(rules, RULES);
+        compare_with(vectors, rules, RULES, 512, &description);
+        EXPECT(description.portions > 1);
+        EXPECT_EQUAL(description.groups, description.portions);
+    }
+}
+
 static struct jit_rule rule_of(struct jit_range a, struct jit_range b, uint32_t answer)
 {
     return (struct jit_rule){ .fields = { a, b }, .answer = answer };
@@ -333,10 +494,7 @@ static struct jit_rule rule_of(struct jit_range a, struct jit_range b, uint32_t 
 
 static unsigned parts_of(const struct jit_filter *filter)
 {
-    struct jit_description description;
-
-    jit_filter_describe(filter, &description);
-    return description.parts;
+    return describe(filter).parts;
 }
 
 TEST(filter_names_the_rules_that_no_packet_comes_to)
@@ -399,6 +557,20 @@ TEST(filter_makes_one_box_of_neighbours_with_one_answer)
     }
 }
 
+/* Nothing takes long between two pauses: as many as there are rules, at least. */
+TEST(filter_is_compiled_in_slices)
+{
+    static struct jit_rule rules[MANY];
+    unsigned pauses = 0;
+    const struct pause pause = { count_pause, &pauses };
+    struct jit_plan plan = five;
+
+    plan.pause = &pause;
+    access_rules(rules, MANY, 0);
+    jit_filter_destroy(compile(&plan, rules, MANY));
+    EXPECT(pauses > MANY / 100);
+}
+
 /* ---- The code -------------------------------------------------------------------------------- */
 
 TEST(filter_code_decodes_for_all_vectors)
@@ -442,19 +614,63 @@ TEST(filter_refuses_what_contradicts_itself)
     expect_refused(&plan, &rule, JIT_RULE_MAX + 1, ERROR_FULL);
 }
 
-TEST(filter_refuses_more_rules_than_it_has_bits_for)
+/* As many as there may be, all of which say something; one more; and one that is shadowed more. */
+TEST(filter_refuses_too_many_general_rules)
 {
-    static struct jit_rule rules[JIT_GENERAL_MAX + 1];
+    struct jit_rule *rules = calloc(JIT_GENERAL_MAX + 1, sizeof(*rules));
     struct jit_plan plan = { .field_count = 2 };
 
-    for (unsigned i = 0; i < ARRAY_COUNT(rules); i++) {
+    for (unsigned i = 0; i <= JIT_GENERAL_MAX; i++) {
         const struct jit_range range = { 2 * i, 2 * i };
         rules[i] = rule_of(range, range, i);
     }
-    jit_filter_destroy(compile(&plan, rules, JIT_GENERAL_MAX));
+    struct jit_filter *filter = compile(&plan, rules, JIT_GENERAL_MAX);
+    struct batch batch = { { { 0, 2, 2, 2 * JIT_GENERAL_MAX - 2 },
+                             { 0, 0, 2, 2 * JIT_GENERAL_MAX - 2 } } };
+    compare(&plan, rules, JIT_GENERAL_MAX, filter, &batch, 4);
+    jit_filter_destroy(filter);
     expect_refused(&plan, rules, JIT_GENERAL_MAX + 1, ERROR_FULL);
-    rules[JIT_GENERAL_MAX] = rules[0]; /* shadowed: there is room again */
+    rules[JIT_GENERAL_MAX] = rules[0];
     jit_filter_destroy(compile(&plan, rules, JIT_GENERAL_MAX + 1));
+    free(rules);
+}
+
+/* Rules that all cross each other in many fields: each field has rows of its own for all of them.
+ */
+TEST(filter_refuses_what_takes_too_large_a_table)
+{
+    struct jit_plan plan = { .field_count = JIT_FIELD_MAX, .vectors = jit_vectors_best() };
+    struct jit_rule *rules = calloc(MANY, 3 * sizeof(*rules));
+
+    for (unsigned i = 0; i < 3 * MANY; i++) {
+        for (unsigned field = 0; field < JIT_FIELD_MAX; field++) {
+            const uint32_t first = below(INT32_MAX);
+            rules[i].fields[field] = (struct jit_range){ first, first + 0x80000000u };
+        }
+    }
+    expect_refused(&plan, rules, 3 * MANY, ERROR_FULL);
+    free(rules);
+}
+
+/* Stairs, of which all overlap and none covers another, and a rule that the last stair alone
+ * covers: that is seen while there are not too many before it, and what is decided is right anyway.
+ */
+TEST(filter_looks_for_shadows_within_bounds)
+{
+    static struct jit_rule rules[JIT_SHADOW_TRIES + 2];
+    struct jit_plan plan = { .field_count = 2, .vectors = jit_vectors_best() };
+
+    for (unsigned stairs = JIT_SHADOW_TRIES; stairs <= JIT_SHADOW_TRIES + 1; stairs++) {
+        for (unsigned i = 0; i < stairs; i++)
+            rules[i] = rule_of((struct jit_range){ i, 9999 }, (struct jit_range){ 0, i }, i);
+        rules[stairs] = rule_of((struct jit_range){ stairs, 9999 },
+                                (struct jit_range){ 0, stairs - 1 }, stairs);
+        struct jit_filter *filter = compile(&plan, rules, stairs + 1);
+        EXPECT_EQUAL(jit_filter_is_shadowed(filter, stairs), stairs == JIT_SHADOW_TRIES);
+        struct batch batch = { { { stairs, 5, 7 }, { stairs - 1, 5, 9 } } };
+        compare(&plan, rules, stairs, filter, &batch, 3);
+        jit_filter_destroy(filter);
+    }
 }
 
 /* Bits that are too many for a table, or too far apart, are tried one by one, so fewer. */
@@ -476,6 +692,30 @@ TEST(filter_of_scattered_bits_tries_its_rules)
         jit_filter_destroy(filter);
         compare_random(&plan, rules, JIT_LINEAR_MAX, 1000);
         expect_refused(&plan, rules, JIT_LINEAR_MAX + 1, ERROR_FULL);
+    }
+}
+
+/* Likewise of one in groups and one in portions, and not at every one, as what grows by
+ * doubling comes to the same ones again and again. */
+TEST(divided_filter_without_memory_is_an_error)
+{
+    static struct jit_rule rules[RULES];
+    struct jit_plan plan = five;
+
+    for (unsigned crossing = 0; crossing < 2; crossing++) {
+        if (crossing)
+            crossing_rules(rules, RULES);
+        else
+            access_rules(rules, RULES, 0);
+        host_fail_allocation(UINT64_MAX);
+        struct jit_filter *filter = compile(&plan, rules, RULES);
+        const uint64_t allocations = host_allocation_count();
+        EXPECT(crossing ? describe(filter).portions > 1 : describe(filter).groups > 1);
+        jit_filter_destroy(filter);
+        for (uint64_t failing = 0; failing < allocations; failing += 1 + failing / 16) {
+            host_fail_allocation(failing);
+            expect_refused(&plan, rules, RULES, ERROR_NO_MEMORY);
+        }
     }
 }
 
