@@ -128,7 +128,11 @@ void search_tree_raise(enum jit_vectors vectors, uint32_t root, uint32_t at, uin
 
 /* ---- The code -------------------------------------------------------------------------------- */
 
-enum { VALUE = 0, SIGNS = 2, ABOVE = 1, BOUNDS = 2 }; /* vector registers, mask registers */
+enum { VALUE = 0, BELOW = 1, SIGNS = 2 }; /* vector registers */
+enum { ABOVE = 1, BOUNDS = 2 };           /* mask registers */
+
+/* Of one packet, which keep its value in a register; more leave too few packets under way. */
+enum { LEVELS_AT_ONCE = 2 };
 
 /* What all levels need in registers. */
 static void emit_constants(struct emit *emit, enum jit_vectors vectors)
@@ -149,24 +153,27 @@ static void emit_value(struct emit *emit, const struct search *search, unsigned 
         lanes_operate(emit, search->vectors, VECTOR_PXOR, VALUE, SIGNS);
 }
 
-/* RAX = how many bounds of the node are below the value, which is only left by AVX-512. */
+/* RAX = how many bounds of the node are below the value. */
 static void emit_count_below(struct emit *emit, enum jit_vectors vectors,
                              struct memory_operand node)
 {
-    if (vectors == JIT_AVX512) {
+    switch (vectors) {
+    case JIT_SSE2:
+        emit_sse_movdqa(emit, BELOW, VALUE);
+        emit_sse_load(emit, VECTOR_PCMPGTD, BELOW, node);
+        lanes_signs(emit, vectors, RAX, BELOW);
+        emit_not32(emit, RAX); /* the ones are all below the zeros */
+        emit_bsf32(emit, RAX, RAX);
+        return;
+    case JIT_AVX2:
+        emit_avx_load(emit, VECTOR_256, VECTOR_PCMPGTD, BELOW, VALUE, node);
+        lanes_signs(emit, vectors, RAX, BELOW);
+        emit_popcnt32(emit, RAX, RAX);
+        return;
+    default:
         emit_evex_vpcmpud_load(emit, VECTOR_512, COMPARE_GREATER, ABOVE, BOUNDS, VALUE, node);
         emit_kmovw(emit, RAX, ABOVE);
         emit_popcnt32(emit, RAX, RAX);
-        return;
-    }
-    lanes_operate_load(emit, vectors, VECTOR_PCMPGTD, VALUE, node);
-    lanes_signs(emit, vectors, RAX, VALUE);
-    if (vectors == JIT_AVX2) {
-        emit_popcnt32(emit, RAX, RAX);
-    } else {
-        /* The ones are all below the zeros. */
-        emit_not32(emit, RAX);
-        emit_bsf32(emit, RAX, RAX);
     }
 }
 
@@ -231,16 +238,13 @@ static void mark(const struct search *search, unsigned pass, struct emit *emit)
                         .step = JIT_STEP_LEVEL, .field = (uint16_t)search->field, .number = pass });
 }
 
-/* Only AVX-512 keeps the value for a second level; more at once leave too few packets under way. */
 void search_emit(const struct search *search, struct emit *emit)
 {
-    const unsigned at_once = search->vectors == JIT_AVX512 ? 2 : 1;
-
     mark(search, 0, emit);
     emit_constants(emit, search->vectors);
-    for (unsigned level = 0; level < search->level_count; level += at_once) {
-        const unsigned levels = MIN_OF(search->level_count - level, at_once);
-        mark(search, level / at_once, emit);
+    for (unsigned level = 0; level < search->level_count; level += LEVELS_AT_ONCE) {
+        const unsigned levels = MIN_OF(search->level_count - level, (unsigned)LEVELS_AT_ONCE);
+        mark(search, level / LEVELS_AT_ONCE, emit);
         struct label turn = filter_loop_begin(emit);
         for (unsigned packet = 0; packet < PACKETS_A_TURN; packet++)
             emit_packet(emit, search, level, levels, packet);

@@ -15,9 +15,8 @@
  * leaves the tree. A tree may have more levels than it needs: then all that the same code searches
  * have as many. Where nodes are counts in units of 8 bytes, where answers are in words.
  *
- * The code goes through the batch once for each level, with AVX-512 for every other one, so that
- * the loads of many packets are under way together; what a packet has come to waits in its answer.
- */
+ * The code goes through the batch once for every two levels, so that the loads of many packets are
+ * under way together; what a packet has come to waits in its answer. */
 #pragma once
 
 #include "jit/emit.h"
