@@ -9,7 +9,7 @@ import time
 from attack_tests import CONFIG, dropped_by_tap, give_ipv6, two_sided
 from cases import matrix
 from filter_tests import filters
-from lab import FLOWS, KERNEL, Lab, expect, expect_equal, wait_until
+from lab import DEBUG_KERNEL, FLOWS, KERNEL, Lab, expect, expect_equal, wait_until
 from queue_tests import FLOW_COUNT, FLOW_LIMIT_S, in_ipv6_form
 
 CORES = 4
@@ -37,8 +37,13 @@ print(count)
 """
 
 
-def qemu(lab):
-    return two_sided(lab, "virtio-net", KERNEL, CONFIG, CORES)
+def qemu(lab, kernel=KERNEL):
+    return two_sided(lab, "virtio-net", kernel, CONFIG, CORES)
+
+
+def debug(lab):
+    """Which finds what is used after it was freed."""
+    return qemu(lab, DEBUG_KERNEL)
 
 
 def process(lab):
@@ -121,10 +126,10 @@ def changes(family, number):
     ]
 
 
-@matrix(family=["ip", "ipv6"], machine=["qemu", "process"])
+@matrix(family=["ip", "ipv6"], machine=["qemu", "debug", "process"])
 def test_filters_change_as_fast_as_the_console_can(family, machine):
     with Lab() as lab:
-        h1, router, h2 = {"qemu": qemu, "process": process}[machine](lab)
+        h1, router, h2 = {"qemu": qemu, "debug": debug, "process": process}[machine](lab)
         keep_rules(h1, router, h2, family)
 
         def change(number):
