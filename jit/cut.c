@@ -72,19 +72,24 @@ enum error jit_cut_make(const struct jit_description *filter, unsigned mark, str
     return OK;
 }
 
+const uint32_t (*jit_cut_fields(const struct jit_cut *cut, const uint32_t (*fields)[BATCH_MAX],
+                                unsigned count,
+                                uint32_t columns[JIT_FIELD_MAX][BATCH_MAX]))[BATCH_MAX]
+{
+    CHECK(count > 0 && count <= BATCH_MAX);
+    if (cut->front == NULL)
+        return fields;
+    key_front_run(cut->front, fields, count, columns);
+    return (const uint32_t(*)[BATCH_MAX])columns;
+}
+
 void jit_cut_run(const struct jit_cut *cut, const uint32_t (*fields)[BATCH_MAX], unsigned count,
                  uint32_t answers[BATCH_MAX])
 {
     filter_code *code = (filter_code *)(uintptr_t)cut->code->entry;
 
     CHECK(count > 0 && count <= BATCH_MAX);
-    if (cut->front == NULL) {
-        code(fields, count, answers, cut->table);
-        return;
-    }
-    alignas(CACHE_LINE_BYTES) uint32_t columns[JIT_FIELD_MAX][BATCH_MAX];
-    key_front_run(cut->front, fields, count, columns);
-    code((const uint32_t(*)[BATCH_MAX])columns, count, answers, cut->table);
+    code(fields, count, answers, cut->table);
 }
 
 void jit_cut_free(struct jit_cut *cut)

@@ -335,9 +335,6 @@ void jit_filter_describe(const struct jit_filter *filter, struct jit_description
     *description = filter->description;
     description->code = filter->code->entry;
     description->table = filter->table;
-    description->marks = (struct jit_marks){ .mark_count = filter->marks.mark_count,
-                                             .table_count = filter->marks.table_count,
-                                             .marks = filter->marks.marks,
-                                             .tables = filter->marks.tables };
+    description->marks = mark_list_of(&filter->marks);
     description->front = filter->front.code != NULL ? &filter->front : NULL;
 }

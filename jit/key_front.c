@@ -4,6 +4,7 @@
 #include "jit/emit.h"
 #include "jit/filter_code.h"
 #include "jit/lanes.h"
+#include "jit/marks.h"
 #include "kernel/platform.h"
 
 /* ---- The code -------------------------------------------------------------------------------- */
@@ -32,6 +33,7 @@ static void emit_copies(const struct key_columns *columns, struct emit *emit)
 
 static void emit_columns(const struct key_columns *columns, struct emit *emit)
 {
+    emit_mark(emit, (struct jit_mark){ .step = JIT_STEP_COPIES });
     emit_mov64(emit, R10, FILTER_ANSWERS);
     emit_copies(columns, emit);
     for (unsigned i = 0; i < columns->plan.field_count; i++) {
@@ -76,7 +78,7 @@ static void tell_columns(struct key_columns *columns, struct key_front *front)
 enum error key_front_build(struct key_columns *columns, struct key_front *front)
 {
     uint32_t words = FILTER_TABLE_HEAD_WORDS;
-    struct emit measured = { 0 };
+    struct emit measured = { .marks = &front->marks };
 
     tell_columns(columns, front);
     for (unsigned i = 0; i < columns->plan.field_count; i++) {
@@ -85,10 +87,14 @@ enum error key_front_build(struct key_columns *columns, struct key_front *front)
     }
     emit_columns(columns, &measured);
     enum error error = take_front(front, words, measured.used);
+    if (error == OK)
+        error = mark_list_make_room(&front->marks);
     if (error != OK)
         return error;
 
-    struct emit emit = { .bytes = front->code->bytes, .room = front->code->size_bytes };
+    struct emit emit = { .bytes = front->code->bytes,
+                         .room = front->code->size_bytes,
+                         .marks = &front->marks };
     for (unsigned i = 0; i < columns->plan.field_count; i++) {
         if (columns->columns[i].kind != COLUMN_COPY)
             key_search_fill(&columns->columns[i].search, columns->plan.pause, front->table);
@@ -110,6 +116,7 @@ void key_front_free(struct key_front *front)
 {
     code_free(front->code);
     memory_free(front->table);
+    mark_list_destroy(&front->marks);
     for (unsigned i = 0; i < front->count; i++)
         key_ranks_free(&front->columns[i].ranks);
     for (unsigned field = 0; field < JIT_FIELD_MAX; field++)

@@ -12,6 +12,7 @@ struct key_front {
     uint32_t *table;
     unsigned code_bytes;
     size_t table_bytes;
+    struct mark_list marks;
     /* What the columns are, for people. */
     unsigned count;
     struct {

@@ -26,6 +26,7 @@ enum jit_step {
     JIT_STEP_RULE,   /* is it this rule? number: its answer */
     JIT_STEP_LEVEL,  /* field: one level of its tree of intervals. number: which, from 0 on */
     JIT_STEP_VALUES, /* field: its bits choose from a table */
+    JIT_STEP_COPIES, /* fields that are one word go on as they are */
     JIT_STEP_COMMON, /* what the rows of all fields have in common; number: of which packet */
     JIT_STEP_FIRST,  /* the first bit of that, and the answer; number: of which packet */
     JIT_STEP_STORE,  /* the answers go out */
@@ -90,6 +91,11 @@ struct mark_list {
 void emit_mark(struct emit *emit, struct jit_mark mark);
 /* What is emitted next looks at that table. */
 void emit_table(struct emit *emit, struct jit_table table);
+
+static inline struct jit_marks mark_list_of(const struct mark_list *list)
+{
+    return (struct jit_marks){ list->mark_count, list->table_count, list->marks, list->tables };
+}
 
 /* Room for as many as were counted, to be filled by emitting the same once more. ERROR_NO_MEMORY.
  */

@@ -6,6 +6,7 @@
 
 #include "jit/filter_code.h"
 #include "jit/key_front.h"
+#include "kernel/platform.h"
 
 enum { COLUMN_BYTES = BATCH_MAX * sizeof(uint32_t) };
 
@@ -103,4 +104,17 @@ bool jit_bits_name_set(const struct jit_description *filter, unsigned field, uns
 
     return member->bits.last != 0 && member->column == field && (member->bits.last & ~mask) == 0 &&
            (value & member->bits.last) == member->bits.first;
+}
+
+void jit_front_describe(const struct jit_description *filter, struct jit_description *front)
+{
+    const struct key_front *it = filter->front;
+
+    *front = (struct jit_description){ .shape = filter->shape,
+                                       .vectors = filter->vectors,
+                                       .code_bytes = it->code_bytes,
+                                       .table_bytes = it->table_bytes,
+                                       .code = it->code->entry,
+                                       .table = it->table,
+                                       .marks = mark_list_of(&it->marks) };
 }

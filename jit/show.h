@@ -59,6 +59,10 @@ void jit_rank_values(const struct jit_description *filter, unsigned field, uint3
 bool jit_bits_name_set(const struct jit_description *filter, unsigned field, unsigned set,
                        uint32_t value, uint32_t mask);
 
+/* The code before that of the rules, where there is any (front is not NULL), as if it were a filter
+ * of its own. Its fields are the caller's. */
+void jit_front_describe(const struct jit_description *filter, struct jit_description *front);
+
 /* ---- What leads to an answer ----------------------------------------------------------------- */
 
 enum {
@@ -109,6 +113,12 @@ struct jit_cut {
 /* ERROR_NO_MEMORY. ERROR_FULL: not all of the filter's marks are known. */
 enum error jit_cut_make(const struct jit_description *filter, unsigned mark,
                         struct jit_cut *cut) MUST_CHECK;
+/* What the code reads, of the caller's fields: those themselves, or columns that the code before it
+ * makes of them. */
+const uint32_t (*jit_cut_fields(const struct jit_cut *cut, const uint32_t (*fields)[BATCH_MAX],
+                                unsigned count,
+                                uint32_t columns[JIT_FIELD_MAX][BATCH_MAX]))[BATCH_MAX];
+/* As jit_filter_run(), of jit_cut_fields(). */
 void jit_cut_run(const struct jit_cut *cut, const uint32_t (*fields)[BATCH_MAX], unsigned count,
-                 uint32_t answers[BATCH_MAX]); /* like jit_filter_run() */
+                 uint32_t answers[BATCH_MAX]);
 void jit_cut_free(struct jit_cut *cut);

@@ -20,5 +20,7 @@ enum error filter_cost_make(struct filter_cost *cost, const struct filter *filte
                             enum filter_moment moment, unsigned mark) MUST_CHECK;
 void filter_cost_clear(struct filter_cost *cost);
 
-/* The TSC cycles of so many passes over a whole batch of packets (filter_draw()). */
+/* The TSC cycles of so many passes over a whole batch of packets (filter_draw()); and of the code
+ * before that of the rules, which is not among them: about 0 where there is none. */
 uint64_t filter_cost_measure(const struct filter_cost *cost, const struct filter_keys *keys);
+uint64_t filter_cost_measure_front(const struct filter_cost *cost, const struct filter_keys *keys);

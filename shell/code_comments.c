@@ -280,6 +280,9 @@ void print_mark(struct text *out, const struct code_subject *subject, unsigned m
         print_field(out, subject, it->field);
         text_print(out, ": which row of rules");
         break;
+    case JIT_STEP_COPIES:
+        text_print(out, "what needs no search");
+        break;
     case JIT_STEP_COMMON:
         text_print(out, "packet %u: the rules that all its fields leave", it->number);
         break;
@@ -293,7 +296,7 @@ void print_mark(struct text *out, const struct code_subject *subject, unsigned m
         text_print(out, "on to the next packets");
         break;
     case JIT_STEP_END:
-        text_print(out, "back to the receive path");
+        text_print(out, subject->is_front ? "that is done" : "back to the receive path");
         break;
     case JIT_STEP_COUNT:
         break;

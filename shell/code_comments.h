@@ -12,6 +12,7 @@ struct code_subject {
     const struct router *router;
     const struct filter *filter;
     struct jit_description code;
+    bool is_front; /* that before the code of the rules */
 };
 
 /* "rule 10", "the default", "our own packets", "no rule": who stands behind an answer. */

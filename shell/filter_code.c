@@ -36,6 +36,7 @@ struct code_show {
     bool is_of_rule; /* that one alone: */
     uint32_t answer;
     bool has_table; /* a table of the record is open */
+    bool in_front;  /* the subject is the code before that of the rules */
     /* PARTS, CODE: */
     unsigned mark;
     uint32_t at; /* in the mark; its first byte: it was not begun */
@@ -48,6 +49,7 @@ struct code_show {
     uint64_t random_state;
     struct filter_keys keys;
     uint64_t cycles[FILTER_MOMENT_COUNT][JIT_MARK_MAX]; /* the fewest, up to the end of the mark */
+    uint64_t front_cycles[FILTER_MOMENT_COUNT];
 };
 
 static const struct record_column entry_columns[] = {
@@ -138,17 +140,20 @@ static void end_measuring(struct code_show *show)
 static enum error measure_some(struct code_show *show)
 {
     uint64_t *least = &show->cycles[show->moment][show->mark];
+    uint64_t *front = &show->front_cycles[show->moment];
     enum error error = OK;
 
     if (show->tries == 0) {
-        *least = UINT64_MAX;
+        *least = *front = UINT64_MAX;
         error = filter_cost_make(&show->cost, show->subject.filter, show->moment, show->mark);
     }
     if (error != OK)
         return error;
     for (unsigned i = 0; i < TRIES_PER_CALL; i++) {
         const uint64_t cycles = filter_cost_measure(&show->cost, &show->keys);
+        const uint64_t before = filter_cost_measure_front(&show->cost, &show->keys);
         *least = MIN_OF(*least, cycles);
+        *front = MIN_OF(*front, before);
     }
     show->tries += TRIES_PER_CALL;
     if (show->tries < COST_TRIES)
@@ -213,8 +218,42 @@ static void begin_table(struct code_show *show, struct record *record)
     }
 }
 
+/* The code that runs before that of the rules belongs to none of them. */
+static bool begin_front(struct code_show *show, struct record *record)
+{
+    struct jit_description front;
+
+    if (!show->subject.code.front || show->is_of_rule || show->look == LOOK_COST || show->in_front)
+        return false;
+    jit_front_describe(&show->subject.code, &front);
+    show->subject.code = front;
+    show->subject.is_front = show->in_front = true;
+    record_object(record, show->moment == FILTER_ARRIVING ? "before_arriving" : "before_leaving");
+    record_text(record, "what", "the places of addresses among all that are named, and their sets");
+    record_u64(record, "code_bytes", front.code_bytes);
+    record_u64(record, "table_bytes", front.table_bytes);
+    show->mark = 0;
+    show->at = 0;
+    show->chapter = CODE;
+    begin_table(show, record);
+    return true;
+}
+
+/* On to the code of the rules. */
+static void end_front(struct code_show *show, struct record *record)
+{
+    record_end(record);
+    record_end(record);
+    jit_filter_describe(show->subject.filter->compiled[show->moment], &show->subject.code);
+    show->subject.is_front = false;
+    show->chapter = HEAD;
+}
+
 static void tell_head(struct code_show *show, struct record *record)
 {
+    if (begin_front(show, record))
+        return;
+    show->in_front = false;
 
     static const char *const vectors[] = {
         [JIT_SSE2] = "sse2", [JIT_AVX2] = "avx2", [JIT_AVX512] = "avx512"
@@ -231,8 +270,11 @@ static void tell_head(struct code_show *show, struct record *record)
                       "among all that are named, and their sets",
                       code->front_code_bytes, code->front_table_bytes);
     if (show->look == LOOK_COST) {
-        record_decimal(record, "cycles",
-                       per_packet(show->cycles[show->moment][code->marks.mark_count - 1]), 1);
+        const uint64_t before = code->front ? show->front_cycles[show->moment] : 0;
+        const uint64_t rules = show->cycles[show->moment][code->marks.mark_count - 1];
+        record_decimal(record, "cycles", per_packet(before + rules), 1);
+        if (code->front)
+            record_decimal(record, "before_cycles", per_packet(before), 1);
         record_format(record, "measured",
                       "here and now, on %u packets that were made up: the fewest TSC cycles of %u "
                       "tries, for each packet",
@@ -574,6 +616,10 @@ enum command_result show_filter_code(struct command_call *call)
         record_end(call->record);
         begin_table(show, call->record);
         show->chapter = PARTS;
+        return COMMAND_AGAIN;
+    }
+    if (show->in_front && !call->interrupted) {
+        end_front(show, call->record);
         return COMMAND_AGAIN;
     }
     end_moment(show, call->record);

@@ -294,6 +294,28 @@ TEST(filter6_code_of_addresses_tells_the_intervals_of_a_rule)
     stop();
 }
 
+/* Sets are found before the rules are looked at, by code of its own. */
+TEST(filter_code_before_that_of_the_rules_is_shown_and_measured)
+{
+    start();
+    say("ip filter jit on sse2");
+    say("ip filter set a 192.0.2.0/24");
+    say("ip filter 10 drop src set a proto tcp");
+    const char *answer = code("");
+    EXPECT(strncmp(answer, "before_arriving:\n", 17) == 0);
+    expect_in(answer, "what needs no search\n");
+    expect_in(answer, "source address: which interval, step 1 of 1\n");
+    expect_in(answer, "that is done\n");
+    expect_in(answer, "\narriving:\n");
+    expect_in(answer, "are a\n");
+    expect_in(answer, "back to the receive path");
+    answer = code(" 10 cost | json");
+    expect_in(answer, "{\"arriving\":{\"kind\":\"linear sse2\",");
+    expect_in(answer, "\"before_cycles\":");
+    expect_in(answer, "\"parts\":[{\"at\":");
+    stop();
+}
+
 /* A commit by somebody else comes between two slices. */
 static void change_filters(void)
 {

@@ -559,6 +559,12 @@ TEST(filter_code_before_rules_decodes_for_all_vectors)
         const struct key_front *front = describe(filter).front;
         EXPECT(front != NULL);
         expect_decodes(front->code->entry, front->code_bytes);
+        const struct jit_description whole = describe(filter);
+        struct jit_description told;
+        jit_front_describe(&whole, &told);
+        EXPECT_EQUAL(told.code_bytes, front->code_bytes);
+        EXPECT_EQUAL(told.marks.marks[0].at, 0);
+        EXPECT_EQUAL(told.marks.marks[told.marks.mark_count - 1].step, JIT_STEP_END);
         jit_filter_destroy(filter);
     }
     free(table);
@@ -570,6 +576,7 @@ static void run_cuts(const struct table *table)
 {
     struct jit_filter *filter = compile(table);
     const struct jit_description description = describe(filter);
+    alignas(CACHE_LINE_BYTES) uint32_t columns[JIT_FIELD_MAX][BATCH_MAX];
     uint32_t whole[BATCH_MAX], answers[BATCH_MAX];
     struct batch batch;
 
@@ -580,7 +587,7 @@ static void run_cuts(const struct table *table)
     for (unsigned mark = 0; mark < description.marks.mark_count; mark++) {
         struct jit_cut cut;
         EXPECT_EQUAL(jit_cut_make(&description, mark, &cut), OK);
-        jit_cut_run(&cut, fields, BATCH_MAX, answers);
+        jit_cut_run(&cut, jit_cut_fields(&cut, fields, BATCH_MAX, columns), BATCH_MAX, answers);
         jit_cut_free(&cut);
     }
     EXPECT(memcmp(answers, whole, sizeof(whole)) == 0);

@@ -356,6 +356,8 @@ TEST(jit_show_finds_the_intervals_of_longer_keys)
             draw_key_rule(&rules[i], i);
         rules[0].fields[0] = rules[0].fields[1] = (struct jit_range){ 3, 3 };
         rules[0].fields[2] = rules[0].fields[3] = (struct jit_range){ 5, 9 };
+        for (unsigned i = 0; i < KEY_WORDS; i++) /* from the first key to the last */
+            rules[count - 1].fields[i] = JIT_ANY;
         EXPECT_EQUAL(jit_filter_compile(&plan, rules, count, &filter), OK);
         jit_filter_describe(filter, &description);
         for (unsigned i = 0; i < count; i++) {
