@@ -17,8 +17,9 @@
  * The input: how many fields (its lower half), and how often all rules come again (its upper half,
  * as a power of two), each time a bit further on; which fields are bits; which allocation fails
  * (from 240 on: none); rules. */
-#include "jit/show.h"
+#include "jit/jit.h"
 #include "kernel/platform.h"
+#include "tests/fuzz/check_entries.h"
 #include "tests/host/host.h"
 #include "tests/unit/rule_search.h"
 
@@ -123,19 +124,6 @@ static void check_rules(const struct jit_plan *plan, const struct jit_rule *rule
         }
         check_packets(plan, rules, count, filter, (const uint32_t(*)[BATCH_MAX])fields);
     }
-}
-
-/* The search ends, and finds nothing else than what the tables have. */
-static void check_entries(const struct jit_filter *filter, uint32_t answer)
-{
-    struct jit_entry_search search = { .answer = answer };
-    struct jit_description description;
-    struct jit_entry entry;
-    enum jit_found found;
-
-    jit_filter_describe(filter, &description);
-    while ((found = jit_entry_next(&description, &search, &entry)) != JIT_NO_MORE)
-        CHECK(found == JIT_NOT_YET || entry.first <= entry.last);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

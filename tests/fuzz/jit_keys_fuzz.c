@@ -9,12 +9,14 @@
 /* covers: jit/key_columns.c */
 /* covers: jit/key_front.c */
 /* covers: jit/set_groups.c */
+/* covers: jit/key_entries.c */
 /* Whatever the rules over keys of several words and over sets: they are refused, or every kind of
  * code finds what a search from the start finds, at all their bounds.
  *
  * The input: the keys (field_count, joined, bits), which allocation fails, the sets, the rules. */
 #include "jit/jit.h"
 #include "kernel/platform.h"
+#include "tests/fuzz/check_entries.h"
 #include "tests/host/host.h"
 #include "tests/unit/rule_search.h"
 
@@ -175,8 +177,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         host_fail_allocation(failing < 32 ? failing : UINT64_MAX);
         enum error error = jit_filter_compile(&plan, rules, count, &filter);
         host_fail_allocation(UINT64_MAX);
-        if (error == OK)
+        if (error == OK) {
             check_rules(&plan, rules, count, filter);
+            check_entries(filter, count > 0 ? rules[0].answer : JIT_NONE);
+            check_entries(filter, JIT_NONE);
+        }
         CHECK((error == OK) == (filter != NULL));
         jit_filter_destroy(filter);
         filter = NULL;
