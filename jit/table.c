@@ -39,12 +39,6 @@ enum error table_create(struct table *table, struct pace *pace)
     return OK;
 }
 
-void table_destroy(struct table *table)
-{
-    memory_free(table->words);
-    *table = (struct table){ .words = NULL };
-}
-
 enum error table_take(struct table *table, size_t count, size_t align, uint32_t *at)
 {
     const size_t words_max = JIT_TABLE_BYTES_MAX / sizeof(uint32_t);

@@ -1,12 +1,12 @@
-/* What the code of a filter reads: words, written while rules are looked at and never after. It
- * grows, so places in it are numbers of words until all of it is written. */
+/* What the code of rows reads: words, written while rules are looked at and never after. It grows,
+ * so places in it are numbers of words until all of it is written. */
 #pragma once
 
 #include "jit/jit.h"
 #include "jit/pace.h"
 
 struct table {
-    uint32_t *words;
+    uint32_t *words; /* to be freed */
     size_t used;
     size_t room;
     struct pace *pace;
@@ -14,7 +14,6 @@ struct table {
 
 /* Empty, but for the constants of filter_code.h. ERROR_NO_MEMORY. */
 enum error table_create(struct table *table, struct pace *pace) MUST_CHECK;
-void table_destroy(struct table *table); /* one of zeros is allowed */
 
 /* So many words more, at a multiple of align (a power of 2, at most those of a cache line), not
  * cleared. What words[] was before may be gone. ERROR_FULL: beyond JIT_TABLE_BYTES_MAX;
