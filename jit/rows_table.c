@@ -141,6 +141,7 @@ static enum error write_bits(struct writer *writer, unsigned at, const struct ro
     return error;
 }
 
+/* Where no rule asks for anything any field of the list does: it has one row for all values. */
 static uint32_t fields_of(const struct writer *writer)
 {
     uint32_t used = 0;
@@ -149,7 +150,7 @@ static uint32_t fields_of(const struct writer *writer)
         used |= rule_uses(writer->plan, &writer->list->rules[writer->groups->rules[i]]);
         pace_steps(writer->table->pace, 1);
     }
-    return used;
+    return used != 0 ? used : writer->list->used & (0 - writer->list->used);
 }
 
 /* ---- Answers --------------------------------------------------------------------------------- */

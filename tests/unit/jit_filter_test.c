@@ -752,3 +752,36 @@ TEST(filter_without_memory_is_an_error)
         jit_filter_destroy(filter);
     }
 }
+
+/* Goal: a packet that none of thousands of rules takes comes to the last one. Method: rules whose
+ * ranges overlap so much that the one that asks for nothing becomes a portion of its own. */
+TEST(filter_with_a_portion_that_asks_for_nothing_is_right)
+{
+    enum { COUNT = 20000, FIELDS = 2, BATCHES = 8 };
+    static struct jit_rule rules[COUNT + 1];
+    static uint32_t fields[JIT_FIELD_MAX][BATCH_MAX];
+    uint32_t answers[BATCH_MAX];
+
+    for (unsigned i = 0; i < COUNT; i++) {
+        rules[i].answer = i;
+        for (unsigned field = 0; field < FIELDS; field++) {
+            const uint32_t width = 5900 + below(656), first = below(65536 - width);
+            rules[i].fields[field] = (struct jit_range){ first, first + width };
+        }
+    }
+    rules[COUNT] = (struct jit_rule){ .fields = { JIT_ANY, JIT_ANY }, .answer = COUNT };
+    for (unsigned vectors = JIT_SSE2; vectors <= jit_vectors_best(); vectors++) {
+        const struct jit_plan plan = { .field_count = FIELDS, .vectors = vectors };
+        struct jit_filter *filter;
+        EXPECT_EQUAL(jit_filter_compile(&plan, rules, COUNT + 1, &filter), OK);
+        for (unsigned batch = 0; batch < BATCHES; batch++) {
+            for (unsigned i = 0; i < BATCH_MAX * FIELDS; i++)
+                fields[i % FIELDS][i / FIELDS] = below(65536);
+            const uint32_t(*columns)[BATCH_MAX] = (const uint32_t(*)[BATCH_MAX])fields;
+            jit_filter_run(filter, columns, BATCH_MAX, answers);
+            for (unsigned i = 0; i < BATCH_MAX; i++)
+                EXPECT_EQUAL(answers[i], rule_search(&plan, rules, COUNT + 1, columns, i));
+        }
+        jit_filter_destroy(filter);
+    }
+}
