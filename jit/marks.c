@@ -16,10 +16,12 @@ void emit_mark(struct emit *emit, struct jit_mark mark)
 
     if (list == NULL || (list->mark_count > 0 && is_same(&list->last, &mark)))
         return;
-    /* The last place is for the end. */
-    if (list->mark_count == JIT_MARK_MAX - (mark.step != JIT_STEP_END))
-        return;
     mark.at = (uint32_t)emit->used;
+    if (list->mark_count > 0 && list->last.at == mark.at)
+        list->mark_count--; /* nothing was done for the last one */
+    /* The last place is for the end. */
+    if (list->mark_count >= JIT_MARK_MAX - (mark.step != JIT_STEP_END))
+        return;
     list->last = mark;
     if (list->marks != NULL)
         list->marks[list->mark_count] = mark;

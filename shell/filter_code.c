@@ -443,7 +443,7 @@ static bool tell_some_code(struct code_show *show, struct record *record)
         if (show->at <= code->marks.marks[show->mark].at)
             tell_mark(show, record);
         show->at = tell_instruction(show, record);
-        if (show->at == jit_mark_end(code, show->mark))
+        if (show->at >= jit_mark_end(code, show->mark))
             show->mark++;
     }
     return false;

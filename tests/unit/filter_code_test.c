@@ -117,6 +117,10 @@ TEST(filter_code_of_groups_tells_why_nothing_leads_to_a_rule)
         say(line);
     }
     expect_in(code(" 7"), "it is one of many that are searched in 3 groups");
+    /* All of it, to the end and no further. */
+    const char *answer = code("");
+    expect_in(answer, "back to the receive path\n");
+    EXPECT(strstr(answer, "  ret ") != NULL && strstr(answer, "(bad)") == NULL);
     stop();
 }
 
