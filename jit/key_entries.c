@@ -25,29 +25,46 @@ static bool is_node(uint32_t next)
     return next != JIT_NONE && (next & PAIR_GROUPS_NODE) != 0;
 }
 
-/* Leaf *skip of those under a node, whose own bound is `bound`; *skip is counted down on the way.
- * False: there are not so many. The last one of a group ends with ones, and nothing behind it is
- * meant. Nodes are no deeper than PAIR_LEVEL_MAX. */
-static bool find_leaf(const struct jit_description *filter, const struct jit_table *table,
-                      uint32_t node, uint64_t bound, unsigned *skip, uint64_t *last,
-                      uint32_t *answer)
+static const uint32_t *children_of(const struct jit_description *filter,
+                                   const struct jit_table *table, uint32_t node)
 {
-    const uint32_t *bounds = filter->table + table->nodes + (size_t)node * PAIR_NODE_WORDS;
-    const uint32_t *next = filter->table + table->next + (size_t)node * PAIR_NODE_CHILDREN;
-    uint64_t here = 0;
+    return filter->table + table->next + (size_t)node * PAIR_NODE_CHILDREN;
+}
 
-    for (unsigned child = 0; child < PAIR_NODE_CHILDREN && here != UINT64_MAX; child++) {
-        here = child < PAIR_NODE_BOUNDS ? pair_node_bound(filter->vectors, bounds, child) : bound;
-        if (is_node(next[child])) {
-            if (find_leaf(filter, table, next[child] & ~PAIR_GROUPS_NODE, here, skip, last, answer))
-                return true;
-        } else if ((*skip)-- == 0) {
-            *last = here;
-            *answer = next[child];
-            return true;
+/* How many leaves a child of the group's root has, if it is not the last one. */
+static unsigned child_span(const struct jit_description *filter, const struct jit_table *table,
+                           uint32_t root)
+{
+    uint32_t next = children_of(filter, table, root)[0];
+    unsigned span = 1;
+
+    for (; is_node(next); next = children_of(filter, table, next & ~PAIR_GROUPS_NODE)[0])
+        span *= PAIR_NODE_CHILDREN;
+    return span;
+}
+
+/* Leaf number `at` of those under a root, of which there are more: its last value, and where it
+ * leads. All nodes but the last of a level are full (pair_groups.h). */
+static uint64_t find_leaf(const struct jit_description *filter, const struct jit_table *table,
+                          uint32_t root, unsigned at, uint32_t *answer)
+{
+    unsigned span = child_span(filter, table, root);
+    uint64_t last = UINT64_MAX;
+
+    for (uint32_t node = root;; at %= span, span /= PAIR_NODE_CHILDREN) {
+        const unsigned child = at / span;
+        CHECK(child < PAIR_NODE_CHILDREN);
+        const uint32_t next = children_of(filter, table, node)[child];
+        if (child < PAIR_NODE_BOUNDS)
+            last = pair_node_bound(filter->vectors,
+                                   filter->table + table->nodes + (size_t)node * PAIR_NODE_WORDS,
+                                   child);
+        if (!is_node(next)) {
+            *answer = next;
+            return last;
         }
+        node = next & ~PAIR_GROUPS_NODE;
     }
-    return false;
 }
 
 /* The next interval, of which there is one; the search is behind it then. */
@@ -56,14 +73,13 @@ static struct leaf next_leaf(const struct jit_description *filter, const struct 
 {
     const struct pair_tree tree = pair_tree_plan(filter->vectors, table->count, table->at);
     const uint32_t answer = filter->table[tree.answer_words + search->next];
-    unsigned skip = search->within++;
+    const unsigned at = search->within++;
     uint64_t last = UINT64_MAX;
     struct leaf leaf = { .answer = answer };
 
     set_pair(leaf.last, pair_tree_last(&tree, filter->table, search->next));
     if (is_node(answer))
-        CHECK(find_leaf(filter, table, answer & ~PAIR_GROUPS_NODE, UINT64_MAX, &skip, &last,
-                        &leaf.answer));
+        last = find_leaf(filter, table, answer & ~PAIR_GROUPS_NODE, at, &leaf.answer);
     set_pair(leaf.last + 2, last);
     if (last == UINT64_MAX) {
         search->next++;
