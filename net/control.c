@@ -453,15 +453,17 @@ static enum error plan_filters(struct router *router, const struct config *confi
         if (!renew && config_same_filters(router->config, config, (enum family)family))
             continue;
         plan->filters_are_new[family] = true;
-        error = filter_create(&(struct filter_plan){ .config = config,
-                                                     .family = (enum family)family,
-                                                     .ports = plan->ports,
-                                                     .port_count = router->port_count,
-                                                     .core_count = router->core_count,
-                                                     .old = router->filters[family],
-                                                     .read_again = renew,
-                                                     .pause = &pause },
-                              &plan->filters[family], problem);
+        error = filter_create(
+            &(struct filter_plan){ .config = config,
+                                   .family = (enum family)family,
+                                   .ports = plan->ports,
+                                   .port_count = router->port_count,
+                                   .core_count = router->core_count,
+                                   .old = router->filters[family],
+                                   .read_again = renew,
+                                   .generation = router->filter_generations[family] + 1,
+                                   .pause = &pause },
+            &plan->filters[family], problem);
     }
     if (error == ERROR_NO_MEMORY)
         text_print(problem, "out of memory for %u %s and code", config->filter_count,
@@ -618,6 +620,7 @@ static void swap_filters(struct router *router, const struct plan *plan, struct 
             continue;
         old->filters[family] = router->filters[family];
         router->filters[family] = plan->filters[family];
+        router->filter_generations[family]++;
     }
 }
 

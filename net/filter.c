@@ -430,7 +430,7 @@ enum error filter_create(const struct filter_plan *plan, struct filter **out, st
     filter->family = plan->family;
     filter->core_count = plan->core_count;
     filter->vectors = plan->config->filter_vectors[plan->family];
-    filter->generation = plan->old ? plan->old->generation + 1 : 1;
+    filter->generation = plan->generation;
     maker.filter = filter;
     enum error error = make(&maker);
     memory_free(maker.set_starts);

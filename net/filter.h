@@ -117,7 +117,7 @@ struct filter {
     struct filter_files files;           /* of which these are made */
     bool names_out;                      /* a rule does: packets are judged when they leave, too */
     uint16_t asked[FILTER_MOMENT_COUNT]; /* bit per word that some rule then asks for */
-    uint64_t generation;                 /* the first is 1 */
+    uint64_t generation;                 /* the plan's */
     uint64_t bytes;                      /* of memory, hits not counted */
     uint64_t made_ns;                    /* it took so long to make it */
     unsigned core_count;
@@ -143,6 +143,7 @@ struct filter_plan {
     unsigned core_count;
     const struct filter *old; /* whose hits go on; NULL: there is none */
     bool read_again;          /* files of sets, even if the old one has them */
+    uint64_t generation;      /* a number that no filter of the family had before */
     const struct pause *pause;
 };
 

@@ -119,6 +119,7 @@ struct router {
     struct fib4 *fib4;              /* follow the RIBs; the view leads the cores to them */
     struct fib6 *fib6;
     struct filter *filters[FAMILY_COUNT];          /* likewise; NULL: there is none */
+    uint64_t filter_generations[FAMILY_COUNT];     /* of the last one that was in force */
     struct route_files *route_files[FAMILY_COUNT]; /* whose routes are in the RIBs */
     struct old_tables *old_tables;                 /* to be freed */
     struct neighbor_table *neighbors;

@@ -42,7 +42,8 @@ static struct filter *create(const struct config *config, enum family family,
                                                       .ports = ports,
                                                       .port_count = PORTS,
                                                       .core_count = 2,
-                                                      .old = old },
+                                                      .old = old,
+                                                      .generation = old ? 2 : 1 },
                                &filter, &problem),
                  OK);
     EXPECT_TEXT(why, "");

@@ -464,6 +464,19 @@ TEST(filters_are_interpreted_where_told)
     stop();
 }
 
+/* A generation's number never comes again, also where there were no filters in between: who shows
+ * one slice by slice knows by it that it is still the same. */
+TEST(filter_generations_never_come_again)
+{
+    start();
+    EXPECT_TEXT(ask("ip filter 192.0.2.0/24"), "");
+    expect_in(ask("show ip filter | json"), "\"generation\":1,");
+    EXPECT_TEXT(ask("no ip filter 100"), "");
+    EXPECT_TEXT(ask("ip filter 192.0.2.0/24"), "");
+    expect_in(ask("show ip filter | json"), "\"generation\":3,");
+    stop();
+}
+
 /* What was in force before stays so, and what the configuration says, too. */
 TEST(filters_stay_as_they_are_where_code_has_no_room)
 {
