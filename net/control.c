@@ -40,6 +40,8 @@ enum {
     LINK_CHECK_MS = 100,
     ADDRESS_CHECK_MS = 5, /* for IPv6 addresses that have changed: less than IPV6_PROBE_DELAY_MS,
                            * and a bound on what strangers can cause */
+    RETIRED_FEW = 16,     /* of what was replaced: nobody waits for so little */
+    CATCH_UP_PAUSES = 100000, /* a second or so where a step does nothing else */
 };
 
 /* ---- Check ------------------------------------------------------------------------------------
@@ -712,6 +714,17 @@ static void note_shadowed(const struct router *router, const struct plan *plan,
             filter_tell_shadowed(plan->filters[family], router->filters[family], &note);
 }
 
+/* What was replaced takes memory, and room for code, until the last core has let go of it: whoever
+ * commits faster than a core steps, which may have been put aside for a while, waits for it here.
+ */
+static void let_cores_catch_up(struct router *router)
+{
+    const struct pause pause = pause_of(router);
+
+    for (unsigned i = 0; i < CATCH_UP_PAUSES && router->snapshots.retired_count > RETIRED_FEW; i++)
+        pause_take(&pause);
+}
+
 /* From `prepare` on; next may be the configuration that is in force. */
 static enum error apply(struct router *router, const struct config *next,
                         const struct renewal *again, struct commit_report *report)
@@ -720,6 +733,7 @@ static enum error apply(struct router *router, const struct config *next,
     uint64_t start_ns = clock_ns();
     struct plan plan;
 
+    let_cores_catch_up(router);
     enum error error = plan_make(router, next, again, &plan, &problem_text);
     if (error != OK) {
         if (problem_text.length == 0)
