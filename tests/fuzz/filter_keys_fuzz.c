@@ -11,6 +11,7 @@
 
 #include "kernel/base/bytes.h"
 #include "kernel/base/packet.h"
+#include "net/wire/ethernet.h"
 #include "net/wire/ipv4.h"
 #include "net/wire/ipv6.h"
 #include "net/wire/tcp.h"
@@ -46,6 +47,41 @@ static void check_words(const struct filter_keys *keys)
           keys->words[FILTER_PROTOCOL][5] == PROTOCOL_TCP);
 }
 
+/* All of the packet is there and is as long as it says, without what classify.c calls unusual. */
+static bool is_plain(bool ipv6, const uint8_t *bytes, size_t here_bytes, size_t size)
+{
+    const struct ipv4_header *ipv4 = (const void *)bytes;
+    const struct ipv6_header *header = (const void *)bytes;
+
+    if (here_bytes != size)
+        return false;
+    return ipv6 ? ipv6_packet_bytes(header) == size && header->next_header != PROTOCOL_HOP_BY_HOP
+                : ipv4_total_bytes(ipv4) == size && ipv4_header_bytes(ipv4) == IPV4_HEADER_BYTES;
+}
+
+/* In a batch it is read as it is alone; behind it in the buffer there are other bytes. */
+static void check_batch(bool ipv6, const uint8_t *bytes, size_t size, uint64_t unusual)
+{
+    static uint8_t buffer[PACKET_ROOM_BYTES];
+    static struct filter_keys alone, together;
+    struct packet packet = { .data = buffer,
+                             .length_bytes = (uint32_t)(ETHERNET_HEADER_BYTES + size),
+                             .frame_length_bytes = (uint32_t)(ETHERNET_HEADER_BYTES + size),
+                             .network_offset = ETHERNET_HEADER_BYTES,
+                             .network_protocol = ipv6 ? PACKET_IPV6 : PACKET_IPV4 };
+    const struct batch batch = { .count = 2, .packets = { &packet, &packet } };
+    const unsigned words = FILTER_PORT_IN, step = ipv6 ? 1 : FILTER_ADDRESS_WORDS;
+
+    memset(buffer, 0xee, sizeof(buffer));
+    memcpy(buffer + ETHERNET_HEADER_BYTES, bytes, size);
+    bool can_be_judged = filter_keys_of(&packet, &alone, 1);
+    uint64_t opaque = filter_keys_of_batch(&batch, unusual, (1u << words) - 1, &together);
+    CHECK((opaque >> 1 & 1) == !can_be_judged);
+    for (unsigned word = 0; can_be_judged && word < words;
+         word += word < FILTER_PROTOCOL ? step : 1)
+        CHECK(together.words[word][1] == alone.words[word][1]);
+}
+
 static void check_reset(const uint8_t *bytes, size_t size)
 {
     struct tcp_header segment, reset;
@@ -79,6 +115,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         memset(&keys, 0xee, sizeof(keys));
         if (filter_keys_of(&packet, &keys, 5))
             check_words(&keys);
+        if (here_bytes == packet_bytes && packet_bytes <= PACKET_ROOM_BYTES - ETHERNET_HEADER_BYTES)
+            check_batch(ipv6, bytes, packet_bytes,
+                        is_plain(ipv6, bytes, here_bytes, packet_bytes) ? 0 : 2);
         check_reset(bytes, here_bytes);
     }
     free(bytes);
