@@ -19,7 +19,7 @@
  * (from 240 on: none); rules. */
 #include "jit/jit.h"
 #include "kernel/platform.h"
-#include "tests/fuzz/check_entries.h"
+#include "tests/fuzz/check_filter.h"
 #include "tests/host/host.h"
 #include "tests/unit/rule_search.h"
 
@@ -90,19 +90,6 @@ static struct jit_rule moved_rule(const struct jit_plan *plan, const struct jit_
     }
     moved.answer = (rule->answer + k) % 8;
     return moved;
-}
-
-static void check_packets(const struct jit_plan *plan, const struct jit_rule *rules, unsigned count,
-                          const struct jit_filter *filter, const uint32_t (*fields)[BATCH_MAX])
-{
-    uint32_t answers[BATCH_MAX];
-
-    jit_filter_run(filter, fields, BATCH_MAX, answers);
-    for (unsigned packet = 0; packet < BATCH_MAX; packet++) {
-        unsigned rule = rule_search(plan, rules, count, fields, packet);
-        CHECK(answers[packet] == (rule < count ? rules[rule].answer : JIT_NONE));
-        CHECK(rule == count || !jit_filter_is_shadowed(filter, rule));
-    }
 }
 
 /* Each rule's corners, and what lies beside them. */

@@ -16,7 +16,7 @@
  * The input: the keys (field_count, joined, bits), which allocation fails, the sets, the rules. */
 #include "jit/jit.h"
 #include "kernel/platform.h"
-#include "tests/fuzz/check_entries.h"
+#include "tests/fuzz/check_filter.h"
 #include "tests/host/host.h"
 #include "tests/unit/rule_search.h"
 
@@ -103,19 +103,6 @@ static struct jit_rule take_rule(struct input *input, const struct jit_plan *pla
         }
     }
     return rule;
-}
-
-static void check_packets(const struct jit_plan *plan, const struct jit_rule *rules, unsigned count,
-                          const struct jit_filter *filter, const uint32_t (*fields)[BATCH_MAX])
-{
-    uint32_t answers[BATCH_MAX];
-
-    jit_filter_run(filter, fields, BATCH_MAX, answers);
-    for (unsigned packet = 0; packet < BATCH_MAX; packet++) {
-        unsigned rule = rule_search(plan, rules, count, fields, packet);
-        CHECK(answers[packet] == (rule < count ? rules[rule].answer : JIT_NONE));
-        CHECK(rule == count || !jit_filter_is_shadowed(filter, rule));
-    }
 }
 
 /* ---- Packets --------------------------------------------------------------------------------- */
