@@ -716,11 +716,13 @@ static void note_shadowed(const struct router *router, const struct plan *plan,
 
 /* What was replaced takes memory, and room for code, until the last core has let go of it: whoever
  * commits faster than a core steps, which may have been put aside for a while, waits for it here.
- */
+ * Where a pause lets nobody step it is no use (control_yield()). */
 static void let_cores_catch_up(struct router *router)
 {
     const struct pause pause = pause_of(router);
 
+    if (!router->control_inside)
+        return;
     for (unsigned i = 0; i < CATCH_UP_PAUSES && router->snapshots.retired_count > RETIRED_FEW; i++)
         pause_take(&pause);
 }
